@@ -1,0 +1,40 @@
+-- Pushes payloads to the tails of their queues. Everything that can fail is read first, and the first write is a push,
+-- which Redis refuses as a whole when it is full: either all is enqueued or nothing.
+--
+-- KEYS[1]  <namespace>ext:
+-- ARGV     client nonce, call number, number of queues, number of tracked jobs;
+--          then for each queue its name, number of payloads, payloads;
+--          then the status names (`<id>` or `<prefix>_<id>`) of tracked jobs
+-- Returns  "" (also where the call had run before)
+local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
+-- @include numbered
+
+local n_queues, n_tracked = tonumber(ARGV[3]), tonumber(ARGV[4])
+local at, plan = 5, {}
+for i = 1, n_queues do
+  local queue, n = ARGV[at], tonumber(ARGV[at + 1])
+  local list, token = p .. 'queue:' .. queue, e .. 'token:' .. queue
+  if n_queues > 1 then
+    call('LLEN', list)
+  end
+  plan[i] = { list, at + 2, at + 1 + n, queue, call('SISMEMBER', p .. 'queues', queue) == 0, call('LLEN', token) == 0 and token }
+  at = at + 2 + n
+end
+
+for i = 1, n_queues do
+  local one = plan[i]
+  call('RPUSH', one[1], unpack(ARGV, one[2], one[3]))
+end
+for i = 1, n_queues do
+  local one = plan[i]
+  if one[5] then call('SADD', p .. 'queues', one[4]) end
+  if one[6] then call('RPUSH', one[6], '1') end
+end
+if n_tracked > 0 then
+  local seconds = call('TIME')[1]
+  local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
+  for i = at, at + n_tracked - 1 do
+    call('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
+  end
+end
+return answer()

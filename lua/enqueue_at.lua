@@ -1,0 +1,33 @@
+-- Files delayed jobs as the family does: in the list of their second, that second in the schedule, and under their own
+-- bytes in the set by which resque-scheduler and node-resque find them again. All or nothing, as in enqueue.lua.
+--
+-- KEYS[1]  <namespace>ext:
+-- ARGV     client nonce, call number, number of items, number of tracked jobs; then second and item of each;
+--          then the status names of tracked jobs
+-- Returns  "" (also where the call had run before)
+local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
+-- @include numbered
+
+local n, n_tracked = tonumber(ARGV[3]), tonumber(ARGV[4])
+local last = 4 + 2 * n
+local schedule = p .. 'delayed_queue_schedule'
+call('ZCARD', schedule)
+for i = 5, last, 2 do
+  call('LLEN', p .. 'delayed:' .. ARGV[i])
+  call('SCARD', p .. 'timestamps:' .. ARGV[i + 1])
+end
+
+for i = 5, last, 2 do
+  local ts, item = ARGV[i], ARGV[i + 1]
+  call('RPUSH', p .. 'delayed:' .. ts, item)
+  call('ZADD', schedule, ts, ts)
+  call('SADD', p .. 'timestamps:' .. item, 'delayed:' .. ts)
+end
+if n_tracked > 0 then
+  local seconds = call('TIME')[1]
+  local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
+  for i = last + 1, last + n_tracked do
+    call('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
+  end
+end
+return answer()

@@ -1,0 +1,37 @@
+-- Puts a job back in front of its queue. A counted one was lost with its process; beyond `most` recoveries it goes to the
+-- failed list as a DirtyExit, so that a job that kills its worker cannot circle. A loss counts only if the run began
+-- after the last counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' or
+-- 'quarantined', or nil where every key it could go to holds another type.
+local function put_back(queue, raw, counted, began, most, worker)
+  local tracked = status_key(raw)
+  local old = tracked and pcall_('GET', tracked)
+  if type(old) ~= 'string' then tracked = nil end
+  if counted then
+    local key = job_key(queue, raw)
+    local attempts, recoveries, last = read_attempts(key)
+    if began > last then
+      recoveries = recoveries + 1
+      last = now
+    end
+    if recoveries > most and decode(raw) then
+      local failed_at = string.format('%04d/%02d/%02d %02d:%02d:%02d UTC', civil(now))
+      local entry = '{"failed_at":"' .. failed_at .. '","payload":' .. raw .. ',"exception":"DirtyExit","error":"The process that ran this job was lost '
+        .. recoveries .. ' times; it is not run again.","backtrace":[],"worker":' .. cjson.encode(worker) .. ',"queue":' .. cjson.encode(queue) .. '}'
+      if append(p .. 'failed', entry) then
+        call('DEL', key)
+        pcall_('INCR', p .. 'stat:processed')
+        pcall_('INCR', p .. 'stat:failed')
+        if tracked then write_status(tracked, old, 3, 'null') end
+        return 'failed'
+      end
+    end
+    write_attempts(key, attempts, recoveries, last)
+  end
+  if type(pcall_('LPUSH', p .. 'queue:' .. queue, raw)) ~= 'number' then
+    return quarantine(queue, raw) and 'quarantined' or nil
+  end
+  pcall_('SADD', p .. 'queues', queue)
+  if tracked then write_status(tracked, old, 1, 'null') end
+  ring(queue)
+  return 'back'
+end

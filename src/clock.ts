@@ -1,0 +1,12 @@
+/** Time as the engine sees it, so that tests can bring their own. Milliseconds everywhere inside; seconds on the wire. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. For records that people read. */
+  now(): number
+  /** Monotonic milliseconds. For deadlines and durations: unaffected by a stepped wall clock. */
+  monotonic(): number
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+}

@@ -1,0 +1,43 @@
+import { pino, type DestinationStream } from 'pino'
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+/** What the rooms write their log with: fields first, then one sentence. Arguments of jobs are never logged. */
+export interface Logger {
+  readonly level: string
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  isLevelEnabled(level: string): boolean
+  child(fields: object): Logger
+}
+
+/**
+ * JSON lines on stdout, or lines for people where `pretty`. Times are ISO 8601; levels are names.
+ * pino-pretty is loaded only when asked for.
+ */
+export async function createLogger(options: { level: LogLevel; pretty?: boolean; destination?: DestinationStream }): Promise<Logger> {
+  const settings = {
+    level: options.level,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
+  if (options.destination) return pino(settings, options.destination)
+  if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
+  const { default: pretty } = await import('pino-pretty')
+  return pino(settings, pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
+}
+
+/** A logger that writes nothing, for the client and for tests. */
+export const silentLogger: Logger = Object.freeze({
+  level: 'silent',
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  isLevelEnabled: () => false,
+  child: () => silentLogger,
+})

@@ -1,0 +1,123 @@
+/**
+ * A payload: one element of a queue's list, `{"class":…,"args":[…],…}`. Its bytes are never rewritten; this is how they
+ * are read. Imports nothing, so that job processes can use it.
+ */
+export interface Payload {
+  readonly class: string
+  /** Positional arguments. Absent or null `args` read as `[]`, any other single value as a list of that value. */
+  readonly args: readonly unknown[]
+  /** Empty where the producer gives none (Ruby Resque, node-resque). */
+  readonly id: string
+  /** php-resque's prefix of the status key; empty as a rule. */
+  readonly prefix: string
+  /** Every field as it was parsed, these four included. */
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** A retry policy as the worker applies it; milliseconds. */
+export interface ExtraRetry {
+  readonly attempts: number
+  readonly backoff: 'fixed' | 'exponential' | 'list'
+  readonly delaysMs: readonly number[]
+  readonly maxDelayMs: number
+  readonly jitter: number
+}
+
+/** What a payload's `x` says about its own run. */
+export interface Extras {
+  readonly retry?: ExtraRetry
+  readonly timeoutMs?: number
+}
+
+/** What parsing a payload comes to; a `reason` is a short phrase for people. */
+export type Parsed = { readonly ok: true; readonly payload: Payload } | { readonly ok: false; readonly reason: string }
+
+/** Reads a payload. Never throws: what cannot be a job says why. */
+export function parsePayload(raw: string): Parsed {
+  let value: unknown
+  try {
+    value = JSON.parse(raw)
+  } catch (error) {
+    return { ok: false, reason: `it is not JSON: ${error instanceof Error ? error.message : String(error)}` }
+  }
+  return payloadOf(value)
+}
+
+/** Reads a payload that is already parsed, as in a failed entry. */
+export function payloadOf(value: unknown): Parsed {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { ok: false, reason: 'it is not a JSON object' }
+  const fields = value as Record<string, unknown>
+  const name = fields['class']
+  if (typeof name !== 'string') return { ok: false, reason: 'it has no "class" that is a string' }
+  const { args, id, prefix } = fields
+  return {
+    ok: true,
+    payload: {
+      class: name,
+      args: args === undefined || args === null ? [] : Array.isArray(args) ? (args as unknown[]) : [args],
+      id: typeof id === 'string' ? id : typeof id === 'number' ? String(id) : '',
+      prefix: typeof prefix === 'string' ? prefix : '',
+      fields,
+    },
+  }
+}
+
+/**
+ * When a job was enqueued, in milliseconds since the epoch: php-resque's and our `queue_time`, `timestamp`, `enqueued_at`,
+ * or ActiveJob's `enqueued_at` inside its argument. undefined where the producer leaves no time (Ruby Resque, node-resque).
+ */
+export function enqueuedAt(payload: Payload): number | undefined {
+  const { queue_time, timestamp, enqueued_at } = payload.fields
+  const inner = payload.args[0]
+  const wrapped = typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)['enqueued_at'] : undefined
+  return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(wrapped)
+}
+
+/**
+ * Reads a payload's `x`. Its form is documented at `encodeExtras`; what has another form is ignored,
+ * because payloads may come from anyone.
+ */
+export function extrasOf(payload: Payload): Extras {
+  const x = record(payload.fields['x'])
+  if (!x) return {}
+  const retry = decodeRetry(record(x['retry']))
+  const timeout = number(x['timeout'])
+  return {
+    ...(retry ? { retry } : {}),
+    ...(timeout !== undefined && timeout > 0 ? { timeoutMs: timeout * 1000 } : {}),
+  }
+}
+
+/** A time as producers write it, in milliseconds: seconds or milliseconds since the epoch, or ISO 8601. */
+function timeOf(value: unknown): number | undefined {
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value > 1e11 ? value : value * 1000
+  if (typeof value !== 'string' || value.length > 64) return undefined
+  if (/^\d+(\.\d+)?$/.test(value)) return timeOf(Number(value))
+  const parsed = Date.parse(value)
+  return Number.isNaN(parsed) ? undefined : parsed
+}
+
+function decodeRetry(value: Record<string, unknown> | undefined): ExtraRetry | undefined {
+  const attempts = number(value?.['attempts'])
+  if (!value || attempts === undefined || !Number.isInteger(attempts) || attempts < 1) return undefined
+  const { backoff } = value
+  const given = Array.isArray(value['delays']) ? value['delays'].map(number) : []
+  const delays = given.filter((d): d is number => d !== undefined && d >= 0)
+  const jitter = number(value['jitter']) ?? 0.1
+  const max = number(value['max']) ?? 3600
+  return {
+    attempts,
+    backoff: backoff === 'fixed' || backoff === 'list' ? backoff : 'exponential',
+    delaysMs: (delays.length > 0 ? delays : [1]).map((d) => d * 1000),
+    maxDelayMs: Math.max(max, 0) * 1000,
+    jitter: Math.min(Math.max(jitter, 0), 1),
+  }
+}
+
+function record(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}

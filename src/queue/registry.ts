@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import { ResQueueError } from '../errors.ts'
+import { loadScript } from '../redis/scripts.ts'
+import type { Patience, Store } from '../redis/store.ts'
+
+const registerScript = loadScript('register')
+
+/** Version of the layout under `ext:`. A worker that meets a newer one refuses. */
+export const LAYOUT_VERSION = 1
+/** A process that did not renew for this long is suspected. Milliseconds. */
+export const LEASE_MS = 8000
+
+/** A worker process as it stands in `ext:processes`. */
+export interface Registration {
+  /** Drawn at start and after every fencing: names the process. */
+  readonly nonce: string
+  /** `<host>.<nonce>`: slot i shows in the family's `workers` as `<name>.<i><tail>`. */
+  readonly name: string
+  /** `:<pid>:<queues>` */
+  readonly tail: string
+  readonly slots: number
+  /** What stays the same when the container restarts in its pod (`POD_UID/container`); empty where unknown. */
+  readonly instance: string
+  readonly host: string
+  readonly pid: number
+  /** Inode of the pid namespace and the kernel's boot id: together they say whether a pid can be judged from here. */
+  readonly pid_namespace: string
+  readonly boot_id: string
+  readonly pod: string
+  readonly pod_namespace: string
+  readonly pod_uid: string
+  readonly container: string
+  /** Milliseconds since the epoch, by the process's own clock. */
+  readonly started: number
+  readonly version: string
+  readonly isolation: string
+}
+
+/** A name no other process bears: 12 hex digits. */
+export function newNonce(): string {
+  return randomBytes(6).toString('hex')
+}
+
+/** The family's worker id of a slot (R12, one registration per slot). */
+export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot: number): string {
+  return `${registration.name}.${slot}${registration.tail}`
+}
+
+/**
+ * Registers a process with its lease (protocol, "Leases"). Returns whether it was taken: `gone` says that this nonce was
+ * released before and a new one must be drawn. Throws `NEWER_LAYOUT` where a newer ResQueue owns the namespace.
+ */
+export async function register(store: Store, registration: Registration, patience?: Patience): Promise<'ok' | 'gone'> {
+  const ids = Array.from({ length: registration.slots }, (_, slot) => workerId(registration, slot))
+  const args = [registration.nonce, LEASE_MS, LAYOUT_VERSION, JSON.stringify(registration), registration.instance, ...ids]
+  const [status, , version] = (await store.run(registerScript, args, patience)) as [string, string, string?]
+  if (status === 'newer') {
+    throw new ResQueueError(
+      'NEWER_LAYOUT',
+      `The namespace "${store.keys.prefix}" was written by a newer ResQueue (layout ${version}; this one knows ${LAYOUT_VERSION}). Use that version or another namespace.`,
+    )
+  }
+  return status as 'ok' | 'gone'
+}
+
+/** All registered processes, a page at a time: nothing unbounded is read whole. */
+export async function* processes(store: Store, patience?: Patience): AsyncGenerator<Registration> {
+  let cursor = '0'
+  do {
+    const [next, page] = (await store.command('hscan', [store.keys.processes, cursor, 'COUNT', 200], patience)) as [string, string[]]
+    cursor = next
+    for (let i = 1; i < page.length; i += 2) {
+      const registration = parseRegistration(page[i] as string)
+      if (registration) yield registration
+    }
+  } while (cursor !== '0')
+}
+
+/** A registration as stored; undefined for a value that is none. */
+export function parseRegistration(text: string): Registration | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && 'nonce' in value && 'name' in value ? (value as Registration) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,130 @@
+import { loadScript } from '../redis/scripts.ts'
+import type { Arg, Patience, Store } from '../redis/store.ts'
+import { LEASE_MS, type Registration } from './registry.ts'
+
+const turnScript = loadScript('turn')
+
+/** A record in `ext:inflight`: a job that a slot holds. */
+export interface Held {
+  readonly slot: number
+  readonly claim: number
+  readonly queue: string
+  /** Redis' time at the reservation, ms. */
+  readonly reservedAt: number
+  /** Attempts that ended before this one. */
+  readonly attempts: number
+  /** Whether anything is kept under `ext:job:` for it, to be forgotten at a final end. */
+  readonly remembered: boolean
+  /** The payload as it stands in Redis, as text. */
+  readonly raw: string
+}
+
+/** What is recorded of an ended claim. */
+export type Ending =
+  | { readonly verb: 'done'; readonly result: string }
+  | { readonly verb: 'failed'; readonly lists: '' | 'r' | 'm' | 'rm'; readonly before: string; readonly after: string }
+  | { readonly verb: 'retry'; readonly delayMs: number; readonly attempt: number; readonly error: string }
+  | { readonly verb: 'return'; readonly counted: boolean }
+  | { readonly verb: 'quarantine' }
+
+export interface End {
+  readonly slot: number
+  readonly claim: number
+  /** `<id>` or `<prefix>_<id>`; empty for a payload without an id. */
+  readonly status: string
+  readonly forget: boolean
+  readonly ending: Ending
+}
+
+export interface TurnRequest {
+  readonly ends: readonly End[]
+  /** Slots that want a job; the i-th asks for claim `base + i`. */
+  readonly wants: readonly number[]
+  readonly base: number
+  /** In order of priority. */
+  readonly queues: readonly string[]
+  /** Queue whose token woke this process. */
+  readonly wokenBy: string
+  /** `<cluster namespace>/<pod uid>`, or empty. */
+  readonly drainMark: string
+  readonly maxRecoveries: number
+}
+
+export type State = '' | 'paused' | 'draining'
+
+export type TurnReply =
+  | { readonly kind: 'gone' }
+  | {
+      readonly kind: 'ok'
+      /** Redis' time, ms. */
+      readonly now: number
+      readonly state: State
+      readonly pausedQueues: readonly string[]
+      readonly held: readonly Held[]
+      /** Monotonic ms at which the answered call was sent. */
+      readonly sentAt: number
+    }
+
+/** Ends claims and reserves jobs in one atomic call (`lua/turn.lua`). Insists until answered or `signal` aborts. */
+export async function turn(store: Store, process: Registration, request: TurnRequest, patience: Patience): Promise<TurnReply> {
+  const { pid, tail } = process
+  const args: Arg[] = [
+    process.nonce, LEASE_MS, process.name, `:${pid}`, tail.slice(`:${pid}`.length), request.drainMark, request.wokenBy,
+    request.maxRecoveries, request.base, request.ends.length, request.wants.length, request.queues.length,
+  ]
+  for (const end of request.ends) pushEnd(args, end)
+  args.push(...request.wants)
+  for (const queue of request.queues) args.push(queue)
+  const { reply, sentAt } = await store.exchange(turnScript, args, patience)
+  const fields = reply as (string | number)[]
+  if (fields[0] === 'gone') return { kind: 'gone' }
+  const held: Held[] = []
+  for (let i = 4; i + 5 < fields.length; i += 6) {
+    const remembered = fields[i + 4] as string
+    held.push({
+      slot: Number(fields[i]),
+      claim: Number(fields[i + 1]),
+      queue: fields[i + 2] as string,
+      reservedAt: Number(fields[i + 3]),
+      attempts: remembered === '' ? 0 : Number.parseInt(remembered, 10) || 0,
+      remembered: remembered !== '',
+      raw: fields[i + 5] as string,
+    })
+  }
+  return { kind: 'ok', now: Number(fields[1]), state: parseState(fields[2]), pausedQueues: parsePaused(fields[3]), held, sentAt }
+}
+
+function pushEnd(args: Arg[], { slot, claim, status, forget, ending }: End): void {
+  args.push(slot, claim, status, forget ? '1' : '', ending.verb)
+  switch (ending.verb) {
+    case 'done':
+      args.push(ending.result)
+      break
+    case 'failed':
+      args.push(ending.lists, ending.before, ending.after)
+      break
+    case 'retry':
+      args.push(Math.max(0, Math.round(ending.delayMs)), ending.attempt, ending.error)
+      break
+    case 'return':
+      args.push(ending.counted ? '1' : '0')
+      break
+    case 'quarantine':
+      break
+  }
+}
+
+export function parseState(field: unknown): State {
+  return field === 'p' ? 'paused' : field === 'd' ? 'draining' : ''
+}
+
+/** The `ext:paused` value; anything but a JSON list of names pauses nothing. */
+export function parsePaused(field: unknown): readonly string[] {
+  if (typeof field !== 'string' || field === '') return []
+  try {
+    const names: unknown = JSON.parse(field)
+    return Array.isArray(names) ? names.filter((name): name is string => typeof name === 'string') : []
+  } catch {
+    return []
+  }
+}

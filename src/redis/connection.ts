@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
+import { ResQueueError } from '../errors.ts'
+import { parseEndpoint, readPassword, type RedisConfig } from './url.ts'
+
+/** ioredis behind its one door: a single primary (Sentinel included) or a cluster. */
+export type Connection = Redis | Cluster
+
+/**
+ * What a connection is for. `command` connections run scripts and give a dead socket up after five seconds without an
+ * answer; `blocking` ones wait on tokens and may stay silent for long.
+ */
+export type Role = 'command' | 'blocking'
+
+/** After this long without an answer a command connection takes its socket for dead. Milliseconds. */
+export const SOCKET_TIMEOUT_MS = 5000
+
+/**
+ * Opens a connection that never sends anything by itself a second time: a command that was not answered rejects, and the
+ * store decides what to do. Nothing is queued while Redis is away, because a queued command may run long after its
+ * caller gave up. docs/protocol.md, "Connections".
+ */
+export function connect(config: RedisConfig, role: Role, name: string): Connection {
+  const endpoint = parseEndpoint(config)
+  const password = readPassword(config, endpoint)
+  const options: RedisOptions = {
+    lazyConnect: true,
+    connectionName: name,
+    db: endpoint.db,
+    protocol: 2,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    disableClientInfo: true,
+    connectTimeout: SOCKET_TIMEOUT_MS,
+    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
+    ...(role === 'command' ? { socketTimeout: SOCKET_TIMEOUT_MS } : {}),
+    ...(endpoint.username ? { username: endpoint.username } : {}),
+    ...(password ? { password } : {}),
+    ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),
+  }
+  switch (endpoint.kind) {
+    case 'single':
+      return new Redis({ ...options, host: endpoint.host, port: endpoint.port })
+    case 'socket':
+      return new Redis({ ...options, path: endpoint.path })
+    case 'sentinel':
+      return new Redis({
+        ...options,
+        sentinels: endpoint.sentinels.map((s) => ({ ...s })),
+        name: endpoint.name,
+        sentinelRetryStrategy: (attempt) => Math.min(100 * attempt, 1000),
+      })
+    case 'cluster': {
+      const { lazyConnect, db: _db, retryStrategy: _retry, ...redisOptions } = options
+      const cluster: ClusterOptions = {
+        redisOptions,
+        lazyConnect: lazyConnect === true,
+        enableOfflineQueue: false,
+        clusterRetryStrategy: (attempt) => Math.min(100 * attempt, 1000),
+      }
+      return new Cluster(endpoint.nodes.map((n) => ({ ...n })), cluster)
+    }
+  }
+}
+
+function readTls(config: RedisConfig): Record<string, string> {
+  const read = (file: string): string => {
+    try {
+      return readFileSync(file, 'utf8')
+    } catch (error) {
+      throw new ResQueueError('CONFIG', `The TLS file ${file} cannot be read.`, { cause: error })
+    }
+  }
+  const { ca, cert, key } = config.tls ?? {}
+  return { ...(ca ? { ca: read(ca) } : {}), ...(cert ? { cert: read(cert) } : {}), ...(key ? { key: read(key) } : {}) }
+}

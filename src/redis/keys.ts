@@ -1,0 +1,91 @@
+/**
+ * Every key that ResQueue touches, by name, in one place. Keys outside `ext:` are the Resque family's, letter for letter;
+ * everything of our own lives under `ext:`. docs/protocol.md describes the values.
+ */
+export interface Keys {
+  /** What all keys start with: the namespace and a colon, or nothing for an empty namespace. */
+  readonly prefix: string
+  /** KEYS[1] of every script: names the namespace and routes the call in a cluster. Never a real key. */
+  readonly scope: string
+
+  readonly queues: string
+  queue(name: string): string
+  readonly workers: string
+  worker(id: string): string
+  workerStarted(id: string): string
+  readonly heartbeat: string
+  stat(name: string): string
+  readonly failed: string
+  /** Failed list of one queue, as Ruby's RedisMultiQueue names it. */
+  failedOf(queue: string): string
+  readonly failedQueues: string
+  status(id: string, prefix?: string): string
+  readonly delayedSchedule: string
+  delayed(timestamp: number | string): string
+  timestamps(item: string): string
+  readonly pauseAll: string
+  /** The leader locks of resque-scheduler and of node-resque. Held by another: delayed jobs are left to it. */
+  readonly schedulerLocks: readonly [string, string]
+
+  readonly meta: string
+  readonly processes: string
+  readonly instances: string
+  lease(nonce: string): string
+  gone(nonce: string): string
+  inflight(nonce: string): string
+  readonly quarantine: string
+  readonly retry: string
+  job(digest: string): string
+  readonly paused: string
+  token(queue: string): string
+  flow(queue: string): string
+  client(nonce: string): string
+  draining(pod: string): string
+}
+
+/**
+ * Keys of one namespace. A trailing colon is not doubled (`resque` and `resque:` are the same); an empty namespace is
+ * allowed. A namespace with a hash tag, `{resque}`, keeps all keys in one slot of a Redis Cluster.
+ */
+export function keysOf(namespace: string): Keys {
+  const p = namespace === '' || namespace.endsWith(':') ? namespace : `${namespace}:`
+  return Object.freeze({
+    prefix: p,
+    scope: `${p}ext:`,
+    queues: `${p}queues`,
+    queue: (name: string) => `${p}queue:${name}`,
+    workers: `${p}workers`,
+    worker: (id: string) => `${p}worker:${id}`,
+    workerStarted: (id: string) => `${p}worker:${id}:started`,
+    heartbeat: `${p}workers:heartbeat`,
+    stat: (name: string) => `${p}stat:${name}`,
+    failed: `${p}failed`,
+    failedOf: (queue: string) => `${p}${queue}_failed`,
+    failedQueues: `${p}failed_queues`,
+    status: (id: string, prefix?: string) => `${p}job:${statusName(id, prefix)}:status`,
+    delayedSchedule: `${p}delayed_queue_schedule`,
+    delayed: (timestamp: number | string) => `${p}delayed:${timestamp}`,
+    timestamps: (item: string) => `${p}timestamps:${item}`,
+    pauseAll: `${p}pause-all-workers`,
+    schedulerLocks: [`${p}${p}resque_scheduler_master_lock`, `${p}resque_scheduler_leader_lock`] as const,
+    meta: `${p}ext:meta`,
+    processes: `${p}ext:processes`,
+    instances: `${p}ext:instances`,
+    lease: (nonce: string) => `${p}ext:lease:${nonce}`,
+    gone: (nonce: string) => `${p}ext:gone:${nonce}`,
+    inflight: (nonce: string) => `${p}ext:inflight:${nonce}`,
+    quarantine: `${p}ext:quarantine`,
+    retry: `${p}ext:retry`,
+    job: (digest: string) => `${p}ext:job:${digest}`,
+    paused: `${p}ext:paused`,
+    token: (queue: string) => `${p}ext:token:${queue}`,
+    flow: (queue: string) => `${p}ext:flow:${queue}`,
+    client: (nonce: string) => `${p}ext:client:${nonce}`,
+    draining: (pod: string) => `${p}ext:draining:${pod}`,
+  })
+}
+
+/** What stands between `job:` and `:status`: php-resque puts a job's prefix, where it has one, before its id. */
+export function statusName(id: string, prefix?: string): string {
+  return prefix ? `${prefix}_${id}` : id
+}

@@ -1,0 +1,41 @@
+import { ResQueueError, messageOf } from '../errors.ts'
+
+/** What a rejected call means. `unknown`: it may have run, the socket cannot tell. `refused`: Redis answered, and did nothing. */
+export type Verdict =
+  | { readonly kind: 'unknown' }
+  | {
+      readonly kind: 'refused'
+      readonly error: ResQueueError
+      /** Waiting cannot help: the configuration is wrong. */
+      readonly final: boolean
+      /** Another server may be the primary by now: connect anew before asking again. */
+      readonly reconnect: boolean
+    }
+
+type Refusal = readonly [prefix: RegExp, code: 'REDIS_FULL' | 'REDIS_REFUSED', final: boolean, reconnect: boolean, advice: string]
+
+const REFUSALS: readonly Refusal[] = [
+  [/^OOM /, 'REDIS_FULL', false, false, 'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again'],
+  [/^(READONLY|MOVED)\b/, 'REDIS_REFUSED', false, true, 'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL'],
+  [/^MISCONF\b/, 'REDIS_REFUSED', false, false, 'Redis cannot save to disk and refuses writes. See its log'],
+  [/^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/, 'REDIS_REFUSED', false, false, 'Redis cannot serve this now'],
+  [/^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/, 'REDIS_REFUSED', true, false, 'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE'],
+  [/^NOPERM\b/, 'REDIS_REFUSED', true, false, 'The Redis user may not do this. `resqueue doctor` prints the ACL that ResQueue needs'],
+  [/WRONGTYPE/, 'REDIS_REFUSED', true, false, 'A key holds another type than the Resque protocol says. Another program may use the same namespace'],
+]
+
+/** Sorts an error of ioredis: a reply of Redis, or a socket that went away. */
+export function classify(error: unknown): Verdict {
+  if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
+  const message = messageOf(error)
+  const name = error instanceof Error ? error.name : ''
+  for (const [pattern, code, final, reconnect, advice] of REFUSALS) {
+    if (pattern.test(message)) {
+      return { kind: 'refused', final, reconnect, error: new ResQueueError(code, `${advice} (Redis says: ${message}).`, { cause: error }) }
+    }
+  }
+  if (name === 'ReplyError') {
+    return { kind: 'refused', final: true, reconnect: false, error: new ResQueueError('REDIS_REFUSED', `Redis refuses: ${message}`, { cause: error }) }
+  }
+  return { kind: 'unknown' }
+}

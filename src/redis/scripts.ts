@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+/** A Lua script: one atomic operation, read from `lua/<name>.lua`. */
+export interface Script {
+  readonly name: string
+  readonly source: string
+  /** What EVALSHA calls it by. */
+  readonly sha: string
+}
+
+const FOLDER = new URL('../../lua/', import.meta.url)
+
+/**
+ * Reads `lua/<name>.lua`. Lines of the form `-- @include part` are replaced by `lua/lib/part.lua`, which holds local
+ * functions that several scripts share.
+ */
+export function loadScript(name: string): Script {
+  const source = read(`${name}.lua`).replace(/^-- @include (\w+)$/gm, (_, part: string) => read(`lib/${part}.lua`).trimEnd())
+  return Object.freeze({ name, source, sha: createHash('sha1').update(source).digest('hex') })
+}
+
+function read(path: string): string {
+  return readFileSync(new URL(path, FOLDER), 'utf8')
+}

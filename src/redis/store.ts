@@ -1,0 +1,193 @@
+import { once } from 'node:events'
+import { systemClock, type Clock } from '../clock.ts'
+import { ResQueueError, messageOf } from '../errors.ts'
+import { connect, type Connection, type Role } from './connection.ts'
+import { keysOf, type Keys } from './keys.ts'
+import { classify } from './replies.ts'
+import type { Script } from './scripts.ts'
+import { redactUrl, type RedisConfig } from './url.ts'
+
+export type Arg = string | number | Buffer
+
+/** How long to insist on an answer. */
+export interface Patience {
+  /** Milliseconds until the call gives up with a typed error; `Infinity` insists until `signal` aborts. Default 5000. */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal | undefined
+  /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
+  readonly stubborn?: boolean
+}
+
+/** What a script answered, and when the call that was answered went out (monotonic milliseconds). */
+export interface Exchange {
+  readonly reply: unknown
+  readonly sentAt: number
+}
+
+/**
+ * The one door to Redis. A call is sent again, unchanged, until it is answered: every script of ours may be sent twice
+ * (claims and call numbers see to that), so a rejected socket means *unknown*, never *failed*.
+ */
+export interface Store {
+  readonly keys: Keys
+  /** The URL without its password, for messages. */
+  readonly address: string
+  /** Whether the connection is usable at this instant. */
+  readonly ready: boolean
+  readonly counts: { commands: number; reconnects: number }
+  /** Runs a script; see `exchange`. */
+  run(script: Script, args: readonly Arg[], patience?: Patience): Promise<unknown>
+  /**
+   * Runs a script until it is answered. Throws `REDIS_UNAVAILABLE` after the deadline, `REDIS_FULL`, `REDIS_REFUSED` for
+   * what Redis refuses, or the signal's reason.
+   */
+  exchange(script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange>
+  /** One command, sent again until answered. Only for commands that may run twice. */
+  command(name: string, args: readonly Arg[], patience?: Patience): Promise<unknown>
+  /** Several commands in one round trip, in order. A command that Redis refuses yields its Error in its place. */
+  pipeline(commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience): Promise<unknown[]>
+  /** A second store of the same Redis for another role: `blocking` for waits. */
+  open(role: Role, name: string): Store
+  /** Sends nothing more; calls under way reject. */
+  close(): void
+}
+
+/** Opens a store. It connects at the first call, or with `ping`. `role` decides about timeouts, `name` is the CLIENT name. */
+export function openStore(config: RedisConfig, name = 'resqueue-client', role: Role = 'command', clock: Clock = systemClock): Store {
+  const keys = keysOf(config.namespace)
+  const address = redactUrl(config.url)
+  const counts = { commands: 0, reconnects: 0 }
+  let connection: Connection | undefined
+  let closed = false
+  let lastError: Error | undefined
+
+  const live = (): Connection => {
+    if (closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This connection to Redis was closed.')
+    if (connection) return connection
+    const opened = connect(config, role, name)
+    opened.on('error', (error: Error) => {
+      lastError = error
+    })
+    opened.on('ready', () => {
+      lastError = undefined
+    })
+    opened.on('reconnecting', () => {
+      counts.reconnects++
+    })
+    connection = opened
+    return opened
+  }
+
+  const becomeReady = async (until: number, signal: AbortSignal | undefined): Promise<void> => {
+    const c = live()
+    if (c.status === 'ready') return
+    if (c.status === 'wait' || c.status === 'end') c.connect().catch(() => undefined) // told by the error event
+    const left = Math.min(Math.max(until - clock.monotonic(), 1), 1000)
+    const timeout = AbortSignal.timeout(left)
+    const either = signal ? AbortSignal.any([signal, timeout]) : timeout
+    await once(c, 'ready', { signal: either }).catch((error: unknown) => {
+      signal?.throwIfAborted()
+      if (closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This connection to Redis was closed.')
+      if (!timeout.aborted && lastError === undefined) lastError = error as Error
+    })
+  }
+
+  /** Sends `attempt` until it is answered, Redis refuses for good, or patience ends. */
+  const insist = async <T>(attempt: (c: Connection) => Promise<T>, patience: Patience = {}): Promise<T> => {
+    const { deadlineMs = 5000, signal, stubborn = false } = patience
+    const until = clock.monotonic() + deadlineMs
+    let refused: ResQueueError | undefined
+    for (let round = 0; ; round++) {
+      signal?.throwIfAborted()
+      const c = live()
+      if (c.status === 'ready') {
+        try {
+          counts.commands++
+          return await attempt(c)
+        } catch (error) {
+          signal?.throwIfAborted()
+          const verdict = classify(error)
+          if (verdict.kind === 'refused') {
+            refused = verdict.error
+            if (!stubborn || verdict.final) throw verdict.error
+            if (verdict.reconnect) reconnect(c)
+          } else {
+            lastError = error as Error
+          }
+        }
+      }
+      if (clock.monotonic() >= until) throw refused ?? unavailable(address, deadlineMs, lastError)
+      if (c.status === 'ready') await pause(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
+      else {
+        await becomeReady(until, signal)
+        const verdict = lastError && live().status !== 'ready' ? classify(lastError) : undefined
+        if (verdict?.kind === 'refused' && verdict.final && !stubborn) throw verdict.error
+      }
+    }
+  }
+
+  const exchange = (script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange> =>
+    insist(async (c) => {
+      let sentAt = clock.monotonic()
+      try {
+        return { reply: await c.call('evalsha', script.sha, 1, keys.scope, ...args), sentAt }
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        sentAt = clock.monotonic()
+        return { reply: await c.call('eval', script.source, 1, keys.scope, ...args), sentAt }
+      }
+    }, patience)
+
+  return Object.freeze({
+    keys,
+    address,
+    counts,
+    get ready() {
+      return connection?.status === 'ready'
+    },
+    exchange,
+    run: async (script: Script, args: readonly Arg[], patience?: Patience) => (await exchange(script, args, patience)).reply,
+    command: (command: string, args: readonly Arg[], patience?: Patience) => insist((c) => c.call(command, ...args), patience),
+    pipeline: (commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience) =>
+      insist(async (c) => {
+        const batch = c.pipeline()
+        for (const [command, ...args] of commands) batch.call(command, ...args)
+        const replies = (await batch.exec()) ?? []
+        return replies.map(([error, reply]) => {
+          if (error && classify(error).kind === 'unknown') throw error
+          return error ?? reply
+        })
+      }, patience),
+    open: (otherRole: Role, otherName: string) => openStore(config, otherName, otherRole, clock),
+    close: () => {
+      closed = true
+      connection?.disconnect()
+    },
+  })
+}
+
+function reconnect(connection: Connection): void {
+  connection.disconnect(true)
+}
+
+function unavailable(address: string, waitedMs: number, cause: Error | undefined): ResQueueError {
+  const why = cause ? `: ${messageOf(cause)}` : ''
+  return new ResQueueError(
+    'REDIS_UNAVAILABLE',
+    `Redis at ${address} did not answer within ${waitedMs / 1000} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,
+    { cause },
+  )
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      if (signal?.aborted) reject(signal.reason as Error)
+      else resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}

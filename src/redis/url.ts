@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+import { ResQueueError, messageOf } from '../errors.ts'
+
+/** Where Redis is and how to reach it. Everything but `url` and `namespace` is optional. */
+export interface RedisConfig {
+  /**
+   * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS, `unix:///path`, `host[:port]` (the family's
+   * REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or `redis-cluster://h1:6379,h2:6379`.
+   */
+  readonly url: string
+  readonly namespace: string
+  readonly db?: number
+  readonly password?: string
+  /** A file that holds the password, re-read at every connection so that a rotated secret is picked up. */
+  readonly passwordFile?: string
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+}
+
+interface Common {
+  readonly username?: string
+  readonly password?: string
+  readonly tls: boolean
+  readonly db: number
+}
+
+/** A RedisConfig's URL taken apart. */
+export type Endpoint =
+  | ({ readonly kind: 'single'; readonly host: string; readonly port: number } & Common)
+  | ({ readonly kind: 'socket'; readonly path: string } & Common)
+  | ({ readonly kind: 'sentinel'; readonly sentinels: readonly HostPort[]; readonly name: string } & Common)
+  | ({ readonly kind: 'cluster'; readonly nodes: readonly HostPort[] } & Common)
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+const DEFAULT_PORT = { redis: 6379, sentinel: 26379 }
+
+/** Takes a Redis URL apart. Throws `CONFIG` with the offending text (never with a password in it). */
+export function parseEndpoint(config: RedisConfig): Endpoint {
+  const text = config.url.includes('://') ? config.url : `redis://${config.url}`
+  const match = /^([a-z-]+):\/\/(?:([^@]*)@)?([^/?]*)(\/[^?]*)?(?:\?.*)?$/i.exec(text)
+  if (!match) throw bad(config.url, 'it is not a URL')
+  const [, rawScheme = '', credentials, hosts = '', path = ''] = match
+  const scheme = rawScheme.toLowerCase()
+  const [user, secret] = splitCredentials(credentials)
+  const password = config.password ?? secret
+  const segments = path.split('/').filter((s) => s !== '').map(decodeURIComponent)
+  const common = (dbText: string | undefined): Common => ({
+    tls: scheme.startsWith('rediss'),
+    db: config.db ?? parseDb(dbText, config.url),
+    ...(user ? { username: user } : {}),
+    ...(password ? { password } : {}),
+  })
+  switch (scheme) {
+    case 'redis':
+    case 'rediss':
+    case 'tcp': {
+      const [first] = parseHosts(hosts === '' ? 'localhost' : hosts, DEFAULT_PORT.redis, config.url)
+      return { kind: 'single', ...(first as HostPort), ...common(segments[0]) }
+    }
+    case 'unix':
+      return { kind: 'socket', path, ...common(undefined) }
+    case 'redis-sentinel':
+    case 'rediss-sentinel': {
+      const [name, dbText] = segments
+      if (!name) throw bad(config.url, 'a Sentinel URL names its primary: redis-sentinel://host:26379/mymaster')
+      return { kind: 'sentinel', sentinels: parseHosts(hosts, DEFAULT_PORT.sentinel, config.url), name, ...common(dbText) }
+    }
+    case 'redis-cluster':
+    case 'rediss-cluster': {
+      if (!/\{[^}]+\}/.test(config.namespace)) {
+        throw new ResQueueError(
+          'USAGE',
+          `Redis Cluster needs a namespace with a hash tag, so that all keys share one slot: --namespace '{${config.namespace || 'resque'}}'.`,
+        )
+      }
+      return { kind: 'cluster', nodes: parseHosts(hosts, DEFAULT_PORT.redis, config.url), ...common(undefined) }
+    }
+    default:
+      throw bad(config.url, `the scheme "${scheme}" is unknown; use redis, rediss, unix, redis-sentinel or redis-cluster`)
+  }
+}
+
+/** The password for the next connection: the file's content, without its last newline, where a file is configured. */
+export function readPassword(config: RedisConfig, endpoint: Endpoint): string | undefined {
+  if (config.passwordFile === undefined) return endpoint.password
+  try {
+    return readFileSync(config.passwordFile, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    throw new ResQueueError('CONFIG', `The Redis password file ${config.passwordFile} cannot be read: ${messageOf(error)}`)
+  }
+}
+
+/** The URL as it may be shown: without its password. */
+export function redactUrl(url: string): string {
+  return url.replace(/\/\/([^@/]*)@/, (_, credentials: string) => {
+    const user = credentials.split(':')[0]
+    return user ? `//${user}:***@` : '//***@'
+  })
+}
+
+function splitCredentials(text: string | undefined): [string | undefined, string | undefined] {
+  if (text === undefined || text === '') return [undefined, undefined]
+  const colon = text.indexOf(':')
+  if (colon < 0) return [undefined, decodeURIComponent(text)]
+  return [decodeURIComponent(text.slice(0, colon)) || undefined, decodeURIComponent(text.slice(colon + 1)) || undefined]
+}
+
+function parseHosts(text: string, defaultPort: number, url: string): HostPort[] {
+  const hosts = text.split(',').map((part): HostPort => {
+    const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/i.exec(part.trim())
+    if (!match) throw bad(url, `"${part}" is not host:port`)
+    const port = match[3] === undefined ? defaultPort : Number(match[3])
+    if (port < 1 || port > 65535) throw bad(url, `port ${port} does not exist`)
+    return { host: (match[1] ?? match[2]) as string, port }
+  })
+  return hosts
+}
+
+function parseDb(text: string | undefined, url: string): number {
+  if (text === undefined) return 0
+  if (!/^\d+$/.test(text)) throw bad(url, `"${text}" is not a database number`)
+  return Number(text)
+}
+
+function bad(url: string, why: string): ResQueueError {
+  return new ResQueueError('USAGE', `The Redis URL ${redactUrl(url)} cannot be used: ${why}.`)
+}

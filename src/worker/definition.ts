@@ -1,0 +1,50 @@
+import type { JobContext } from './currentjob.ts'
+
+/** Retries as a job declares them. Durations in seconds. */
+export interface RetryOptions {
+  /** All runs counted: 1 means no retry. */
+  readonly attempts: number
+  /** `exponential` doubles `delay` each time, `fixed` repeats it, `list` takes `delays` one by one. Default: exponential, or list where `delays` is given. */
+  readonly backoff?: 'fixed' | 'exponential' | 'list'
+  /** Default 5. */
+  readonly delay?: number
+  /** One delay per retry; the last one repeats. */
+  readonly delays?: readonly number[]
+  readonly maxDelay?: number
+  /** 0–1: share of the delay that is drawn at random. Default 0.2. */
+  readonly jitter?: number
+}
+
+/** What a job says about itself beside its code. */
+export interface JobOptions {
+  /** A number means that many attempts in all, with an exponential backoff from 5 s. Default: no retry. */
+  readonly retry?: number | RetryOptions
+  /** Seconds until a run is ended as timed out. Default: the worker's `--timeout`. */
+  readonly timeout?: number
+}
+
+/** A job's code: the payload's args, then the context. */
+export type JobHandler<Args extends readonly unknown[], Result> = (...args: [...args: Args, job: JobContext]) => Result | Promise<Result>
+
+/** What `defineJob` returns: give it to `enqueue`, and its arguments are checked. */
+export interface JobDefinition<Args extends readonly unknown[] = any[]> {
+  /** The class name in payloads; empty when the job is named after its file or export. */
+  readonly jobName: string
+  readonly handler: (...args: any[]) => unknown
+  readonly options: JobOptions
+  /** Types only: never there at run time. */
+  readonly args?: Args
+}
+
+// A well-known symbol and not `instanceof`: the job's `resqueue/job` may be another copy of this package than the worker's.
+const BRAND = Symbol.for('resqueue.job')
+
+/** Makes a definition; `defineJob` is the public door. */
+export function makeDefinition(jobName: string, handler: (...args: any[]) => unknown, options: JobOptions): JobDefinition {
+  return Object.freeze({ [BRAND]: true, jobName, handler, options })
+}
+
+/** Whether a value came from `defineJob`, of any copy of this package. */
+export function isDefinition(value: unknown): value is JobDefinition {
+  return typeof value === 'object' && value !== null && BRAND in value
+}

@@ -1,0 +1,57 @@
+/**
+ * The public subpath `resqueue/job`: what job modules import. It loads nothing heavy, so that the processes which perform jobs
+ * stay small.
+ */
+import { ResQueueError } from '../errors.ts'
+import { makeDefinition, type JobDefinition, type JobHandler, type JobOptions } from './definition.ts'
+import { VERDICT, type Verdict } from './verdict.ts'
+
+export { currentJob, type JobContext, type JobLog } from './currentjob.ts'
+export type { JobDefinition, JobHandler, JobOptions, RetryOptions } from './definition.ts'
+
+/**
+ * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without it a default export is
+ * named after its file in CamelCase, a named one after its export. The handler gets the payload's args, then a `JobContext`.
+ */
+export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
+  name: string,
+  handler: JobHandler<Args, Result>,
+  options?: JobOptions,
+): JobDefinition<Args>
+export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
+  handler: JobHandler<Args, Result>,
+  options?: JobOptions,
+): JobDefinition<Args>
+export function defineJob(...given: readonly unknown[]): JobDefinition {
+  const [name, handler, options] = typeof given[0] === 'string' ? given : ['', ...given]
+  if (typeof handler !== 'function') {
+    throw new ResQueueError('INVALID_ARGUMENT', `defineJob(${name === '' ? '' : `'${String(name)}', `}handler): the handler must be a function`)
+  }
+  return makeDefinition(String(name), handler as (...args: unknown[]) => unknown, (options ?? {}) as JobOptions)
+}
+
+/** Thrown by a job that must not be retried, whatever its policy says: it goes to the failed list at once. */
+export class Fatal extends Error {
+  override readonly name: string = 'Fatal'
+  readonly [VERDICT]: Verdict = { kind: 'fatal' }
+}
+
+/** Thrown by a job that wants to run again after `seconds`, whatever its policy says. */
+export class Retry extends Error {
+  override readonly name: string = 'Retry'
+  readonly [VERDICT]: Verdict
+
+  constructor(seconds: number, message: string = `to be retried after ${seconds} s`, options?: ErrorOptions) {
+    super(message, options)
+    if (!(Number.isFinite(seconds) && seconds >= 0)) {
+      throw new ResQueueError('INVALID_ARGUMENT', `Retry(seconds): a number of seconds is needed, not ${String(seconds)}`)
+    }
+    this[VERDICT] = { kind: 'retry', afterMs: Math.round(seconds * 1000) }
+  }
+}
+
+/** Thrown by `setUp`, `perform`, `tearDown` or a listener to end the job without a failure; the rest is skipped (R44). */
+export class DoNotPerform extends Error {
+  override readonly name: string = 'DoNotPerform'
+  readonly [VERDICT]: Verdict = { kind: 'skip' }
+}
