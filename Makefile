@@ -46,7 +46,7 @@ demo: build ## a backlog of real work, with faults; CI=1 ends by itself, DEMO_JO
 	@$(NODE) examples/demo/demo.ts
 
 bench: build ## side by side with other queues; writes bench/RESULTS.md
-	@cd bench && npm ci --no-audit --no-fund --loglevel=error
+	@cd bench && { node ../scripts/deps-fresh.cjs || npm ci --no-audit --no-fund --loglevel=error; }
 	@$(NODE) bench/run.ts
 
 soak: build ## 100,000 forked jobs and an hour of random kills

@@ -17,7 +17,8 @@ for i = 1, n_queues do
   if n_queues > 1 then
     call('LLEN', list)
   end
-  plan[i] = { list, at + 2, at + 1 + n, queue, call('SISMEMBER', p .. 'queues', queue) == 0, call('LLEN', token) == 0 and token }
+  -- A token key of another type is left alone: polling finds the work.
+  plan[i] = { list, at + 2, at + 1 + n, queue, call('SISMEMBER', p .. 'queues', queue) == 0, redis.pcall('LLEN', token) == 0 and token }
   at = at + 2 + n
 end
 

@@ -40,10 +40,6 @@ static napi_value number(napi_env env, double value) {
   return out;
 }
 
-static void set_number(napi_env env, napi_value object, const char *name, double value) {
-  napi_set_named_property(env, object, name, number(env, value));
-}
-
 static napi_value two_fds(napi_env env, const int fds[2]) {
   napi_value out;
   napi_create_array_with_length(env, 2, &out);
@@ -108,7 +104,7 @@ static napi_value ask(napi_env env, napi_callback_info info) {
   return number(env, sent == (ssize_t)length ? 0 : -errno);
 }
 
-/* drain(fd): what can be read without waiting, or undefined. */
+/* drain(fd): what can be read without waiting, or undefined. Pipes must not block. */
 static napi_value drain(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
@@ -122,7 +118,8 @@ static napi_value drain(napi_env env, napi_callback_info info) {
       all = more;
       capacity += 65536;
     }
-    ssize_t n = read(fd, all + length, capacity - length);
+    ssize_t n = recv(fd, all + length, capacity - length, MSG_DONTWAIT);
+    if (n < 0 && errno == ENOTSOCK) n = read(fd, all + length, capacity - length);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     length += (size_t)n;
@@ -173,7 +170,7 @@ static napi_value mark_begun(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* serve(control, waitingTitle): returns in forked children only. */
+/* serve(control, waitingTitle, numbers): returns in forked children only, the frame's body. `numbers` gets channel, pid, ppid, type. */
 static napi_value serve(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
@@ -184,18 +181,24 @@ static napi_value serve(napi_env env, napi_callback_info info) {
     errno = EINVAL;
     return failure(env, "napi_get_uv_event_loop");
   }
+  int32_t *numbers;
+  size_t length;
+  napi_typedarray_type type;
+  if (napi_get_typedarray_info(env, args[2], &type, &length, (void **)&numbers, NULL, NULL) != napi_ok ||
+      type != napi_int32_array || length != 4) {
+    errno = EINVAL;
+    return failure(env, "serve");
+  }
   current = zygote_serve(int_of(env, args[0]), loop, title);
-  napi_value out, body;
-  napi_create_object(env, &out);
-  set_number(env, out, "channel", current.channel);
-  set_number(env, out, "pid", getpid());
-  set_number(env, out, "ppid", current.zygote);
-  set_number(env, out, "type", current.type);
+  numbers[0] = current.channel;
+  numbers[1] = getpid();
+  numbers[2] = current.zygote;
+  numbers[3] = current.type;
+  napi_value body;
   napi_create_string_utf8(env, current.body, current.length, &body);
-  napi_set_named_property(env, out, "body", body);
   free(current.body);
   current.body = NULL;
-  return out;
+  return body;
 }
 
 /* The context-aware form: worker threads (test runners) may load it as well. */

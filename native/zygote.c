@@ -41,6 +41,7 @@ static int report(int control, uint8_t type, uint32_t seat, uint32_t generation,
   out.generation = generation;
   out.pid = pid;
   out.value = value;
+  out.begun = begun[seat] == generation;
   out.nanos = nanos;
   if (usage != NULL) {
     out.peak_bytes = (uint64_t)usage->ru_maxrss * 1024u;
@@ -192,7 +193,9 @@ static void await_errand(struct errand *errand) {
   if (errand->length > 0 && read_exactly(errand->channel, errand->body, errand->length) != 1) _exit(0);
 }
 
-void zygote_begun(const struct errand *errand) { begun[errand->seat] = errand->generation; }
+void zygote_begun(const struct errand *errand) {
+  if (begun != NULL) begun[errand->seat] = errand->generation;
+}
 
 struct errand zygote_serve(int control, void *loop, const char *waiting_title) {
   begun = mmap(NULL, MAX_SEATS * sizeof *begun, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -225,7 +228,7 @@ struct errand zygote_serve(int control, void *loop, const char *waiting_title) {
     if (request.op == OP_KILL) {
       if (child->pid > 0 && child->generation == request.generation) kill(-child->pid, (int)request.argument);
     } else if (request.op == OP_PING) {
-      report(control, 'P', request.seat, request.generation, child->pid, begun[request.seat] == request.generation, NULL, 0);
+      report(control, 'P', request.seat, request.generation, child->pid, 0, NULL, 0);
     } else if (request.op == OP_FORK) {
       struct timespec from, to;
       clock_gettime(CLOCK_MONOTONIC, &from);

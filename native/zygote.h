@@ -26,7 +26,8 @@ struct __attribute__((packed)) report {
   uint32_t seat;
   uint32_t generation;
   int32_t pid;
-  int32_t value; /* F: 0 or errno; E: wait status; P: 1 when the child's JavaScript has begun */
+  int32_t value;  /* F: 0 or errno; E: wait status */
+  uint32_t begun; /* E, P: 1 when the child's JavaScript has begun */
   uint64_t peak_bytes;
   uint64_t cpu_micros;
   uint64_t nanos; /* F: duration of the fork */
@@ -49,7 +50,7 @@ struct errand {
  */
 struct errand zygote_serve(int control, void *loop, const char *waiting_title);
 
-/* In a child: tells whoever asks that JavaScript runs. */
+/* In a child: tells whoever asks that JavaScript runs. Elsewhere it does nothing. */
 void zygote_begun(const struct errand *errand);
 
 /* Lets fork copy V8's heap: Node marks it MADV_DONTFORK. Returns the number of mappings changed or -1. */

@@ -14,6 +14,6 @@ try {
     return found ? found.version !== wanted[path].version : !wanted[path].optional
   })
   process.exit(stale.length === 0 ? 0 : 1)
-} catch (error) {
+} catch {
   process.exit(1)
 }

@@ -1,4 +1,5 @@
-import { pino, type DestinationStream } from 'pino'
+import { createRequire } from 'node:module'
+import { pino, type DestinationStream, type LoggerOptions } from 'pino'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
@@ -18,8 +19,8 @@ export interface Logger {
  * JSON lines on stdout, or lines for people where `pretty`. Times are ISO 8601; levels are names.
  * pino-pretty is loaded only when asked for.
  */
-export async function createLogger(options: { level: LogLevel; pretty?: boolean; destination?: DestinationStream }): Promise<Logger> {
-  const settings = {
+export function createLogger(options: { level: LogLevel; pretty?: boolean; destination?: DestinationStream }): Logger {
+  const settings: LoggerOptions = {
     level: options.level,
     base: null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
@@ -27,7 +28,7 @@ export async function createLogger(options: { level: LogLevel; pretty?: boolean;
   }
   if (options.destination) return pino(settings, options.destination)
   if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
-  const { default: pretty } = await import('pino-pretty')
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
   return pino(settings, pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
 }
 

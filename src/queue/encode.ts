@@ -10,13 +10,15 @@ export interface Draft {
   /** Milliseconds; written as seconds. */
   readonly queueTime: number
   /** Written as `queue`, which only delayed items have. */
-  readonly queue?: string
+  readonly queue: string | undefined
   /** JSON of the last key `x`. */
-  readonly extras?: string | undefined
+  readonly extras: string | undefined
 }
 
 /** Redis' cjson, which workers look into a payload with, refuses deeper nesting. */
 const MAX_DEPTH = 900
+
+const EMPTY_PREFIX = ',"prefix":"","queue_time":'
 
 const POOL_IDS = 512
 let pool = ''
@@ -39,12 +41,17 @@ const heads = new Map<string, string>()
  */
 export function encodePayload(draft: Draft): string {
   const { prefix, queue, extras } = draft
-  let text = `${headOf(draft.class)}${encodeArgs(draft.args)},"id":${quoteId(draft.id)},"prefix":`
-  text += prefix === '' ? '""' : JSON.stringify(prefix)
-  text += `,"queue_time":${draft.queueTime / 1000}`
-  if (queue !== undefined) text += `,"queue":${JSON.stringify(queue)}`
-  if (extras !== undefined) text += `,"x":${extras}`
-  return `${text}}`
+  // Joined, not added: adding leaves a tree of pieces for the garbage collector, which costs more than the joining.
+  return [
+    headOf(draft.class),
+    encodeArgs(draft.args),
+    ',"id":',
+    quoteId(draft.id),
+    prefix === '' ? EMPTY_PREFIX : `,"prefix":${JSON.stringify(prefix)},"queue_time":`,
+    draft.queueTime / 1000,
+    queue === undefined ? '' : `,"queue":${JSON.stringify(queue)}`,
+    extras === undefined ? '}' : `,"x":${extras}}`,
+  ].join('')
 }
 
 /**

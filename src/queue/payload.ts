@@ -19,7 +19,7 @@ export interface ExtraRetry {
   readonly attempts: number
   readonly backoff: 'fixed' | 'exponential' | 'list'
   readonly delaysMs: readonly number[]
-  readonly maxDelayMs: number
+  readonly maxDelayMs?: number
   readonly jitter: number
 }
 
@@ -103,13 +103,13 @@ function decodeRetry(value: Record<string, unknown> | undefined): ExtraRetry | u
   const { backoff } = value
   const given = Array.isArray(value['delays']) ? value['delays'].map(number) : []
   const delays = given.filter((d): d is number => d !== undefined && d >= 0)
-  const jitter = number(value['jitter']) ?? 0.1
-  const max = number(value['max']) ?? 3600
+  const jitter = number(value['jitter']) ?? 0.2
+  const max = number(value['max'])
   return {
     attempts,
     backoff: backoff === 'fixed' || backoff === 'list' ? backoff : 'exponential',
-    delaysMs: (delays.length > 0 ? delays : [1]).map((d) => d * 1000),
-    maxDelayMs: Math.max(max, 0) * 1000,
+    delaysMs: (delays.length > 0 ? delays : [5]).map((d) => d * 1000),
+    ...(max === undefined || max < 0 ? {} : { maxDelayMs: max * 1000 }),
     jitter: Math.min(Math.max(jitter, 0), 1),
   }
 }

@@ -13,6 +13,8 @@ export interface Held {
   readonly reservedAt: number
   /** Attempts that ended before this one. */
   readonly attempts: number
+  /** Whether its status is kept (tracked), or may be. */
+  readonly tracked: boolean
   /** Whether anything is kept under `ext:job:` for it, to be forgotten at a final end. */
   readonly remembered: boolean
   /** The payload as it stands in Redis, as text. */
@@ -30,7 +32,10 @@ export type Ending =
 export interface End {
   readonly slot: number
   readonly claim: number
-  /** `<id>` or `<prefix>_<id>`; empty for a payload without an id. */
+  readonly queue: string
+  /** Redis' time at the reservation, ms. */
+  readonly reservedAt: number
+  /** `<id>` or `<prefix>_<id>` of a job whose status is kept; else empty. */
   readonly status: string
   readonly forget: boolean
   readonly ending: Ending
@@ -38,8 +43,11 @@ export interface End {
 
 export interface TurnRequest {
   readonly ends: readonly End[]
-  /** Slots that want a job; the i-th asks for claim `base + i`. */
-  readonly wants: readonly number[]
+  /** How many of the ended slots, in the order of `orderEnds`, want a next job. */
+  readonly next: number
+  /** Idle slots that want a job. */
+  readonly idle: readonly number[]
+  /** First claim number: the ended slots that want a next job ask for `base`, `base + 1`, …, then the idle ones. */
   readonly base: number
   /** In order of priority. */
   readonly queues: readonly string[]
@@ -68,30 +76,56 @@ export type TurnReply =
 /** Ends claims and reserves jobs in one atomic call (`lua/turn.lua`). Insists until answered or `signal` aborts. */
 export async function turn(store: Store, process: Registration, request: TurnRequest, patience: Patience): Promise<TurnReply> {
   const { pid, tail } = process
+  const { ends, idle, queues } = request
+  const plain = ends.filter(isPlain)
+  const others = plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))
+  const sums = sumFlows(plain)
   const args: Arg[] = [
     process.nonce, LEASE_MS, process.name, `:${pid}`, tail.slice(`:${pid}`.length), request.drainMark, request.wokenBy,
-    request.maxRecoveries, request.base, request.ends.length, request.wants.length, request.queues.length,
+    request.maxRecoveries, request.base, plain.length, sums.size, others.length, request.next, idle.length, queues.length,
   ]
-  for (const end of request.ends) pushEnd(args, end)
-  args.push(...request.wants)
-  for (const queue of request.queues) args.push(queue)
+  for (const end of plain) args.push(end.slot, end.claim)
+  for (const [queue, { ended, times }] of sums) args.push(queue, ended, times)
+  for (const end of others) pushEnd(args, end)
+  args.push(...idle)
+  for (const queue of queues) args.push(queue)
   const { reply, sentAt } = await store.exchange(turnScript, args, patience)
   const fields = reply as (string | number)[]
   if (fields[0] === 'gone') return { kind: 'gone' }
   const held: Held[] = []
   for (let i = 4; i + 5 < fields.length; i += 6) {
-    const remembered = fields[i + 4] as string
+    const memo = fields[i + 4] as string
+    const tracked = memo.startsWith('t')
+    const remembered = tracked ? memo.slice(1) : memo
     held.push({
       slot: Number(fields[i]),
       claim: Number(fields[i + 1]),
       queue: fields[i + 2] as string,
       reservedAt: Number(fields[i + 3]),
       attempts: remembered === '' ? 0 : Number.parseInt(remembered, 10) || 0,
+      tracked,
       remembered: remembered !== '',
       raw: fields[i + 5] as string,
     })
   }
   return { kind: 'ok', now: Number(fields[1]), state: parseState(fields[2]), pausedQueues: parsePaused(fields[3]), held, sentAt }
+}
+
+/** An end that only counts: the script needs no more than slot and claim. */
+function isPlain(end: End): boolean {
+  return end.ending.verb === 'done' && end.status === '' && !end.forget
+}
+
+function sumFlows(ends: readonly End[]): Map<string, { ended: number; times: number }> {
+  const sums = new Map<string, { ended: number; times: number }>()
+  for (const { queue, reservedAt } of ends) {
+    const sum = sums.get(queue)
+    if (sum) {
+      sum.ended++
+      sum.times += reservedAt
+    } else sums.set(queue, { ended: 1, times: reservedAt })
+  }
+  return sums
 }
 
 function pushEnd(args: Arg[], { slot, claim, status, forget, ending }: End): void {

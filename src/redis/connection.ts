@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { ResQueueError } from '../errors.ts'
 import { parseEndpoint, readPassword, type RedisConfig } from './url.ts'
 
@@ -23,18 +23,18 @@ export const SOCKET_TIMEOUT_MS = 5000
 export function connect(config: RedisConfig, role: Role, name: string): Connection {
   const endpoint = parseEndpoint(config)
   const password = readPassword(config, endpoint)
-  const options: RedisOptions = {
+  const options = {
     lazyConnect: true,
     connectionName: name,
     db: endpoint.db,
-    protocol: 2,
+    protocol: 2 as const,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
     disableClientInfo: true,
     connectTimeout: SOCKET_TIMEOUT_MS,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
-    ...(role === 'command' ? { socketTimeout: SOCKET_TIMEOUT_MS } : {}),
+    retryStrategy: (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
+    ...(role === 'command' ? { socketTimeout: SOCKET_TIMEOUT_MS } : { blockingTimeout: 2 * SOCKET_TIMEOUT_MS }),
     ...(endpoint.username ? { username: endpoint.username } : {}),
     ...(password ? { password } : {}),
     ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),
@@ -49,17 +49,18 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
         ...options,
         sentinels: endpoint.sentinels.map((s) => ({ ...s })),
         name: endpoint.name,
-        sentinelRetryStrategy: (attempt) => Math.min(100 * attempt, 1000),
+        sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
       })
     case 'cluster': {
-      const { lazyConnect, db: _db, retryStrategy: _retry, ...redisOptions } = options
-      const cluster: ClusterOptions = {
-        redisOptions,
-        lazyConnect: lazyConnect === true,
-        enableOfflineQueue: false,
-        clusterRetryStrategy: (attempt) => Math.min(100 * attempt, 1000),
-      }
-      return new Cluster(endpoint.nodes.map((n) => ({ ...n })), cluster)
+      return new Cluster(
+        endpoint.nodes.map((n) => ({ ...n })),
+        {
+          redisOptions: options,
+          lazyConnect: true,
+          enableOfflineQueue: false,
+          clusterRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
+        },
+      )
     }
   }
 }

@@ -16,6 +16,8 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined
   /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
   readonly stubborn?: boolean
+  /** Told of every failed try, and once with undefined when a try succeeds after failed ones. */
+  readonly trouble?: (error: Error | undefined) => void
 }
 
 /** What a script answered, and when the call that was answered went out (monotonic milliseconds). */
@@ -94,7 +96,8 @@ export function openStore(config: RedisConfig, name = 'resqueue-client', role: R
 
   /** Sends `attempt` until it is answered, Redis refuses for good, or patience ends. */
   const insist = async <T>(attempt: (c: Connection) => Promise<T>, patience: Patience = {}): Promise<T> => {
-    const { deadlineMs = 5000, signal, stubborn = false } = patience
+    const { deadlineMs = 5000, signal, stubborn = false, trouble } = patience
+    let troubled = false
     const until = clock.monotonic() + deadlineMs
     let refused: ResQueueError | undefined
     for (let round = 0; ; round++) {
@@ -103,7 +106,9 @@ export function openStore(config: RedisConfig, name = 'resqueue-client', role: R
       if (c.status === 'ready') {
         try {
           counts.commands++
-          return await attempt(c)
+          const reply = await attempt(c)
+          if (troubled) trouble?.(undefined)
+          return reply
         } catch (error) {
           signal?.throwIfAborted()
           const verdict = classify(error)
@@ -117,6 +122,10 @@ export function openStore(config: RedisConfig, name = 'resqueue-client', role: R
         }
       }
       if (clock.monotonic() >= until) throw refused ?? unavailable(address, deadlineMs, lastError)
+      if (trouble && (round > 0 || c.status !== 'wait')) {
+        troubled = true
+        trouble(refused ?? lastError ?? new Error('not connected'))
+      }
       if (c.status === 'ready') await pause(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
       else {
         await becomeReady(until, signal)

@@ -39,6 +39,8 @@ export interface RetryPolicy {
 export interface EngineEvents {
   /** A line that job code wrote to stdout or stderr. */
   output(job: JobRun, stream: 'stdout' | 'stderr', line: string): void
+  /** A line of `job.log`; where this is not listened to, it comes as `output`. */
+  log?(job: JobRun, level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void
   /** A job process was made; seconds it took. */
   forked(isolation: Isolation, seconds: number): void
   /** The engine changed its ways: fell back to spawn, replaced a zygote, kept old code after a bad reload. */
@@ -55,6 +57,8 @@ export interface Engine {
    * `killDelayMs`) and the outcome is `cancelled`. `started` is called when the job process exists, with its pid.
    */
   run(job: JobRun, signal: AbortSignal, started?: (pid: number) => void): Promise<Outcome>
+  /** KILLs the processes of all running jobs at once, without TERM first; their runs end as they would for an abort. */
+  kill(): void
   /** Loads job code anew for jobs that start after it resolves. On failure the old code stays and the promise rejects (`JOBS`). */
   reload(): Promise<void>
   /** Ends idle processes. Running jobs must have been awaited or aborted before. */

@@ -1,10 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { descendants, isAlive, offspring, spawnNode, zombies } from '../support/process.ts'
+import { descendants, isAlive, offspring, zombies } from '../support/proc.ts'
+import { spawnNode } from '../support/process.ts'
 import { startProxy, type Fault } from '../support/proxy.ts'
 import { namespaceOf, openClient, snapshot, startRedis } from '../support/redis.ts'
 import { startCluster } from '../support/cluster.ts'
 import { startSentinel } from '../support/sentinel.ts'
+import { startTlsRedis } from '../support/tls.ts'
 import { latch, waitFor } from '../support/wait.ts'
 
 test('a namespace belongs to one test and its snapshot is byte-exact', async ({ redis, ns }) => {
@@ -112,7 +115,10 @@ test('the proxy can hold all traffic, cut all connections and refuse new ones', 
 })
 
 test('a process is watched line by line, paused and killed', async () => {
-  const child = spawnNode(['-e', 'console.log("ready"); console.error("oops"); process.stdin.on("data", (d) => console.log("got", String(d).trim()))'])
+  const child = spawnNode([
+    '-e',
+    'console.log("ready"); console.error("oops"); process.stdin.on("data", (d) => console.log("got", String(d).trim()))',
+  ])
   await child.waitForLine('ready')
   await child.waitForLine(/^oops$/, { stream: 'stderr' })
   expect(descendants().map((p) => p.pid)).toContain(child.pid)
@@ -146,4 +152,11 @@ test('a cluster serves all slots', { timeout: 60_000 }, async () => {
   const replies = await Promise.all(nodes.map((node) => node.client().set('a', '1').catch(String)))
   expect(replies.filter((reply) => reply === 'OK')).toHaveLength(1)
   expect(replies.filter((reply) => reply.includes('MOVED'))).toHaveLength(2)
+})
+
+test('a server behind TLS is reached by whoever trusts its certificate', async () => {
+  const { url, ca, cert, key } = await startTlsRedis({ clientAuth: true })
+  const tls = { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) }
+  expect(await openClient(url, { tls }).ping()).toBe('PONG')
+  await expect(openClient(url, { retryStrategy: () => null }).ping()).rejects.toThrow()
 })

@@ -28,7 +28,11 @@ export async function startCluster(): Promise<ClusterSetup> {
     await waitFor(
       async () => {
         const info = String(await client.call('cluster', 'info'))
-        return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${SIZE}`) && info.includes(`cluster_size:${SIZE}`)
+        return (
+          info.includes('cluster_state:ok') &&
+          info.includes(`cluster_known_nodes:${SIZE}`) &&
+          info.includes(`cluster_size:${SIZE}`)
+        )
       },
       { timeoutMs: 30_000, describe: async () => String(await client.call('cluster', 'info')) },
     )

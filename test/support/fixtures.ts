@@ -38,7 +38,8 @@ export const test = base.extend<Fixtures>({
       const leaked = await takeLeakedKeys(client)
       if (task.result?.state === 'pass' && leaked.length === 0) await dropNamespace(client, ns)
       else console.error(`The keys of the failed test are kept: SCAN 0 MATCH ${ns}* at ${redisUrl}`)
-      if (leaked.length > 0) throw new Error(`Keys were written outside the namespace ${ns}: ${leaked.slice(0, 10).join(', ')}`)
+      if (leaked.length > 0)
+        throw new Error(`Keys were written outside the namespace ${ns}: ${leaked.slice(0, 10).join(', ')}`)
     })
     await use(ns)
   },

@@ -1,4 +1,4 @@
-import { offspring } from './process.ts'
+import { offspring } from './proc.ts'
 import { waitFor } from './wait.ts'
 
 /** Fails when processes that are not in `allowed` outlive the test that started them, by more than a moment. */
@@ -16,6 +16,7 @@ export async function expectNoStrays(allowed: ReadonlySet<number>): Promise<void
         // It ended by itself.
       }
     }
-    if (left.length > 0) throw new Error(`Processes outlived the test: ${left.map((p) => `${p.pid} ${p.command}`).join('; ')}`)
+    if (left.length > 0)
+      throw new Error(`Processes outlived the test: ${left.map((p) => `${p.pid} ${p.command}`).join('; ')}`)
   }
 }

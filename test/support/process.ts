@@ -1,10 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { own } from './scope.ts'
-import { latch, waitFor, within, type WaitOptions } from './wait.ts'
+import { latch, within } from './wait.ts'
 
 /** The root of the checkout. */
 export const ROOT: string = fileURLToPath(new URL('../../', import.meta.url))
@@ -33,7 +32,10 @@ export interface TestProcess {
   /** Resolves when it has ended and all its output was read. */
   readonly exit: Promise<Exit>
   /** The first line that matches, also among those already written; `from` skips lines (an index into `lines`). */
-  waitForLine(pattern: LinePattern, options?: { timeoutMs?: number; stream?: Line['stream']; from?: number }): Promise<string>
+  waitForLine(
+    pattern: LinePattern,
+    options?: { timeoutMs?: number; stream?: Line['stream']; from?: number },
+  ): Promise<string>
   /** `exit` with a deadline (default 10 s); the error shows the output. */
   waitForExit(timeoutMs?: number): Promise<Exit>
   signal(signal: NodeJS.Signals): void
@@ -137,7 +139,8 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
       .filter((line) => line.stream === stream)
       .map((line) => `${line.text}\n`)
       .join('')
-  const report = (): string => `${title}\n${lines.map((line) => `  ${line.stream === 'stderr' ? '!' : '|'} ${line.text}`).join('\n')}`
+  const report = (): string =>
+    `${title}\n${lines.map((line) => `  ${line.stream === 'stderr' ? '!' : '|'} ${line.text}`).join('\n')}`
   const send = (signal: NodeJS.Signals): void => {
     if (running) child.kill(signal)
   }
@@ -169,7 +172,8 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
       look()
       const ended = exit.then((how) => {
         look()
-        if (!found.opened) found.fail(new Error(`It ended (${how.signal ?? how.code}) without the line ${String(pattern)}: ${report()}`))
+        if (!found.opened)
+          found.fail(new Error(`It ended (${how.signal ?? how.code}) without the line ${String(pattern)}: ${report()}`))
       })
       ended.catch((error: unknown) => found.fail(error))
       try {
@@ -214,8 +218,13 @@ let guardian: ChildProcess | undefined
  */
 export function guard(pid: number, ended: Promise<unknown>): void {
   if (guardian === undefined) {
-    const program = '/^\\+/{a[substr($0,2)]=1} /^-/{delete a[substr($0,2)]} END{for(p in a) system("kill -9 " p " 2>/dev/null")}'
-    guardian = spawn('awk', [program], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: { PATH: process.env['PATH'] ?? '' } })
+    const program =
+      '/^\\+/{a[substr($0,2)]=1} /^-/{delete a[substr($0,2)]} END{for(p in a) system("kill -9 " p " 2>/dev/null")}'
+    guardian = spawn('awk', [program], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      env: { PATH: process.env['PATH'] ?? '' },
+    })
     guardian.once('error', () => undefined)
     guardian.stdin?.on('error', () => undefined)
     guardian.unref()
@@ -225,89 +234,4 @@ export function guard(pid: number, ended: Promise<unknown>): void {
   note(`+${pid}`)
   const forget = (): void => note(`-${pid}`)
   ended.then(forget, forget)
-}
-
-export interface ProcessInfo {
-  readonly pid: number
-  readonly ppid: number
-  /** R, S, D, T (stopped), Z (zombie) … */
-  readonly state: string
-  readonly name: string
-  readonly command: string
-}
-
-/** All processes of the machine, from /proc; empty where there is none (macOS). */
-export function processes(): ProcessInfo[] {
-  return pids().flatMap((pid) => {
-    const stat = readProc(pid, 'stat')
-    const match = /^\d+ \((.*)\) (\S) (\d+) /s.exec(stat)
-    if (!match) return []
-    const command = readProc(pid, 'cmdline').replaceAll('\0', ' ').trim()
-    return [{ pid, ppid: Number(match[3]), state: match[2] as string, name: match[1] as string, command }]
-  })
-}
-
-/** Children, their children and so on, zombies included. Without an argument: of this process. */
-export function descendants(of: number = process.pid): ProcessInfo[] {
-  const all = processes()
-  const found: ProcessInfo[] = []
-  const parents = [of]
-  for (let parent = parents.pop(); parent !== undefined; parent = parents.pop()) {
-    const children = all.filter((p) => p.ppid === parent)
-    found.push(...children)
-    parents.push(...children.map((p) => p.pid))
-  }
-  return found
-}
-
-/** Processes that `of` or a descendant of it failed to wait for. */
-export function zombies(of: number = process.pid): ProcessInfo[] {
-  return descendants(of).filter((p) => p.state === 'Z')
-}
-
-/** Whether the process exists and is no zombie. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  return !/^\d+ \(.*\) [ZX] /s.test(readProc(pid, 'stat'))
-}
-
-/** Waits until the process is gone. */
-export async function waitForDeath(pid: number, options: WaitOptions = {}): Promise<void> {
-  await waitFor(() => !isAlive(pid), { describe: () => `the death of ${pid}: ${readProc(pid, 'status')}`, ...options })
-}
-
-/** What the tests start carries this in its environment, grandchildren that lost their parents included. */
-const MARK = 'RESQUEUE_TEST_RUN'
-
-/** Marks everything that this process starts from now on. */
-export function markOffspring(): void {
-  process.env[MARK] ??= `${process.pid}.${Math.random().toString(36).slice(2)}`
-}
-
-/** Living processes that were started, at any remove, by this one since `markOffspring`. Linux only. */
-export function offspring(): ProcessInfo[] {
-  const mark = process.env[MARK]
-  if (mark === undefined) return []
-  const marked = new Set(pids().filter((pid) => pid !== process.pid && readProc(pid, 'environ').split('\0').includes(`${MARK}=${mark}`)))
-  return processes().filter((p) => marked.has(p.pid) && p.state !== 'Z' && p.state !== 'X')
-}
-
-function pids(): number[] {
-  try {
-    return readdirSync('/proc').map(Number).filter(Number.isInteger)
-  } catch {
-    return []
-  }
-}
-
-function readProc(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
-  } catch {
-    return ''
-  }
 }

@@ -92,7 +92,10 @@ interface Rule {
 }
 
 /** A TCP proxy in front of a real Redis that understands enough of the protocol to spoil it precisely. */
-export async function startProxy(target: { readonly port: number; readonly host?: string }, options: { record?: boolean } = {}): Promise<Proxy> {
+export async function startProxy(
+  target: { readonly port: number; readonly host?: string },
+  options: { record?: boolean } = {},
+): Promise<Proxy> {
   const counts = new Map<string, number>()
   const requests: string[] = []
   const links = new Set<() => void>()

@@ -51,7 +51,7 @@ export type ClientOptions = Omit<RedisOptions, 'replyMapping'>
 const LOG_LINES = 500
 
 /** For runs against another implementation, such as valkey-server. */
-const REDIS_SERVER = process.env['RESQUEUE_TEST_REDIS_SERVER'] ?? 'redis-server'
+export const REDIS_SERVER: string = process.env['RESQUEUE_TEST_REDIS_SERVER'] ?? 'redis-server'
 
 /** Starts a redis-server on a free loopback port and resolves when it answers. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -64,7 +64,20 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 
   const launch = async (): Promise<void> => {
     const [command, ...before] = options.command ?? [REDIS_SERVER]
-    const all = [...before, '--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', ...args]
+    const all = [
+      ...before,
+      '--port',
+      `${port}`,
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      dir,
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      ...args,
+    ]
     const started = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'], env: cleanEnv() })
     child = started
     const ready = Promise.withResolvers<void>()
@@ -110,7 +123,8 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
       break
     } catch (error) {
       await end('SIGKILL')
-      if (options.port !== undefined || attempt === 4 || !log.some((line) => line.includes('Address already in use'))) throw error
+      if (options.port !== undefined || attempt === 4 || !log.some((line) => line.includes('Address already in use')))
+        throw error
       port = await freePort(10_000)
     }
   }
@@ -148,7 +162,13 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 
 /** A plain ioredis client for looking at and preparing keys: RESP2, fails instead of re-sending, closed with the test. */
 export function openClient(url: string, options: ClientOptions = {}): Redis {
-  const client = new Redis(url, { protocol: 2, disableClientInfo: true, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 1, ...options })
+  const client = new Redis(url, {
+    protocol: 2,
+    disableClientInfo: true,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+    ...options,
+  })
   client.on('error', () => undefined)
   own('redis client', () => client.disconnect())
   return client
@@ -176,10 +196,11 @@ export async function keysUnder(client: Redis, prefix: string): Promise<string[]
   return [...found].sort()
 }
 
-/** Deletes the keys of a namespace, with and without a hash tag, one by one: never FLUSH. */
+/** Deletes the keys of a namespace, with and without a hash tag: never FLUSH. */
 export async function dropNamespace(client: Redis, ns: string): Promise<void> {
   for (const prefix of [ns, `{${ns}`]) {
-    for (const key of await keysUnder(client, prefix)) await client.del(key)
+    const keys = await keysUnder(client, prefix)
+    for (let at = 0; at < keys.length; at += 1000) await client.unlink(keys.slice(at, at + 1000))
   }
 }
 

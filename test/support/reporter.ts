@@ -22,7 +22,9 @@ export default class Tally implements Reporter {
       passed += states.filter((state) => state === 'passed').length
       const failedHere = states.filter((state) => state === 'failed').length
       failed += failedHere === 0 && module.state() === 'failed' ? 1 : failedHere
-      if (strict) for (const test of tests.filter(isSkipped)) console.error(`Skipped, though CI is set: ${module.moduleId} > ${test.fullName}`)
+      if (strict)
+        for (const test of tests.filter(isSkipped))
+          console.error(`Skipped, though CI is set: ${module.moduleId} > ${test.fullName}`)
     }
     if (this.#watching) return
     process.once('exit', () => {

@@ -65,7 +65,12 @@ function skip(buffer: Buffer, from: number, values: number): number {
 
 /** The words of one request: an array of bulk strings, or an inline command. */
 export function parseRequest(frame: Buffer): Buffer[] {
-  if (frame[0] !== 0x2a) return frame.toString('latin1').trim().split(/\s+/).map((word) => Buffer.from(word, 'latin1'))
+  if (frame[0] !== 0x2a)
+    return frame
+      .toString('latin1')
+      .trim()
+      .split(/\s+/)
+      .map((word) => Buffer.from(word, 'latin1'))
   const words: Buffer[] = []
   let at = frame.indexOf('\r\n', 0, 'latin1') + 2
   while (at < frame.length) {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { freePort } from './ports.ts'
-import { startRedis, type RedisServer } from './redis.ts'
+import { REDIS_SERVER, startRedis, type RedisServer } from './redis.ts'
 import { own } from './scope.ts'
 import { waitFor } from './wait.ts'
 
@@ -23,11 +23,15 @@ export interface SentinelSetup {
   successor(old: RedisServer): Promise<RedisServer>
 }
 
-export async function startSentinel(options: { replicas?: number; sentinels?: number; name?: string } = {}): Promise<SentinelSetup> {
+export async function startSentinel(
+  options: { replicas?: number; sentinels?: number; name?: string } = {},
+): Promise<SentinelSetup> {
   const { replicas = 1, sentinels: count = 1, name = 'mymaster' } = options
   const first = await startRedis()
   const others = await Promise.all(
-    Array.from({ length: replicas }, () => startRedis({ args: ['--replicaof', '127.0.0.1', `${first.port}`, '--repl-diskless-sync-delay', '0'] })),
+    Array.from({ length: replicas }, () =>
+      startRedis({ args: ['--replicaof', '127.0.0.1', `${first.port}`, '--repl-diskless-sync-delay', '0'] }),
+    ),
   )
   const servers = [first, ...others]
   for (const server of others) await waitUntilLinked(server)
@@ -40,10 +44,13 @@ export async function startSentinel(options: { replicas?: number; sentinels?: nu
     const flat = (await ask.call('sentinel', 'master', name)) as string[]
     return Number(flat[flat.indexOf(what) + 1])
   }
-  await waitFor(async () => (await field('num-slaves')) === replicas && (await field('num-other-sentinels')) === count - 1, {
-    timeoutMs: 30_000,
-    describe: 'the Sentinels to find the replicas and each other',
-  })
+  await waitFor(
+    async () => (await field('num-slaves')) === replicas && (await field('num-other-sentinels')) === count - 1,
+    {
+      timeoutMs: 30_000,
+      describe: 'the Sentinels to find the replicas and each other',
+    },
+  )
   const primary = async (): Promise<RedisServer> => {
     const [, port] = (await ask.call('sentinel', 'get-master-addr-by-name', name)) as string[]
     const found = servers.find((server) => server.port === Number(port))
@@ -68,7 +75,11 @@ export async function startSentinel(options: { replicas?: number; sentinels?: nu
     async failover() {
       const old = await primary()
       // Refused with INPROG or NOGOODSLAVE until the Sentinels know the replicas well enough.
-      await waitFor(() => ask.call('sentinel', 'failover', name), { timeoutMs: 30_000, everyMs: 200, describe: 'the failover to begin' })
+      await waitFor(() => ask.call('sentinel', 'failover', name), {
+        timeoutMs: 30_000,
+        everyMs: 200,
+        describe: 'the failover to begin',
+      })
       return successor(old)
     },
   }
@@ -88,12 +99,15 @@ async function startOne(primaryPort: number, name: string, quorum: number): Prom
       '',
     ].join('\n'),
   )
-  return startRedis({ port, dir, command: ['redis-server', file, '--sentinel'] })
+  return startRedis({ port, dir, command: [REDIS_SERVER, file, '--sentinel'] })
 }
 
 async function waitUntilLinked(server: RedisServer): Promise<void> {
   const client = server.client()
-  await waitFor(async () => (await client.info('replication')).includes('master_link_status:up'), { timeoutMs: 30_000, describe: 'replication' })
+  await waitFor(async () => (await client.info('replication')).includes('master_link_status:up'), {
+    timeoutMs: 30_000,
+    describe: 'replication',
+  })
 }
 
 async function roleOf(server: RedisServer): Promise<string> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, type TestContext } from 'vitest'
 import { expectNoStrays } from './leaks.ts'
-import { markOffspring, offspring } from './process.ts'
+import { markOffspring, offspring } from './proc.ts'
 import { closeScope, openScope } from './scope.ts'
 
 markOffspring()
@@ -11,7 +11,8 @@ beforeAll(({}, file) => {
   const visit = (suite: typeof file): void => {
     for (const task of suite.tasks) {
       if (task.type === 'suite') visit(task)
-      else if (names.has(task.fullTestName)) throw new Error(`Two tests of this file have the name "${task.fullTestName}"`)
+      else if (names.has(task.fullTestName))
+        throw new Error(`Two tests of this file have the name "${task.fullTestName}"`)
       else names.add(task.fullTestName)
     }
   }

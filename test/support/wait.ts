@@ -24,14 +24,20 @@ export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitO
       thrown = error
     }
     if (performance.now() >= end) {
-      throw new Error(`Waited ${timeoutMs} ms in vain for ${await words(options.describe, condition)}`, { cause: thrown })
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${await words(options.describe, condition)}`, {
+        cause: thrown,
+      })
     }
     await delay(everyMs)
   }
 }
 
 /** Fails when `promise` has not settled in time. The promise itself goes on. */
-export async function within<T>(timeoutMs: number, promise: Promise<T>, describe?: string | (() => unknown)): Promise<T> {
+export async function within<T>(
+  timeoutMs: number,
+  promise: Promise<T>,
+  describe?: string | (() => unknown),
+): Promise<T> {
   const gone = new AbortController()
   const late = delay(timeoutMs, undefined, { signal: gone.signal }).then(async () => {
     throw new Error(`Waited ${timeoutMs} ms in vain for ${await words(describe, 'a promise')}`)

@@ -1,0 +1,33 @@
+-- Removes elements of a queue that are equal to one of those named, among the places looked at. The rest keeps its order.
+--
+-- KEYS[1]  <namespace>ext:
+-- ARGV     client nonce, call number, queue, first and last place looked at (counted from the tail: -1 is the last element),
+--          then the elements' SHA-1
+-- Returns  how many were removed, as text
+local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
+-- @include numbered
+
+local GONE = '\0resqueue: removed'
+local list, first, last = p .. 'queue:' .. ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local wanted, indexes = {}, {}
+for i = 6, #ARGV do
+  wanted[ARGV[i]] = true
+end
+local length = call('LLEN', list)
+if length + first < 0 then
+  first = -length
+end
+local there = call('LRANGE', list, first, last)
+for i = 1, #there do
+  if wanted[redis.sha1hex(there[i])] then
+    indexes[#indexes + 1] = first + i - 1
+  end
+end
+also_when_full()
+for i = 1, #indexes do
+  call('LSET', list, indexes[i], GONE)
+end
+if #indexes > 0 then
+  call('LREM', list, -#indexes, GONE)
+end
+return answer(tostring(#indexes))

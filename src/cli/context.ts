@@ -1,0 +1,67 @@
+import type { ResQueue } from '../queue/client.ts'
+import type { Store } from '../redis/store.ts'
+import { ask } from './confirm.ts'
+import { output as outputOption, yes } from './options.ts'
+import { createOutput } from './output.ts'
+import { createProgress } from './progress.ts'
+import { redisConfig } from './redis.ts'
+import type { Settings } from './resolve.ts'
+import type { Context, Verb } from './verb.ts'
+
+/** How a run that Ctrl-C or TERM ended is reported to the shell. */
+const CODES: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
+
+/** A context and what only its opener may do. Disposing of it closes what it opened. */
+export interface OpenContext extends Context, AsyncDisposable {
+  /** The exit code when Ctrl-C or TERM has ended the run. */
+  readonly interrupted: number | undefined
+}
+
+export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessEnv): OpenContext {
+  const takes = verb.options.includes(outputOption)
+  const config = redisConfig(settings)
+  const stop = new AbortController()
+  const interrupt = (signal: NodeJS.Signals): void => {
+    // Twice: now.
+    if (stop.signal.aborted) process.exit(CODES[signal])
+    stop.abort(new Error('interrupted'))
+    interrupted = CODES[signal]
+  }
+  let interrupted: number | undefined
+  let client: Promise<ResQueue> | undefined
+  let store: Promise<Store> | undefined
+  return {
+    operands: settings.operands,
+    get: settings.get,
+    given: settings.given,
+    output: createOutput(takes && settings.get(outputOption) === 'json', process.stdout, process.stderr),
+    env,
+    config,
+    client() {
+      client ??= import('../queue/client.ts').then(({ ResQueue: Client }) => {
+        const { url, ...rest } = config
+        return new Client({ redis: url, ...rest })
+      })
+      return client
+    },
+    store() {
+      store ??= import('../redis/store.ts').then(({ openStore }) => openStore(config, 'resqueue-cli'))
+      return store
+    },
+    confirm: async (action) => settings.get(yes) || ask(action, stop.signal),
+    progress: (what) => createProgress(what, process.stderr),
+    get interrupted() {
+      return interrupted
+    },
+    get signal() {
+      // Only verbs that ask for the signal take Ctrl-C into their own hands.
+      if (!process.listeners('SIGINT').includes(interrupt)) process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+      return stop.signal
+    },
+    async [Symbol.asyncDispose]() {
+      process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+      await (await client)?.close()
+      ;(await store)?.close()
+    },
+  }
+}

@@ -1,0 +1,109 @@
+import type { Option } from '../config.ts'
+import { ResQueueError } from '../errors.ts'
+import type { EnqueueOptions } from '../queue/enqueue.ts'
+import { duration, words, yesNo } from '../values.ts'
+import { enqueueFrom } from './enqueuefrom.ts'
+import { parseJson } from './json.ts'
+import { at, inTime, output } from './options.ts'
+import type { Context, Verb } from './verb.ts'
+
+const track: Option<boolean> = { flag: 'track', fallback: false, about: 'Keep a status that `resqueue job show` reads.', read: yesNo }
+
+const id: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, shown: 'a fresh one', about: "The job's id.", read: words }
+
+const prefix: Option<string | undefined> = {
+  flag: 'prefix',
+  value: 'TEXT',
+  fallback: undefined,
+  about: "php-resque's prefix of the status key.",
+  read: words,
+}
+
+const retry: Option<EnqueueOptions['retry']> = {
+  flag: 'retry',
+  value: 'N|JSON',
+  fallback: undefined,
+  about: 'Attempts in all, 1 means no retry; or {"attempts":5,"delay":[1,10,60]}, in seconds. Goes before what the class says.',
+  read: (text) => {
+    const value = parseJson(text)
+    if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value))) return value as EnqueueOptions['retry']
+    throw new ResQueueError('USAGE', `"${text}" is neither a number nor a JSON object`)
+  },
+}
+
+const timeout: Option<number | undefined> = {
+  flag: 'timeout',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'How long the job may run: 90 (seconds), 5m. Goes before what the class says.',
+  read: duration({ min: 1 }),
+}
+
+const from: Option<string | undefined> = {
+  flag: 'from',
+  value: 'FILE',
+  fallback: undefined,
+  about: 'Enqueue one job per line of an NDJSON file; - reads standard input.',
+  read: words,
+}
+
+async function enqueue(context: Context): Promise<number> {
+  const { operands, get, output: out } = context
+  const [queue, name, ...texts] = operands
+  const file = get(from)
+  const options = optionsOf(context)
+  if (file !== undefined) {
+    if (texts.length > 0) throw new ResQueueError('USAGE', 'with --from the arguments stand in the file')
+    if (options.id !== undefined) throw new ResQueueError('USAGE', 'with --from each line has its own "id"')
+    return enqueueFrom(context, file, { ...options, ...(queue === undefined ? {} : { queue }), ...(name === undefined ? {} : { class: name }) })
+  }
+  if (queue === undefined || name === undefined) throw new ResQueueError('USAGE', 'something is missing: resqueue enqueue QUEUE CLASS [ARG…]')
+  const args = texts.map((text, i) => argument(text, i + 1))
+  const given = await (await context.client()).enqueue({ ...options, queue, class: name, args })
+  if (out.json) out.done('', { id: given, queue })
+  else out.line(String(given))
+  return 0
+}
+
+function optionsOf({ get }: Context): EnqueueOptions {
+  const [ms, seconds, milliseconds] = [get(at), get(inTime), get(timeout)]
+  if (ms !== undefined && seconds !== undefined) throw new ResQueueError('USAGE', 'give either --at or --in, not both')
+  const [jobId, jobPrefix, jobRetry] = [get(id), get(prefix), get(retry)]
+  return {
+    ...(get(track) ? { track: true } : {}),
+    ...(jobId === undefined ? {} : { id: jobId }),
+    ...(jobPrefix === undefined ? {} : { prefix: jobPrefix }),
+    ...(ms === undefined ? {} : { at: new Date(ms) }),
+    ...(seconds === undefined ? {} : { in: seconds / 1000 }),
+    ...(jobRetry === undefined ? {} : { retry: jobRetry }),
+    ...(milliseconds === undefined ? {} : { timeout: milliseconds / 1000 }),
+  }
+}
+
+function argument(text: string, position: number): unknown {
+  try {
+    return parseJson(text)
+  } catch (error) {
+    const hint = /^[\w .@/+-]+$/.test(text) ? `; a string is written '"${text}"'` : ''
+    throw new ResQueueError('USAGE', `argument ${position} (${text}): ${(error as Error).message}${hint}`, { cause: error })
+  }
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: '',
+    summary: 'put jobs into a queue',
+    operands: 'QUEUE CLASS [ARG…]',
+    count: [0, Infinity],
+    about: `Each ARG is JSON and becomes one positional argument; PHP workers read only the first, which must be an object. Prints the job's id. With --from, each line is {"queue","class","args",…} with track, prefix, id, at, in, retry and timeout as further fields; QUEUE and CLASS fill in for lines without. A file is checked whole before its first job is enqueued; standard input is enqueued as it comes.`,
+    examples: [
+      `enqueue mail SendEmail '{"to":"ann@example.org"}' --track`,
+      `enqueue reports Monthly '"2030-01"' 12 --in 2h --retry 3`,
+      'enqueue mail SendEmail --from jobs.ndjson',
+      `enqueue numbers Add -- 1 -2`,
+    ],
+    options: [track, id, prefix, at, inTime, retry, timeout, from, output],
+    redis: true,
+    run: enqueue,
+  },
+]

@@ -1,0 +1,114 @@
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { messageOf, ResQueueError } from '../errors.ts'
+import type { EnqueueOptions, JobRequest } from '../queue/enqueue.ts'
+import { moment } from '../values.ts'
+import { parseJson } from './json.ts'
+import { plural } from './text.ts'
+import type { Context } from './verb.ts'
+
+/** What a line may leave out. */
+export type Defaults = EnqueueOptions & { readonly queue?: string; readonly class?: string }
+
+interface Line {
+  readonly number: number
+  readonly request: JobRequest
+}
+
+const BATCH = 1000
+const FIELDS = new Set(['queue', 'class', 'args', 'track', 'prefix', 'id', 'at', 'in', 'retry', 'timeout'])
+
+/** Enqueues the jobs of an NDJSON file, or of standard input, and says how many. */
+export async function enqueueFrom(context: Context, file: string, defaults: Defaults): Promise<number> {
+  const { output, signal } = context
+  // A file is read twice: a bad line must not leave half of it enqueued.
+  if (file !== '-') for await (const _ of requestsOf(file, defaults, signal));
+  const client = await context.client()
+  const progress = context.progress('Enqueued')
+  let enqueued = 0
+  const send = async (batch: readonly Line[]): Promise<void> => {
+    try {
+      await client.enqueueBulk(batch.map((line) => line.request))
+    } catch (error) {
+      throw explain(error, batch, enqueued)
+    }
+    enqueued += batch.length
+    progress.update(enqueued)
+  }
+  try {
+    let batch: Line[] = []
+    for await (const line of requestsOf(file, defaults, signal)) {
+      batch.push(line)
+      if (batch.length < BATCH) continue
+      await send(batch)
+      batch = []
+    }
+    if (!signal.aborted && batch.length > 0) await send(batch)
+  } catch (error) {
+    throw error instanceof ResQueueError && !('enqueued' in error.data) ? explain(error, [], enqueued) : error
+  } finally {
+    progress.end()
+  }
+  output.done(`${plural(enqueued, 'job')} enqueued${signal.aborted ? '; interrupted' : ''}`, { enqueued, interrupted: signal.aborted })
+  return 0
+}
+
+async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line> {
+  const input = file === '-' ? process.stdin : createReadStream(file)
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => undefined)
+  input.once('error', (error) => failed.reject(new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })))
+  const lines = createInterface({ input, crlfDelay: Infinity, signal })
+  const each = lines[Symbol.asyncIterator]()
+  try {
+    for (let number = 1; ; number++) {
+      const next = await Promise.race([each.next(), failed.promise])
+      if (next.done === true || signal.aborted) return
+      if (next.value.trim() === '') continue
+      yield { number, request: requestOf(next.value, number, defaults) }
+    }
+  } finally {
+    lines.close()
+    input.destroy()
+  }
+}
+
+function requestOf(text: string, number: number, defaults: Defaults): JobRequest {
+  try {
+    const value = parseJson(number === 1 ? text.replace(/^\ufeff/, '') : text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('it is not a JSON object')
+    const line = value as Record<string, unknown>
+    const unknown = Object.keys(line).find((field) => !FIELDS.has(field))
+    if (unknown !== undefined) throw bad(`it has an unknown field "${unknown}"`)
+    if (line['args'] !== undefined && !Array.isArray(line['args'])) throw bad('"args" must be a list; one object is written [{…}]')
+    const request = { ...defaults, ...line } as Record<string, unknown>
+    if (line['at'] !== undefined) delete request['in']
+    else if (line['in'] !== undefined) delete request['at']
+    if (line['at'] !== undefined && line['in'] !== undefined) throw bad('it has both "at" and "in"')
+    if (typeof line['at'] === 'string') request['at'] = new Date(moment(line['at']))
+    if (typeof request['queue'] !== 'string' || request['queue'] === '') throw bad('it names no "queue"')
+    if (typeof request['class'] !== 'string' || request['class'] === '') throw bad('it names no "class"')
+    return request as unknown as JobRequest
+  } catch (error) {
+    throw new ResQueueError('USAGE', `line ${number}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** Names the line, and says how many jobs are in. */
+function explain(error: unknown, batch: readonly Line[], before: number): unknown {
+  if (!(error instanceof ResQueueError)) return error
+  const { enqueued: here, index } = error.data
+  const enqueued = before + (typeof here === 'number' ? here : 0)
+  const line = typeof index === 'number' ? batch[index] : undefined
+  const said = error.message
+    .replace(/ \d+ of \d+ jobs were enqueued before\.$/, '')
+    .replace(/^Item \d+/, line ? `line ${line.number}` : '$&')
+    .replace(/ Nothing was enqueued\.$/, '')
+    .replace(/[.]$/, '')
+  const state = enqueued === 0 ? 'Nothing was enqueued' : `${plural(enqueued, 'job')} had been enqueued before`
+  return new ResQueueError(error.code, `${said}. ${state}`, { cause: error, data: { ...error.data, enqueued } })
+}
+
+function bad(phrase: string): ResQueueError {
+  return new ResQueueError('USAGE', phrase)
+}

@@ -1,0 +1,93 @@
+import { messageOf, ResQueueError } from '../errors.ts'
+import { nearest } from '../values.ts'
+import { openContext, type OpenContext } from './context.ts'
+import { families, nameOf } from './families.ts'
+import { familyHelp, optionsOf, overview, verbHelp } from './help.ts'
+import { resolve } from './resolve.ts'
+import { printable } from './text.ts'
+import type { Family, Verb } from './verb.ts'
+
+/** Runs a command line and returns its exit code. Never throws. */
+export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  // A reader that has gone away (`| head`) is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  process.stderr.on('error', () => undefined)
+  try {
+    return await dispatch(argv, env)
+  } catch (error) {
+    return complain(error, env)
+  }
+}
+
+async function dispatch(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const [first, second] = argv
+  if (first === undefined) {
+    process.stderr.write(`${overview()}\n`)
+    return 64
+  }
+  if (first === '--version' || first === '-V' || first === '-v') return dispatch(['version'], env)
+  if (first === 'help' || first === '--help' || first === '-h') {
+    return second === undefined || second.startsWith('-') ? say(overview()) : dispatch([...argv.slice(1), '--help'], env)
+  }
+  if (first.startsWith('-')) throw usage(`the verb comes first, then its options: resqueue VERB ${first} …`)
+  const family = families.find(({ name }) => name === first)
+  if (!family) throw usage(`there is no verb "${first}"${guess(first, families.map(({ name }) => name))}`)
+  const verbs = await family.load()
+  const only = verbs.find(({ name }) => name === '')
+  if (only) return run(family, only, argv.slice(1), env)
+  if (second === '--help' || second === '-h') return say(familyHelp(family, verbs))
+  if (second === undefined || second.startsWith('-')) {
+    throw usage(`say what to do: resqueue ${first} ${verbs.map(({ name }) => name).join('|')}`, first)
+  }
+  const verb = verbs.find(({ name }) => name === second)
+  if (!verb) throw usage(`there is no "${first} ${second}"${guess(second, verbs.map(({ name }) => name))}`, first)
+  return run(family, verb, argv.slice(2), env)
+}
+
+async function run(family: Family, verb: Verb, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const name = nameOf(family, verb)
+  const dashes = argv.indexOf('--')
+  if ((dashes < 0 ? argv : argv.slice(0, dashes)).some((word) => word === '--help' || word === '-h')) return say(verbHelp(family, verb))
+  let context: OpenContext | undefined
+  try {
+    const settings = resolve(optionsOf(verb), argv, env)
+    const [least, most] = verb.count
+    const got = settings.operands.length
+    if (got < least || got > most) {
+      const what = got < least ? 'something is missing' : `"${settings.operands[most]}" is one operand too many`
+      throw new ResQueueError('USAGE', `${what}: resqueue ${name} ${verb.operands}`.trim())
+    }
+    context = openContext(verb, settings, env)
+    const code = await verb.run(context)
+    return context.interrupted ?? code
+  } catch (error) {
+    // Stopped between two steps: what was done has been said.
+    if (context?.interrupted !== undefined) return context.interrupted
+    throw error instanceof ResQueueError && error.code === 'USAGE' ? usage(error.message, name) : error
+  } finally {
+    await context?.[Symbol.asyncDispose]()
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(`${text}\n`)
+  return 0
+}
+
+function complain(error: unknown, env: NodeJS.ProcessEnv): number {
+  const known = error instanceof ResQueueError
+  const text = known ? error.message : `unexpected error: ${messageOf(error)}`
+  process.stderr.write(`resqueue: ${printable(text)}\n`)
+  if (!known || env['LOG_LEVEL'] === 'debug') process.stderr.write(`${(error as Error)?.stack ?? ''}\n`)
+  return known ? error.exitCode : 1
+}
+
+function usage(message: string, name = ''): ResQueueError {
+  return new ResQueueError('USAGE', `${message.replace(/\.$/, '')} (see resqueue ${name === '' ? '' : `${name} `}--help)`)
+}
+
+function guess(word: string, candidates: readonly string[]): string {
+  const meant = nearest(word, candidates)
+  return meant === undefined ? '' : `; did you mean ${meant}?`
+}
+

@@ -1,0 +1,104 @@
+import type { Option, OptionGroup } from '../config.ts'
+import { duration, integer, moment, oneOf, past, words, yesNo } from '../values.ts'
+
+// Options of verbs: told once, like those in config.ts, but without variables, because they belong to one call.
+
+export const output: Option<'table' | 'json'> = {
+  flag: 'output',
+  short: 'o',
+  value: 'FORMAT',
+  choices: ['table', 'json'],
+  fallback: 'table',
+  shown: 'table',
+  about: 'table for people, json for programs.',
+  read: oneOf(['table', 'json']),
+}
+
+export const help: Option<boolean> = { flag: 'help', short: 'h', fallback: false, about: 'This text.', read: yesNo }
+
+export const yes: Option<boolean> = {
+  flag: 'yes',
+  short: 'y',
+  fallback: false,
+  about: 'Do not ask. Needed where there is no terminal.',
+  read: yesNo,
+}
+
+export const all: Option<boolean> = { flag: 'all', fallback: false, about: 'All of them, without a filter.', read: yesNo }
+
+export const dryRun: Option<boolean> = {
+  flag: 'dry-run',
+  fallback: false,
+  about: 'Only say what would be done.',
+  read: yesNo,
+}
+
+/** Rows that a listing shows at most; 0: no limit. */
+export const limit: Option<number> = {
+  flag: 'limit',
+  value: 'N',
+  fallback: 100,
+  shown: '100',
+  about: 'Show at most so many; 0: all.',
+  read: integer({ min: 0 }),
+}
+
+/** Things that an action takes at most. */
+export const most: Option<number | undefined> = {
+  flag: 'limit',
+  value: 'N',
+  fallback: undefined,
+  about: 'Take at most so many, the oldest first.',
+  read: integer({ min: 1 }),
+}
+
+export const queueFilter: Option<string | undefined> = {
+  flag: 'queue',
+  value: 'NAME',
+  fallback: undefined,
+  about: 'Only jobs of this queue.',
+  read: words,
+}
+
+export const classFilter: Option<string | undefined> = {
+  flag: 'class',
+  value: 'NAME',
+  fallback: undefined,
+  about: 'Only jobs of this class.',
+  read: words,
+}
+
+export const errorFilter: Option<string | undefined> = {
+  flag: 'error',
+  value: 'TEXT',
+  fallback: undefined,
+  about: 'Only failures whose exception or message contains this text.',
+  read: words,
+}
+
+export const sinceFilter: Option<number | undefined> = {
+  flag: 'since',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'Only what is not older: 90m, 7d or 2030-01-31T08:00:00Z.',
+  read: past(Date.now),
+}
+
+export const at: Option<number | undefined> = {
+  flag: 'at',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'Not before this time: 2030-01-31T08:00:00Z or seconds since 1970.',
+  read: moment,
+}
+
+export const inTime: Option<number | undefined> = {
+  flag: 'in',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'Not before so long from now: 90 (seconds), 15m, 2h.',
+  read: duration({ min: 0 }),
+}
+
+/** What every verb takes. */
+export const commonGroup: OptionGroup = { title: 'Everywhere', options: [help] }

@@ -1,0 +1,56 @@
+import type { Option } from '../config.ts'
+import type { ResQueue } from '../queue/client.ts'
+import type { Store } from '../redis/store.ts'
+import type { RedisConfig } from '../redis/url.ts'
+import type { Output } from './output.ts'
+import type { Progress } from './progress.ts'
+
+/** One thing that the command line can do. Its metadata gives parsing, help, completion and docs/cli.md. */
+export interface Verb {
+  /** Behind the family's name: `ls`; empty for a family of one verb. */
+  readonly name: string
+  readonly summary: string
+  /** Operands as the help shows them: `QUEUE CLASS [ARG…]`; empty: none. */
+  readonly operands: string
+  /** Fewest and most operands. */
+  readonly count: readonly [least: number, most: number]
+  /** More than the summary says; wrapped by the help. */
+  readonly about?: string
+  /** Without the leading `resqueue`. At least one. */
+  readonly examples: readonly string[]
+  readonly options: readonly Option<unknown>[]
+  /** Whether it talks to Redis and so takes the options that say where it is. */
+  readonly redis: boolean
+  /** Returns the exit code. */
+  run(context: Context): Promise<number>
+}
+
+/** Verbs that begin with the same word, in a module that is loaded when the word is used. */
+export interface Family {
+  readonly name: string
+  readonly summary: string
+  load(): Promise<readonly Verb[]>
+}
+
+/** What a verb is run with. */
+export interface Context {
+  readonly operands: readonly string[]
+  get<T>(option: Option<T>): T
+  /** Whether a flag or a variable gave it. */
+  given(option: Option<unknown>): boolean
+  readonly output: Output
+  /** Aborts at Ctrl-C and TERM: long work stops at the next safe point and says how far it came. */
+  readonly signal: AbortSignal
+  readonly env: NodeJS.ProcessEnv
+  readonly config: RedisConfig
+  /** The client; opened at the first use, closed when the verb ends. */
+  client(): Promise<ResQueue>
+  /** Redis itself, for what the client has no function for. */
+  store(): Promise<Store>
+  /**
+   * Asks before something is destroyed or moved in bulk: `action` as in "Remove the queue mail". True when `--yes` was given
+   * or a person said so. Throws `USAGE` where nobody can be asked.
+   */
+  confirm(action: string): Promise<boolean>
+  progress(what: string): Progress
+}

@@ -1,0 +1,8 @@
+export { ResQueue, type ArgsOf, type JobArgs, type ResQueueOptions } from './queue/client.ts'
+export { ResQueueError, type ErrorCode } from './errors.ts'
+export { DoNotCreate, type ClientEvents, type Events, type Listener } from './queue/events.ts'
+export type { BulkOptions, EnqueueOptions, JobRef, JobRequest } from './queue/enqueue.ts'
+export type { RetryOption } from './queue/extras.ts'
+export { parsePayload, type Parsed, type Payload } from './queue/payload.ts'
+export type { Job } from './queue/job.ts'
+export type { JobState, JobStatus, StatusCode, StatusSnapshot } from './queue/status.ts'

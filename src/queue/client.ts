@@ -1,0 +1,170 @@
+import { ResQueueError } from '../errors.ts'
+import type { Store } from '../redis/store.ts'
+import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
+import { groupsOf, type Groups } from './groups.ts'
+import { enqueue, enqueueBulk, type BulkOptions, type Enqueuer, type EnqueueOptions, type JobRef, type JobRequest } from './enqueue.ts'
+import { createEvents, type ClientEvents, type Events } from './events.ts'
+import { recreateJob, reserveJob, type Job } from './job.ts'
+import { openLane, type Lane } from './lane.ts'
+import { openProducer } from './producer.ts'
+import { jobStatus, type JobStatus } from './status.ts'
+
+/** Where the client finds Redis. Everything is optional. */
+export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
+  /** See `RedisConfig.url`. Default `REDIS_URL` of the environment, else `redis://localhost:6379`. */
+  readonly redis?: string
+  /** What all keys start with. Default `resque`, the family's; may be empty. */
+  readonly namespace?: string
+}
+
+/** The arguments of `enqueue(queue, job, args)`: an object (what PHP workers need), a list, or null. */
+export type JobArgs = object | null
+
+/** What a job takes as its first argument, as far as its definition says. */
+export type ArgsOf<J> = J extends string
+  ? JobArgs
+  : J extends { readonly jobName: string; readonly args?: infer A }
+    ? A extends readonly unknown[]
+      ? A[0]
+      : JobArgs
+    : J extends abstract new (...args: never[]) => { perform(...args: infer P): unknown }
+      ? P[0]
+      : JobArgs
+
+/** What the groups of a client share: a connection that is made at the first use. */
+export interface Session {
+  readonly store: Store
+  readonly lane: Lane
+  readonly enqueuer: Enqueuer
+}
+
+/**
+ * The client: enqueues, looks and acts on what is in Redis. It connects at the first use; every call rejects with
+ * `REDIS_UNAVAILABLE` after five seconds without Redis, so nothing piles up. Close it when done: `close()` or
+ * `await using`.
+ */
+export class ResQueue implements AsyncDisposable {
+  /** beforeEnqueue, afterEnqueue, afterSchedule (R67). */
+  readonly events: Events<ClientEvents> = createEvents<ClientEvents>()
+  readonly queues: Groups['queues']
+  readonly failed: Groups['failed']
+  readonly quarantine: Groups['quarantine']
+  readonly retries: Groups['retries']
+  readonly delayed: Groups['delayed']
+  readonly workers: Groups['workers']
+  readonly stats: Groups['stats']
+  readonly jobs: Groups['jobs']
+
+  readonly #config: RedisConfig
+  #session: Session | undefined
+  #opening: Promise<Session> | undefined
+  #closed = false
+
+  /** Throws `USAGE` for a URL that cannot be understood. */
+  constructor(options: ResQueueOptions = {}) {
+    const { redis = process.env['REDIS_URL'] ?? 'redis://localhost:6379', namespace = 'resque', ...rest } = options
+    const passwordFile = rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
+    this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
+    parseEndpoint(this.#config)
+    const groups = groupsOf(() => this.#use())
+    this.queues = groups.queues
+    this.failed = groups.failed
+    this.quarantine = groups.quarantine
+    this.retries = groups.retries
+    this.delayed = groups.delayed
+    this.workers = groups.workers
+    this.stats = groups.stats
+    this.jobs = groups.jobs
+  }
+
+  /**
+   * Enqueues a job at the tail of a queue (R1–R10) and resolves to its id once Redis has it, or to false when a
+   * `beforeEnqueue` listener vetoed. `args` is written as the one element of the payload's `args`; without it that list is
+   * empty; null is an argument.
+   *
+   * Throws `INVALID_ARGUMENT` (nothing sent), `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE`
+   * (nothing was ever sent), or `ENQUEUE_UNCERTAIN` with `data.id`: the answer was lost, the job may be in its queue.
+   *
+   * @example
+   *   const id = await queue.enqueue('mail', 'SendEmail', { to: 'ann@example.org' }, { track: true })
+   */
+  async enqueue<J extends JobRef>(queue: string, job: J, args?: ArgsOf<J>, options?: EnqueueOptions | boolean): Promise<string | false>
+  /** Enqueues a job with positional arguments, as Ruby Resque has them: `args` is the payload's list, as it is. */
+  async enqueue(request: JobRequest): Promise<string | false>
+  async enqueue(first: string | JobRequest, job?: JobRef, args?: unknown, options?: EnqueueOptions | boolean): Promise<string | false> {
+    if (typeof first === 'object' && first !== null) return enqueue((this.#session ?? (await this.#use())).enqueuer, first)
+    const request = requestOf(first, job as JobRef, args, options)
+    return enqueue((this.#session ?? (await this.#use())).enqueuer, request, args)
+  }
+
+  /** Enqueues many jobs in few calls and resolves to their ids in order; a vetoed one is false. See `enqueue`. */
+  async enqueueBulk(requests: Iterable<JobRequest>, options?: BulkOptions): Promise<(string | false)[]> {
+    return enqueueBulk((await this.#use()).enqueuer, requests, options)
+  }
+
+  /** Enqueues a job that becomes due at `at`, a Date or whole Unix seconds (R69). */
+  async enqueueAt<J extends JobRef>(at: Date | number, queue: string, job: J, args?: ArgsOf<J>, options: EnqueueOptions = {}): Promise<string | false> {
+    return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, at }), args)
+  }
+
+  /** Enqueues a job that becomes due in so many seconds (R69). */
+  async enqueueIn<J extends JobRef>(seconds: number, queue: string, job: J, args?: ArgsOf<J>, options: EnqueueOptions = {}): Promise<string | false> {
+    return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, in: seconds }), args)
+  }
+
+  /** The status of a job that was enqueued with `track` (R57–R59). */
+  status(id: string, prefix?: string): JobStatus {
+    return jobStatus(() => this.#use(), id, prefix)
+  }
+
+  /**
+   * Takes the job at the head of a queue away and returns it (R63), or undefined where there is none. It is then the
+   * caller's: unlike a worker's job it is not put back when the caller dies.
+   */
+  async reserve(queue: string): Promise<Job | undefined> {
+    return reserveJob((await this.#use()).lane, queue)
+  }
+
+  /** Enqueues a job again under a new id (R60): same queue, class, arguments, prefix, extras; tracked if it was. */
+  async recreate(job: Job): Promise<string | false> {
+    const { store, enqueuer } = await this.#use()
+    return recreateJob(store, enqueuer, job)
+  }
+
+  /** Finishes what is under way and disconnects. Later calls reject. May be called twice. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const session = this.#session ?? (await this.#opening)
+    if (!session) return
+    await session.enqueuer.producer.idle()
+    session.store.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #use(): Promise<Session> {
+    if (this.#closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This client was closed.')
+    if (this.#session) return this.#session
+    this.#opening ??= this.#open()
+    return this.#opening
+  }
+
+  async #open(): Promise<Session> {
+    // Loads ioredis: not before somebody needs it.
+    const { openStore } = await import('../redis/store.ts')
+    const store = openStore(this.#config, 'resqueue-client')
+    const lane = openLane(store)
+    this.#session = Object.freeze({ store, lane, enqueuer: { producer: openProducer(lane), events: this.events } })
+    return this.#session
+  }
+}
+
+function requestOf(queue: string, job: JobRef, args: unknown, options: EnqueueOptions | boolean | undefined): JobRequest {
+  if (args !== undefined && typeof args !== 'object') {
+    throw new ResQueueError('INVALID_ARGUMENT', 'Supplied args must be an object, a list or null. Pass positional arguments as enqueue({ queue, class, args: […] }).')
+  }
+  const rest = typeof options === 'boolean' ? { track: options } : options
+  return { ...rest, queue, class: job, args: args === undefined ? [] : [args] }
+}

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import { loadScript } from '../redis/scripts.ts'
+import type { Store } from '../redis/store.ts'
+
+const bytesScript = loadScript('element_bytes')
+
+/** Entries read in one call. */
+const CHUNK = 500
+
+/** One element of a list that is only looked through: a failed list or the quarantine. */
+export interface Entry {
+  readonly index: number
+  readonly text: string
+}
+
+/** What came of the entries of one chunk. */
+export interface Acted {
+  /** Places that were removed. */
+  readonly removed: ReadonlySet<number>
+  /** How many entries were not where they had been seen: somebody else removed some. */
+  readonly missing: number
+  /** Go no further. */
+  readonly enough?: boolean
+}
+
+/** The SHA-1 that a script knows an entry by. */
+export function shaOf(entry: string | Buffer): string {
+  return createHash('sha1').update(entry).digest('hex')
+}
+
+/**
+ * The exact bytes of an entry. Text that came through the client is exact unless it holds U+FFFD, which stands where bytes
+ * were not UTF-8; then they are asked for once more. undefined when the entry is not there any more.
+ */
+export async function exactBytes(store: Store, list: string, entry: Entry): Promise<Buffer | undefined> {
+  if (!entry.text.includes('\ufffd')) return Buffer.from(entry.text)
+  const text = (await store.run(bytesScript, [list, entry.index])) as string | null
+  const bytes = text === null ? undefined : Buffer.from(text, 'latin1')
+  return bytes?.toString() === entry.text ? bytes : undefined
+}
+
+/**
+ * Goes through a list from its head, a chunk at a time, while `act` removes entries. New entries come at the tail and are
+ * met; where somebody else removes some meanwhile, which shifts the rest, the last entry that was kept is not where it was,
+ * and the walk steps back. So no entry is passed over, and some may be seen twice.
+ */
+export async function sweep(
+  store: Store,
+  list: string,
+  act: (entries: readonly Entry[]) => Promise<Acted>,
+  signal?: AbortSignal,
+): Promise<void> {
+  let start = 0
+  let anchor: string | undefined
+  let inVain = 0
+  for (;;) {
+    signal?.throwIfAborted()
+    const from = anchor === undefined ? start : start - 1
+    const texts = (await store.command('lrange', [list, from, start + CHUNK - 1], { signal })) as string[]
+    if (anchor !== undefined && texts[0] !== anchor) {
+      start = Math.max(0, start - CHUNK)
+      anchor = undefined
+      continue
+    }
+    const entries = texts.map((text, i): Entry => ({ index: from + i, text })).slice(start - from)
+    if (entries.length === 0) return
+    const { removed, missing, enough } = await act(entries)
+    if (enough) return
+    inVain = missing > 0 && removed.size === 0 ? inVain + 1 : 0
+    // Somebody else who always is faster will see to these entries.
+    if (missing > 0 && inVain < 10) {
+      start = Math.max(0, start - CHUNK)
+      anchor = undefined
+      continue
+    }
+    const kept = entries.filter((entry) => !removed.has(entry.index))
+    start += kept.length
+    anchor = kept.at(-1)?.text ?? anchor
+  }
+}

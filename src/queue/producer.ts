@@ -1,0 +1,155 @@
+import { systemClock, type Clock } from '../clock.ts'
+import { ResQueueError } from '../errors.ts'
+import { loadScript } from '../redis/scripts.ts'
+import type { Arg } from '../redis/store.ts'
+import { PATIENCE_MS, type Lane } from './lane.ts'
+
+const enqueueScript = loadScript('enqueue')
+const enqueueAtScript = loadScript('enqueue_at')
+
+/** Most payloads and characters in one call: a call takes Redis about a millisecond then. */
+export const MAX_ITEMS = 1000
+export const MAX_CHARS = 1_000_000
+
+/** One job on its way into a queue. */
+export interface Item {
+  readonly queue: string
+  /** The payload's bytes. */
+  readonly raw: string
+  /** The job's id, for errors. */
+  readonly id: string
+  /** `<id>` or `<prefix>_<id>` of a tracked job, whose status becomes *waiting*. */
+  readonly status: string | undefined
+  /** Unix second at which it is due; undefined: now. */
+  readonly at: number | undefined
+}
+
+/** Sends jobs, gathering all that come while a call is outstanding into the next one. */
+export interface Producer {
+  /**
+   * Resolves when all `items` (at most `MAX_ITEMS`) are in Redis. Order of calls is the order in the queues. Rejects with
+   * `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE` (nothing was ever sent) or `ENQUEUE_UNCERTAIN`.
+   */
+  push(items: readonly Item[]): Promise<void>
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>
+}
+
+interface Parcel {
+  readonly items: readonly Item[]
+  readonly later: boolean
+  readonly chars: number
+  readonly since: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
+  let parcels: Parcel[] = []
+  let head = 0
+  let running: Promise<void> | undefined
+
+  const send = async (batch: readonly Parcel[]): Promise<void> => {
+    const first = batch[0] as Parcel
+    const items = batch.length === 1 ? first.items : batch.flatMap((parcel) => parcel.items)
+    try {
+      await lane.run(first.later ? enqueueAtScript : enqueueScript, first.later ? laterArgs(items) : nowArgs(items), first.since)
+      for (const parcel of batch) parcel.resolve()
+    } catch (error) {
+      for (const parcel of batch) parcel.reject(explain(error, parcel.items))
+      if (isUnsent(error)) giveUp(error)
+    }
+  }
+
+  /** Redis is away: whoever has waited as long as the call that just gave up is not kept any longer. */
+  const giveUp = (error: ResQueueError): void => {
+    const now = clock.monotonic()
+    for (; head < parcels.length && now - (parcels[head] as Parcel).since >= PATIENCE_MS; head++) (parcels[head] as Parcel).reject(error)
+  }
+
+  const work = async (): Promise<void> => {
+    // Callers that were answered together call again together: let all of them in before the next call goes out.
+    await undefined
+    while (head < parcels.length) {
+      const end = endOfBatch(parcels, head)
+      const batch = parcels.slice(head, end)
+      head = end
+      if (head >= 10_000 || head === parcels.length) {
+        parcels = parcels.slice(head)
+        head = 0
+      }
+      await send(batch)
+      await undefined
+    }
+    running = undefined
+  }
+
+  return Object.freeze({
+    push: (items: readonly Item[]) =>
+      new Promise<void>((resolve, reject) => {
+        let chars = 0
+        for (const item of items) chars += item.raw.length
+        parcels.push({ items, later: items[0]?.at !== undefined, chars, since: clock.monotonic(), resolve, reject })
+        running ??= work()
+      }),
+    async idle() {
+      while (running) await running
+      await lane.idle()
+    },
+  })
+}
+
+/** Where the batch that starts at `head` ends: parcels for the same script, within the limits, at least one. */
+function endOfBatch(parcels: readonly Parcel[], head: number): number {
+  const first = parcels[head] as Parcel
+  let items = first.items.length
+  let chars = first.chars
+  let end = head + 1
+  for (; end < parcels.length; end++) {
+    const next = parcels[end] as Parcel
+    items += next.items.length
+    chars += next.chars
+    if (next.later !== first.later || items > MAX_ITEMS || chars > MAX_CHARS) break
+  }
+  return end
+}
+
+function nowArgs(items: readonly Item[]): Arg[] {
+  const first = items[0] as Item
+  if (items.length === 1) {
+    return first.status === undefined ? [1, 0, first.queue, 1, first.raw] : [1, 1, first.queue, 1, first.raw, first.status]
+  }
+  const queues = new Map<string, string[]>()
+  const tracked: string[] = []
+  for (const { queue, raw, status } of items) {
+    const list = queues.get(queue)
+    if (list) list.push(raw)
+    else queues.set(queue, [raw])
+    if (status !== undefined) tracked.push(status)
+  }
+  const args: Arg[] = [queues.size, tracked.length]
+  for (const [queue, raws] of queues) args.push(queue, raws.length, ...raws)
+  args.push(...tracked)
+  return args
+}
+
+function laterArgs(items: readonly Item[]): Arg[] {
+  const tracked = items.flatMap((item) => (item.status === undefined ? [] : [item.status]))
+  return [items.length, tracked.length, ...items.flatMap((item) => [item.at as number, item.raw]), ...tracked]
+}
+
+function isUnsent(error: unknown): error is ResQueueError {
+  return error instanceof ResQueueError && error.data['unanswered'] === 'unsent'
+}
+
+/** An unanswered call, as its caller must understand it. */
+function explain(error: unknown, items: readonly Item[]): unknown {
+  if (!(error instanceof ResQueueError) || error.data['unanswered'] !== 'unknown') return error
+  const ids = items.map((item) => item.id)
+  const what = ids.length === 1 ? `Job ${ids[0]} was sent` : `${ids.length} jobs were sent`
+  return new ResQueueError(
+    'ENQUEUE_UNCERTAIN',
+    `${what} and no answer came within 5 s: it may or may not be in its queue. Look for its id, or enqueue again if running twice does no harm. (${error.message})`,
+    { cause: error, data: { id: ids[0], ids } },
+  )
+}

@@ -1,0 +1,135 @@
+import { ResQueueError } from '../errors.ts'
+import { loadScript } from '../redis/scripts.ts'
+import type { Store } from '../redis/store.ts'
+import { shaOf } from './entries.ts'
+import { queueName } from './enqueue.ts'
+import type { Lane } from './lane.ts'
+import { matcherOf, type Item } from './match.ts'
+import { enqueuedAt, parsePayload } from './payload.ts'
+import type { Producer } from './producer.ts'
+import { namesOf } from './stat.ts'
+
+const headsScript = loadScript('queue_heads')
+const removeScript = loadScript('queue_remove')
+const dequeueScript = loadScript('dequeue')
+
+const CHUNK = 500
+
+/** A queue as it stood at one instant. */
+export interface QueueInfo {
+  readonly name: string
+  /** Jobs that wait. */
+  readonly size: number
+  readonly paused: boolean
+  /** How long the job at the head has waited, in seconds; undefined where it does not say (Ruby, node-resque) or nothing waits. */
+  readonly latencySeconds: number | undefined
+  /** Class of the job at the head. */
+  readonly nextClass: string | undefined
+}
+
+/** Names of all queues, sorted. */
+export async function queueNames(store: Store): Promise<readonly string[]> {
+  return ((await store.command('smembers', [store.keys.queues])) as string[]).sort()
+}
+
+/** One page of the queues, by name, with sizes and the age of their heads. */
+export async function listQueues(
+  store: Store,
+  { offset = 0, limit = 1000 }: { readonly offset?: number; readonly limit?: number } = {},
+): Promise<{ readonly queues: readonly QueueInfo[]; readonly total: number }> {
+  const names = await queueNames(store)
+  return { queues: await queueInfos(store, names.slice(offset, offset + limit)), total: names.length }
+}
+
+/** What stands in some queues. A key that is no list counts as an empty queue. */
+export async function queueInfos(store: Store, names: readonly string[]): Promise<readonly QueueInfo[]> {
+  const paused = new Set(namesOf((await store.command('get', [store.keys.paused])) as string | null))
+  const infos: QueueInfo[] = []
+  for (let at = 0; at < names.length; at += 1000) {
+    const page = names.slice(at, at + 1000)
+    const [now, ...rest] = (await store.run(headsScript, page)) as [string, ...(string | number)[]]
+    for (const [i, name] of page.entries()) {
+      const size = Math.max(0, rest[2 * i] as number)
+      const head = size > 0 ? headOf(rest[2 * i + 1] as string, Number(now)) : NO_HEAD
+      infos.push({ name, size, paused: paused.has(name), ...head })
+    }
+  }
+  return infos
+}
+
+/** Jobs that wait in a queue (R63). */
+export async function queueSize(store: Store, queue: string): Promise<number> {
+  return (await store.command('llen', [store.keys.queue(queue)])) as number
+}
+
+/** Elements of a queue from `start` on, as text (R64); nothing is taken. At most 1000. */
+export async function peekQueue(store: Store, queue: string, start = 0, count = 10): Promise<readonly string[]> {
+  const n = Math.min(Math.max(count, 0), 1000)
+  return n === 0 ? [] : ((await store.command('lrange', [store.keys.queue(queue), start, start < 0 ? Math.min(-1, start + n - 1) : start + n - 1])) as string[])
+}
+
+/** Pushes a payload as it is (R63): bytes of a JSON object with a string `class`, or such an object. Throws `INVALID_ARGUMENT`. */
+export async function pushRaw(producer: Producer, queue: string, payload: string | object): Promise<void> {
+  const raw = typeof payload === 'string' ? payload : JSON.stringify(payload)
+  const parsed = parsePayload(raw)
+  if (!parsed.ok) throw new ResQueueError('INVALID_ARGUMENT', `This cannot be a job: ${parsed.reason}.`)
+  await producer.push([{ queue: queueName(queue), raw, id: parsed.payload.id, status: undefined, at: undefined }])
+}
+
+/** Removes a queue with its jobs, its name, its token, its flow and its pause (R66). Returns how many jobs it had. */
+export async function removeQueue(lane: Lane, queue: string): Promise<number> {
+  return Number(await lane.run(removeScript, [queue, 'all']))
+}
+
+/**
+ * Removes jobs from a queue (R65, see `Item`) and returns how many; without items all of them. Each chunk is looked
+ * through and removed in one atomic call: at no time is another job out of its place, and the order of the rest is kept.
+ * Jobs that are enqueued meanwhile may be looked at or not.
+ */
+export async function dequeue(
+  lane: Lane,
+  queue: string,
+  items: readonly Item[] = [],
+  { progress, signal }: { readonly progress?: (removed: number) => void; readonly signal?: AbortSignal } = {},
+): Promise<number> {
+  if (items.length === 0) return Number(await lane.run(removeScript, [queue, 'jobs']))
+  const fits = matcherOf(items)
+  const key = lane.store.keys.queue(queue)
+  let removed = 0
+  // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look twice.
+  for (let passed = 0; ; ) {
+    signal?.throwIfAborted()
+    const [first, last] = [-(passed + CHUNK), -(passed + 1)]
+    const chunk = (await lane.store.command('lrange', [key, first, last], { signal })) as string[]
+    const wanted = new Set(chunk.filter((raw) => isWanted(raw, fits)).map(shaOf))
+    const n = wanted.size === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...wanted]))
+    removed += n
+    if (n > 0) progress?.(removed)
+    if (chunk.length < CHUNK) return removed
+    passed += chunk.length - Math.min(n, chunk.length)
+  }
+}
+
+const NO_HEAD = { latencySeconds: undefined, nextClass: undefined } as const
+
+/** Age and class of a head that may be cut in the middle (a NUL byte stands where). */
+function headOf(text: string, now: number): Pick<QueueInfo, 'latencySeconds' | 'nextClass'> {
+  const parsed = parsePayload(text)
+  if (parsed.ok) {
+    const since = enqueuedAt(parsed.payload)
+    return { latencySeconds: since === undefined ? undefined : Math.max(0, (now - since) / 1000), nextClass: parsed.payload.class }
+  }
+  const cut = text.indexOf('\0')
+  if (cut < 0) return NO_HEAD
+  const name = /^\{"class":("(?:[^"\\]|\\.)*")/.exec(text)?.[1]
+  const time = /"queue_time":(\d+(?:\.\d+)?)[^\]]*$/.exec(text.slice(cut))?.[1]
+  return {
+    latencySeconds: time === undefined ? undefined : Math.max(0, now / 1000 - Number(time)),
+    nextClass: name === undefined ? undefined : (JSON.parse(name) as string),
+  }
+}
+
+function isWanted(raw: string, fits: ReturnType<typeof matcherOf>): boolean {
+  const parsed = parsePayload(raw)
+  return parsed.ok && fits(parsed.payload)
+}

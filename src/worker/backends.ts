@@ -1,0 +1,49 @@
+import { messageOf, ResQueueError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { Ending } from '../queue/turn.ts'
+import { failureRecord, type Failure } from './endings.ts'
+import type { FailureBackend } from './options.ts'
+import { importModule } from './parenthooks.ts'
+
+/** Where failures go; several backends at once are allowed (R35). */
+export interface Backends {
+  /**
+   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws, the
+   * list `failed` is used and the error logged: no failure goes unrecorded.
+   */
+  ending(failure: Failure): Promise<Ending>
+}
+
+type Save = (failure: Failure) => unknown
+
+/** Prepares the configured backends. A module exports `save(failure)`, or a default function. Throws `CONFIG`. */
+export async function createBackends(configured: readonly FailureBackend[], log: Logger): Promise<Backends> {
+  const modules: Save[] = []
+  let lists = ''
+  for (const backend of configured) {
+    if (backend.kind === 'module') modules.push(await loadSave(backend.file))
+    else if (!lists.includes(backend.kind === 'redis' ? 'r' : 'm')) lists += backend.kind === 'redis' ? 'r' : 'm'
+  }
+  const builtIn = (lists === 'mr' ? 'rm' : lists) as '' | 'r' | 'm' | 'rm'
+  return {
+    ending: async (failure) => {
+      let target = builtIn
+      for (const save of modules) {
+        try {
+          await save(failure)
+        } catch (error) {
+          log.error({ job: failure.job.id, 'error.message': messageOf(error) }, 'the failure backend threw; the failed list is used')
+          if (!target.includes('r')) target = target === 'm' ? 'rm' : 'r'
+        }
+      }
+      return { verb: 'failed', lists: target, ...failureRecord(failure) }
+    },
+  }
+}
+
+async function loadSave(file: string): Promise<Save> {
+  const module = await importModule(file, 'failure backend')
+  const save = module['save'] ?? module['default']
+  if (typeof save !== 'function') throw new ResQueueError('CONFIG', `The failure backend ${file} exports no function save(failure).`)
+  return save as Save
+}

@@ -1,0 +1,91 @@
+import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { parsePayload } from '../queue/payload.ts'
+import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
+import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
+import { processes, type Registration } from '../queue/registry.ts'
+import type { Patience, Store } from '../redis/store.ts'
+import type { WorkerObserver } from '../telemetry/observer.ts'
+import { seenDead } from './identity.ts'
+import type { ParentHooks } from './parenthooks.ts'
+
+/** How long delayed jobs are left alone after a foreign scheduler was seen leading. Milliseconds. */
+const FOREIGN_SCHEDULER_MS = 5000
+
+/** What every worker does for all: recovers what gone processes held, and moves what is due. No leader is needed. */
+export interface Caretaker {
+  /** At start: releases predecessors of this instance, and processes of this host whose pid is dead. */
+  recoverPredecessors(own: Registration, patience: Patience): Promise<void>
+  /** Looks for lapsed leases, at most every two seconds over all workers. Never rejects. */
+  reap(patience: Patience): Promise<void>
+  /** Moves due retries and delayed jobs, all that is due. Never rejects. */
+  promote(due: { retry: boolean; delayed: boolean }, patience: Patience): Promise<void>
+}
+
+export function createCaretaker(
+  store: Store,
+  options: { maxRecoveries: number; log: Logger; observer: WorkerObserver; hooks: ParentHooks; clock: Clock },
+): Caretaker {
+  const { maxRecoveries, log, observer, hooks, clock } = options
+  let lastLook = -Infinity
+  let delayedFrom = -Infinity
+  let promoting = false
+
+  const recover = async (nonce: string, reason: ReleaseReason, patience: Patience): Promise<void> => {
+    const result = await release(store, nonce, reason, maxRecoveries, patience)
+    if (result.kind !== 'released') return
+    const jobs = result.back + result.failed + result.quarantined
+    observer.recovered(jobs)
+    log.warn({ process: nonce, reason: reason.kind, ...result, kind: undefined }, `released a gone worker process and recovered ${jobs} job(s)`)
+  }
+
+  return {
+    recoverPredecessors: async (own, patience) => {
+      for await (const other of processes(store, patience)) {
+        if (other.nonce === own.nonce) continue
+        if (own.instance !== '' && other.instance === own.instance) await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
+        else if (seenDead(other)) await recover(other.nonce, { kind: 'dead', registration: JSON.stringify(other) }, patience)
+      }
+    },
+
+    reap: async (patience) => {
+      if (clock.monotonic() - lastLook < LOOK_MS) return
+      lastLook = clock.monotonic()
+      try {
+        for (const nonce of await look(store, patience)) await recover(nonce, { kind: 'lease' }, patience)
+      } catch (error) {
+        log.debug({ 'error.message': messageOf(error) }, 'no look at leases')
+      }
+    },
+
+    promote: async (due, patience) => {
+      if (promoting) return
+      promoting = true
+      try {
+        if (due.retry) while ((await promoteRetries(store, patience)).more);
+        if (due.delayed && clock.monotonic() >= delayedFrom) {
+          for (let more = true; more; ) {
+            const promotion = await promoteDelayed(store, patience)
+            if (promotion.kind === 'locked') {
+              delayedFrom = clock.monotonic() + FOREIGN_SCHEDULER_MS
+              log.debug({ lock: promotion.by }, 'another scheduler leads; delayed jobs are left to it')
+              return
+            }
+            more = promotion.more
+            if (hooks.has('beforeDelayedEnqueue')) {
+              for (const { queue, raw } of promotion.items) {
+                const parsed = parsePayload(raw)
+                if (parsed.ok) await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
+              }
+            }
+          }
+        }
+      } catch (error) {
+        log.warn({ 'error.message': messageOf(error) }, 'due jobs could not be moved; tried again at the next interval')
+      } finally {
+        promoting = false
+      }
+    },
+  }
+}

@@ -1,0 +1,223 @@
+import type { Addon } from './addon.ts'
+import type { Backend, BackendTrouble } from './backend.ts'
+import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
+import { startZygote, type Zygote } from './forkserver.ts'
+import type { Outcome } from './outcome.ts'
+import { FRAME, frame } from './protocol.ts'
+import { createSeat, type Seat } from './seat.ts'
+import { supervise } from './supervise.ts'
+
+/** Children that wait for a job ahead of need: as many as can run, but no more than this. */
+const MAX_SPARE = 16
+const TICK_MS = 1000
+/** Ticks, not clock time: a machine that stood still has not waited. */
+const BEGIN_TICKS = 5
+const ZYGOTE_TICKS = 10
+const MAX_HUNG = 3
+const MAX_TRIES = 3
+const TEST_CHILDREN = 10
+const TEST_MS = 10_000
+
+/** A fork that cannot be relied on here, with the reason: the caller takes `spawn`. */
+export class Unfit extends Error {
+  override readonly name: string = 'Unfit'
+}
+
+/**
+ * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would share or the
+ * self-test fails, with `JOBS` or `CONFIG` when code does not load.
+ */
+export async function startFork(options: EngineOptions, addon: Addon, trouble: BackendTrouble): Promise<Backend> {
+  const seats: Seat[] = []
+  const idle: Seat[] = []
+  const ages = new Map<Seat, number>()
+  let zygote: Zygote
+  let running = 0
+  let hangs = 0
+  let unanswered = 0
+  let retiring: (() => void) | undefined
+  let over: string | undefined
+  const spare = Math.min(options.concurrency, MAX_SPARE)
+
+  const orders = { kill: (seat: Seat, signal: number) => zygote.kill(seat.index, seat.generation, signal) }
+  const make = (): Seat => {
+    let index = seats.findIndex(seat => seat.state === 'empty')
+    if (index < 0) index = seats.push(createSeat(addon, seats.length, 0, options.jobsPerChild, orders)) - 1
+    const seat = seats[index] as Seat
+    seat.forking()
+    zygote.fork(seat.index, seat.generation, seat.childFds)
+    return seat
+  }
+  const refill = (): void => {
+    while (!retiring && over === undefined && idle.length < spare) idle.push(make())
+  }
+  const find = (index: number, generation: number): Seat | undefined => {
+    const seat = seats[index]
+    return seat?.generation === generation ? seat : undefined
+  }
+  const leave = (seat: Seat): void => {
+    const at = idle.indexOf(seat)
+    if (at >= 0) idle.splice(at, 1)
+    ages.delete(seat)
+  }
+  const vacate = (seat: Seat, clean: boolean): void => {
+    leave(seat)
+    if (clean) return
+    seat.close()
+    seats[seat.index] = createSeat(addon, seat.index, seat.generation, options.jobsPerChild, orders)
+  }
+
+  zygote = await startZygote(addon, options, {
+    forked(index, generation, pid, seconds) {
+      options.events.forked('fork', seconds)
+      find(index, generation)?.forked(pid)
+    },
+    notForked(index, generation, reason) {
+      const seat = find(index, generation)
+      if (!seat) return
+      options.events.notice('error', `a job process could not be made: ${reason}`)
+      vacate(seat, seat.ended({ lost: reason }, false))
+    },
+    ended(index, generation, end, begun) {
+      const seat = find(index, generation)
+      if (seat) vacate(seat, seat.ended(end, begun))
+    },
+    pong(index, generation, begun) {
+      unanswered = 0
+      find(index, generation)?.answered(begun)
+    },
+    died(reason) {
+      over = reason
+      clearInterval(ticker)
+      for (const seat of seats) {
+        const pid = seat.pid()
+        if (seat.state === 'empty') continue
+        // The children are gone with the zygote; what they started themselves is still in their groups.
+        if (pid !== undefined) endGroup(pid)
+        vacate(seat, seat.ended({ ...(pid === undefined ? {} : { pid }), lost: reason }, true))
+      }
+      trouble.lost(reason)
+      closeAll()
+    },
+  })
+  const closeAll = (): void => {
+    for (const seat of seats.splice(0)) seat.close()
+  }
+
+  /** Asks the zygote about children that have not begun in time, and about itself when it does not answer. */
+  const ticker = setInterval(() => {
+    let waiting = false
+    for (const seat of seats) {
+      if (seat.state !== 'leaving' && (seat.state !== 'busy' || seat.begun())) continue
+      const age = (ages.get(seat) ?? 0) + 1
+      ages.set(seat, age)
+      if (age < BEGIN_TICKS) continue
+      // Its job is done and recorded; something in it does not let it go.
+      if (seat.state === 'leaving') seat.kill('SIGKILL')
+      waiting = true
+      zygote.ping(seat.index, seat.generation)
+    }
+    unanswered = waiting ? unanswered + 1 : 0
+    if (unanswered > ZYGOTE_TICKS) zygote.destroy()
+  }, TICK_MS)
+  ticker.unref()
+
+  const quit = async (): Promise<void> => {
+    over = 'retired'
+    clearInterval(ticker)
+    await zygote.quit()
+    closeAll()
+  }
+
+  const obstacles = zygote.loaded.obstacles
+  if (obstacles.length > 0) {
+    await quit()
+    throw new Unfit(`the job modules opened ${obstacles.join(', ')} while loading, which a fork would share`)
+  }
+  try {
+    await selfTest(make, vacateAfterTest)
+  } catch (error) {
+    await quit()
+    throw error
+  }
+  refill()
+
+  function vacateAfterTest(seat: Seat): void {
+    if (options.jobsPerChild !== 1) seat.kill('SIGKILL')
+  }
+
+  return {
+    isolation: 'fork',
+    policies: new Map(zygote.loaded.policies.map((policy): [string, JobPolicy] => [policy.name, policy])),
+    async run(job: JobRun, control): Promise<Outcome> {
+      running += 1
+      try {
+        for (let tries = 1; ; tries += 1) {
+          const seat = idle.shift() ?? make()
+          ages.set(seat, 0)
+          const ended = supervise(seat, job, control, options)
+          refill()
+          const { outcome, reusable, hung, unbegun } = await ended
+          ages.delete(seat)
+          if (hung && ++hangs === MAX_HUNG) trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
+          if (reusable && seat.state === 'idle') idle.push(seat)
+          // An idle child may die at any time; the next one takes its job.
+          if (!unbegun || over !== undefined || tries === MAX_TRIES) return outcome
+        }
+      } finally {
+        running -= 1
+        if (running === 0) retiring?.()
+      }
+    },
+    async retire() {
+      if (over !== undefined) return
+      const drained = new Promise<void>(resolve => (retiring = resolve))
+      for (const seat of idle.splice(0)) seat.kill('SIGKILL')
+      if (running > 0) await drained
+      if (over === undefined) await quit()
+    },
+  }
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ESRCH') throw error
+  }
+}
+
+/** Ten children, each of which must show timers, file access, its own pid and random numbers of its own. */
+async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<void> {
+  const seen = new Set<unknown>()
+  const test = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const seat = make()
+      const timer = setTimeout(() => {
+        seat.kill('SIGKILL')
+        reject(new Unfit('a forked child did not pass the self-test in time'))
+      }, TEST_MS)
+      const ignore = (): void => {}
+      seat.assign(frame(FRAME.test), {
+        started: ignore,
+        line: ignore,
+        hung: ignore,
+        ended(end) {
+          clearTimeout(timer)
+          reject(new Unfit(`a forked child ended with ${end.signal ?? end.lost ?? `code ${end.code}`} in the self-test`))
+        },
+        frame(type, body) {
+          if (type !== FRAME.tested) return
+          clearTimeout(timer)
+          const { pid, seen: own, random, uuid } = JSON.parse(body.toString()) as Record<string, unknown>
+          const fresh = pid === own && !seen.has(random) && !seen.has(uuid)
+          seen.add(random).add(uuid)
+          void seat.release()
+          done(seat)
+          if (fresh) resolve()
+          else reject(new Unfit('forked children share their process id or their random numbers'))
+        },
+      })
+    })
+  await Promise.all(Array.from({ length: TEST_CHILDREN }, test))
+}

@@ -1,0 +1,81 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { newNonce, type Registration } from '../queue/registry.ts'
+import { VERSION } from '../version.ts'
+
+/** What a process can say about itself before it knows Redis. */
+export interface Identity {
+  readonly host: string
+  readonly instance: string
+  readonly drainMark: string
+  /** A registration under a new nonce. */
+  registration(slots: number, queues: string, isolation: string): Registration
+}
+
+/**
+ * Who this process is. `POD_NAME`, `POD_NAMESPACE`, `POD_UID` and `CONTAINER_NAME` come from the chart (downward API); the
+ * host name is the pod's name only by default. The nonce in the host part keeps foreign prunes and restarted containers
+ * from ever meeting an equal id (docs/compatibility.md, R12).
+ */
+export function identify(name: string | undefined, env: NodeJS.ProcessEnv = process.env): Identity {
+  const pod = env['POD_NAME'] ?? ''
+  const podNamespace = env['POD_NAMESPACE'] ?? ''
+  const podUid = env['POD_UID'] ?? ''
+  const container = env['CONTAINER_NAME'] ?? ''
+  const host = (name ?? (pod || hostname())).replace(/[^A-Za-z0-9._-]/g, '-') || 'worker'
+  const instance = podUid === '' ? '' : `${podUid}/${container}`
+  return {
+    host,
+    instance,
+    drainMark: podUid === '' || podNamespace === '' ? '' : `${podNamespace}/${podUid}`,
+    registration: (slots, queues, isolation) => {
+      const nonce = newNonce()
+      return {
+        nonce,
+        name: `${host}.${nonce}`,
+        tail: `:${process.pid}:${queues}`,
+        slots,
+        instance,
+        host,
+        pid: process.pid,
+        pid_namespace: pidNamespace(),
+        boot_id: bootId(),
+        pod,
+        pod_namespace: podNamespace,
+        pod_uid: podUid,
+        container,
+        started: Date.now(),
+        version: VERSION,
+        isolation,
+      }
+    },
+  }
+}
+
+/** Whether a registered process ran where this one runs and its pid is gone. False where that cannot be known. */
+export function seenDead(other: Registration): boolean {
+  if (other.pid_namespace === '' || other.pid_namespace !== pidNamespace() || other.boot_id !== bootId()) return false
+  if (other.pid === process.pid) return true // our own pid, an older nonce: whoever registered it is gone
+  try {
+    process.kill(other.pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return '' // not Linux: leases decide
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return ''
+  }
+}

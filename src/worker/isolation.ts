@@ -1,0 +1,122 @@
+import { messageOf } from '../errors.ts'
+import { loadAddon } from './addon.ts'
+import type { Backend } from './backend.ts'
+import type { Engine, EngineOptions, Isolation } from './engine.ts'
+import { startFork, Unfit } from './fork.ts'
+import { startInline } from './inline.ts'
+import { startSpawn } from './spawn.ts'
+import { reasonOf } from './supervise.ts'
+
+/** The majors whose forking this project's own tests run on. */
+const TESTED_MAJORS = new Set([24, 26])
+const RETRY_MS = 500
+const MAX_RETRY_MS = 10_000
+
+/** Why a real fork is out of the question here, before anything is tried. */
+function whyNotFork(): string | undefined {
+  if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`
+  const { glibcVersionRuntime } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header
+  if (glibcVersionRuntime === undefined) return 'this system has no glibc'
+  const major = Number.parseInt(process.versions.node, 10)
+  return TESTED_MAJORS.has(major) ? undefined : `Node ${major} is not one of the tested ones (${[...TESTED_MAJORS].join(', ')})`
+}
+
+/**
+ * Starts an engine: loads job code where it will run and proves that the isolation works. Rejects with `JOBS` or `CONFIG`. `auto` and
+ * `fork` fall back to `spawn` with one notice that says why.
+ */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { events } = options
+  let stopped = false
+  /** Spawn for the rest of this engine's life, because forked children were seen to hang. */
+  let noMoreForks = false
+  let current: Backend
+  /** Set while there is no backend that could run jobs. */
+  let replacing: Promise<void> | undefined
+  const retiring = new Set<Promise<void>>()
+  const killers = new Set<() => void>()
+
+  const fallBack = (reason: string): Promise<Backend> => {
+    events.notice('warn', `job processes are spawned, not forked: ${reason}`, { isolation: 'spawn' })
+    return startSpawn(options)
+  }
+  const start = async (): Promise<Backend> => {
+    if (options.isolation === 'inline') return startInline(options)
+    if (options.isolation === 'spawn' || noMoreForks) return startSpawn(options)
+    const obstacle = whyNotFork()
+    if (obstacle !== undefined) return fallBack(obstacle)
+    const found = loadAddon()
+    if ('missing' in found) return fallBack(found.missing)
+    let self: Backend | undefined
+    try {
+      self = await startFork(options, found.addon, {
+        lost(reason) {
+          if (self && self === current) replace(reason)
+        },
+        unfit(reason) {
+          noMoreForks = true
+          if (self && self === current) replace(reason)
+        },
+      })
+      return self
+    } catch (error) {
+      if (error instanceof Unfit) return fallBack(error.message)
+      throw error
+    }
+  }
+  const retire = (backend: Backend): void => {
+    const done = backend.retire().finally(() => retiring.delete(done))
+    retiring.add(done)
+  }
+  const replace = (reason: string): void => {
+    if (stopped || replacing) return
+    events.notice('warn', `job processes are being replaced: ${reason}`)
+    retire(current)
+    const attempt = async (pauseMs: number): Promise<void> => {
+      try {
+        current = await start()
+        events.notice('info', 'job processes are replaced', { isolation: current.isolation })
+      } catch (error) {
+        events.notice('error', `job processes cannot be replaced: ${messageOf(error)}`)
+        await new Promise(resolve => setTimeout(resolve, pauseMs).unref())
+        if (!stopped) await attempt(Math.min(pauseMs * 2, MAX_RETRY_MS))
+      }
+    }
+    replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
+  }
+
+  current = await start()
+
+  return {
+    get isolation(): Isolation {
+      return current.isolation
+    },
+    get policies() {
+      return current.policies
+    },
+    async run(job, signal, started) {
+      while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
+      if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
+      const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
+      return current.run(job, { signal, timeoutMs, started: pid => started?.(pid), killers })
+    },
+    kill() {
+      for (const killer of [...killers]) killer()
+    },
+    async reload() {
+      await replacing
+      const next = await start()
+      retire(current)
+      current = next
+    },
+    async stop() {
+      stopped = true
+      await replacing
+      await Promise.all([...retiring, current.retire()])
+    },
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

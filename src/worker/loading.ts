@@ -1,0 +1,57 @@
+import { messageOf, ResQueueError } from '../errors.ts'
+import { loadChildHooks, type ChildHooks } from './childhooks.ts'
+import type { JobPolicy } from './engine.ts'
+import { loadJobs, type JobRegistry } from './jobs.ts'
+import { FRAME, frame } from './protocol.ts'
+
+/** What a process that loads job code is told on its command line. */
+export interface LoadConfig {
+  readonly jobs: string
+  readonly hooks?: string
+  readonly jobsPerChild: number
+  /** `resque-<version>`. */
+  readonly title: string
+}
+
+/** The answer of a process that loaded job code. */
+export interface Loaded {
+  readonly policies: readonly JobPolicy[]
+  /** What was opened while loading that a fork would share: then this job set must be spawned. */
+  readonly obstacles: readonly string[]
+}
+
+export interface LoadedCode {
+  readonly registry: JobRegistry
+  readonly hooks: ChildHooks
+}
+
+/** The configuration that the worker put on the command line; what job code sees of it is removed. */
+export function takeLoadConfig(): LoadConfig {
+  const config = JSON.parse(process.argv[2] ?? '{}') as LoadConfig
+  process.argv.splice(2)
+  return config
+}
+
+/** Loads jobs and hooks. Rejects with `JOBS` or `CONFIG`. */
+export async function loadCode(config: LoadConfig): Promise<LoadedCode> {
+  return { registry: await loadJobs(config.jobs), hooks: await loadChildHooks(config.hooks) }
+}
+
+/** The frame that tells the worker what was loaded. */
+export function loadedFrame(code: LoadedCode, obstacles: readonly string[]): Buffer {
+  const policies = [...code.registry.jobs.values()].map(job => job.policy)
+  return frame(FRAME.loaded, JSON.stringify({ policies, obstacles } satisfies Loaded))
+}
+
+/** The frame that tells the worker why nothing was loaded. */
+export function refusedFrame(error: unknown): Buffer {
+  const code = error instanceof ResQueueError ? error.code : 'JOBS'
+  const stack = error instanceof Error && error.cause instanceof Error ? error.cause.stack : undefined
+  return frame(FRAME.refused, JSON.stringify({ code, message: messageOf(error), stack }))
+}
+
+/** The error that a `refused` frame carries. */
+export function refusal(body: Buffer): ResQueueError {
+  const { code, message, stack } = JSON.parse(body.toString()) as { code: 'JOBS' | 'CONFIG'; message: string; stack?: string }
+  return new ResQueueError(code, message, stack === undefined ? {} : { data: { stack } })
+}

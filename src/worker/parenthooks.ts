@@ -1,0 +1,59 @@
+import { pathToFileURL } from 'node:url'
+import { messageOf, ResQueueError } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { Registration } from '../queue/registry.ts'
+import type { Failure } from './endings.ts'
+import type { JobRun } from './engine.ts'
+
+/** Listeners that run in the worker's own process (R27, R34, R67, R72): the operator's code, not the jobs'. */
+export interface ParentEvents {
+  /** Once, before the first job is reserved. */
+  beforeFirstFork: [worker: Registration]
+  /** After the atomic reserve, before the job's process begins. */
+  beforeFork: [job: JobRun]
+  /** A job failed for good. */
+  onFailure: [error: Failure['error'], job: JobRun]
+  /** A delayed job was moved to its queue. */
+  beforeDelayedEnqueue: [queue: string, className: string, args: readonly unknown[]]
+}
+
+export interface ParentHooks {
+  has(event: keyof ParentEvents): boolean
+  /** Calls the listeners in order, awaiting each. One that throws is logged; the job goes on. */
+  tell<E extends keyof ParentEvents>(event: E, ...args: ParentEvents[E]): Promise<void>
+}
+
+const EVENTS = ['beforeFirstFork', 'beforeFork', 'onFailure', 'beforeDelayedEnqueue'] as const
+
+/** Loads the parent-side listeners of a hooks module. Throws `CONFIG` when it does not load. */
+export async function loadParentHooks(file: string | undefined, log: Logger): Promise<ParentHooks> {
+  const module = file === undefined ? {} : await importModule(file, 'hooks module')
+  const listeners = new Map<string, ((...args: never[]) => unknown)[]>()
+  for (const event of EVENTS) {
+    const found = [module[event]].flat().filter((listener): listener is (...args: never[]) => unknown => typeof listener === 'function')
+    if (found.length > 0) listeners.set(event, found)
+  }
+  return {
+    has: (event) => listeners.has(event),
+    tell: async (event, ...args) => {
+      for (const listener of listeners.get(event) ?? []) {
+        try {
+          await listener(...(args as unknown as never[]))
+        } catch (error) {
+          log.error({ event, 'error.message': messageOf(error) }, `a ${event} listener threw; the job goes on`)
+        }
+      }
+    },
+  }
+}
+
+/** A module's exports with those of its default object. Throws `CONFIG` naming the file. */
+export async function importModule(file: string, what: string): Promise<Record<string, unknown>> {
+  try {
+    const module = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as Record<string, unknown>
+    const whole = module['default']
+    return { ...(typeof whole === 'object' ? whole : {}), ...module }
+  } catch (cause) {
+    throw new ResQueueError('CONFIG', `The ${what} ${file} could not be loaded: ${messageOf(cause)}`, { cause })
+  }
+}

@@ -1,0 +1,101 @@
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
+
+/**
+ * Random numbers of forked children. A fork copies generators and their caches, so children would draw the same numbers. The zygote calls
+ * `prepareRandomness` before it loads job code, each child calls `renewRandomness` first thing.
+ */
+
+// Node fills its caches for 128 UUIDs, and for 1024 numbers of six bytes; a child uses up what it inherited before its first own.
+const UUID_CACHE = 128
+const INT_CACHE = 1024
+/** From this size on, a buffer that was filled while loading is taken for a library's pool (nanoid, uuid), not for one secret. */
+const POOL_BYTES = 256
+
+const state = new Uint32Array(4)
+let uuidsAreStale = false
+let intsAreStale = false
+const pools: WeakRef<Uint8Array>[] = []
+
+/** xoshiro128++ (Blackman, Vigna): V8's own generator cannot be seeded again. */
+function next(): number {
+  let [a, b, c, d] = state as unknown as [number, number, number, number]
+  const sum = (a + d) | 0
+  const result = (((sum << 7) | (sum >>> 25)) + a) >>> 0
+  const shifted = b << 9
+  c ^= a
+  d ^= b
+  b ^= c
+  a ^= d
+  c ^= shifted
+  d = (d << 11) | (d >>> 21)
+  state[0] = a
+  state[1] = b
+  state[2] = c
+  state[3] = d
+  return result
+}
+
+function random(): number {
+  return ((next() >>> 5) * 67_108_864 + (next() >>> 6)) / 9_007_199_254_740_992
+}
+
+/** Replaces one function by another that looks like it. */
+function replace<T extends object>(owner: T, name: keyof T & string, make: (original: never) => unknown): void {
+  const original = owner[name] as never
+  const replacement = make(original) as object
+  Object.defineProperty(replacement, 'name', { value: name })
+  Object.defineProperty(owner, name, { value: replacement, writable: true, configurable: true, enumerable: Object.prototype.propertyIsEnumerable.call(owner, name) })
+}
+
+type AnyFunction = (this: unknown, ...args: unknown[]) => unknown
+
+function remember(filled: unknown): void {
+  if (ArrayBuffer.isView(filled) && filled.byteLength >= POOL_BYTES) {
+    pools.push(new WeakRef(new Uint8Array(filled.buffer, filled.byteOffset, filled.byteLength)))
+  }
+}
+
+/** In the zygote, before any job code is loaded: puts generators in place that can be renewed. */
+export function prepareRandomness(): void {
+  crypto.getRandomValues(state)
+  replace(Math, 'random', () => random)
+  const uuid = (original: AnyFunction): AnyFunction =>
+    function randomUUID(...args) {
+      if (uuidsAreStale) {
+        uuidsAreStale = false
+        for (let i = 0; i < UUID_CACHE; i += 1) crypto_.randomUUID()
+      }
+      return Reflect.apply(original, this, args)
+    }
+  const crypto_ = { randomUUID: crypto.randomUUID, randomInt: crypto.randomInt }
+  const fills = (original: AnyFunction): AnyFunction =>
+    function fill(...args) {
+      const result = Reflect.apply(original, this, args)
+      remember(args[0])
+      return result
+    }
+  replace(crypto, 'randomUUID', uuid)
+  replace(crypto.webcrypto.constructor.prototype as Crypto, 'randomUUID', uuid)
+  replace(crypto, 'randomInt', (original: AnyFunction) => (...args: unknown[]) => {
+    if (intsAreStale) {
+      intsAreStale = false
+      for (let i = 0; i < INT_CACHE; i += 1) crypto_.randomInt(2)
+    }
+    return original(...args)
+  })
+  replace(crypto, 'randomFillSync', fills)
+  replace(crypto.webcrypto.constructor.prototype as Crypto, 'getRandomValues', fills)
+  syncBuiltinESMExports()
+}
+
+/** In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. */
+export function renewRandomness(): void {
+  crypto.randomFillSync(state)
+  uuidsAreStale = true
+  intsAreStale = true
+  for (const pool of pools) {
+    const bytes = pool.deref()
+    if (bytes) crypto.randomFillSync(bytes)
+  }
+}

@@ -1,0 +1,123 @@
+import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { enqueuedAt, extrasOf, parsePayload, type Payload } from '../queue/payload.ts'
+import type { End, Ending, Held } from '../queue/turn.ts'
+import { statusName } from '../redis/keys.ts'
+import type { Result, WorkerObserver } from '../telemetry/observer.ts'
+import type { Backends } from './backends.ts'
+import { judge } from './endings.ts'
+import type { Engine, JobRun } from './engine.ts'
+import type { Outcome } from './outcome.ts'
+import type { ParentHooks } from './parenthooks.ts'
+
+export interface RunnerOptions {
+  engine(): Engine
+  readonly hooks: ParentHooks
+  readonly backends: Backends
+  readonly observer: WorkerObserver
+  readonly log: Logger
+  readonly clock: Clock
+  /** Family id of a slot's worker, for failure records. */
+  workerId(slot: number): string
+}
+
+/** Runs reserved jobs and says how their claims end. */
+export interface Runner {
+  /**
+   * Runs one job to its end. Never rejects. Resolves with undefined when `signal` aborted with `Interrupted`: then nothing
+   * is to be recorded, because a release puts the job back.
+   */
+  run(held: Held, signal: AbortSignal): Promise<End | undefined>
+}
+
+/** Why running jobs are stopped without their end being recorded: shutdown, or another worker may hold the job. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+export function createRunner(options: RunnerOptions): Runner {
+  const { hooks, backends, observer, log, clock } = options
+  const chatty = log.isLevelEnabled('info')
+
+  const endOf = (held: Held, payload: Payload | undefined, ending: Ending): End => ({
+    slot: held.slot,
+    claim: held.claim,
+    queue: held.queue,
+    reservedAt: held.reservedAt,
+    status: held.tracked && payload && payload.id !== '' ? statusName(payload.id, payload.prefix) : '',
+    forget: held.remembered,
+    ending,
+  })
+
+  const conclude = async (held: Held, payload: Payload, job: JobRun, outcome: Outcome, began: number): Promise<End> => {
+    const extras = payload.fields['x'] === undefined ? {} : extrasOf(payload)
+    const verdict = judge(job, outcome, options.engine().policies.get(job.class), extras.retry, options.workerId(held.slot), clock.now())
+    const seconds = (clock.monotonic() - began) / 1000
+    if (verdict.kind === 'return') {
+      log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
+      return endOf(held, payload, { verb: 'return', counted: verdict.counted })
+    }
+    observer.jobFinished(job.queue, job.class, verdict.result, seconds, outcome.process?.peakMemoryBytes)
+    if (verdict.kind === 'end') {
+      if (chatty) logEnd(job, verdict.result, seconds, verdict.ending)
+      return endOf(held, payload, verdict.ending)
+    }
+    const { failure } = verdict
+    log.error(
+      { ...fieldsOf(job), result: verdict.result, duration_s: round(seconds), 'error.type': failure.error.type, 'error.message': failure.error.message },
+      'job failed',
+    )
+    await hooks.tell('onFailure', failure.error, job)
+    return endOf(held, payload, await backends.ending(failure))
+  }
+
+  const logEnd = (job: JobRun, result: Result, seconds: number, ending: Ending): void => {
+    const fields = { ...fieldsOf(job), result, duration_s: round(seconds) }
+    if (ending.verb === 'retry') log.warn({ ...fields, retry_in_s: round(ending.delayMs / 1000), 'error.message': ending.error }, 'job failed and is retried')
+    else log.info(fields, 'job ended')
+  }
+
+  return {
+    run: async (held, signal) => {
+      const parsed = parsePayload(held.raw)
+      if (!parsed.ok) {
+        log.error({ queue: held.queue, reason: parsed.reason }, 'payload put into quarantine')
+        return endOf(held, undefined, { verb: 'quarantine' })
+      }
+      const { payload } = parsed
+      const extras = payload.fields['x'] === undefined ? undefined : extrasOf(payload)
+      const job: JobRun = {
+        id: payload.id,
+        queue: held.queue,
+        class: payload.class,
+        payload: held.raw,
+        attempt: held.attempts + 1,
+        ...(extras?.timeoutMs === undefined ? {} : { timeoutMs: extras.timeoutMs }),
+      }
+      const since = enqueuedAt(payload)
+      const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
+      observer.jobStarted(job.queue, job.class, waited)
+      if (chatty) log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
+      const began = clock.monotonic()
+      let outcome: Outcome
+      try {
+        if (hooks.has('beforeFork')) await hooks.tell('beforeFork', job)
+        outcome = await options.engine().run(job, signal)
+      } catch (error) {
+        // Engines promise not to reject; should one break, its job goes back and the reason is seen.
+        outcome = { kind: 'returned', reason: `the engine broke: ${messageOf(error)}`, counted: true }
+      }
+      if (signal.aborted && signal.reason instanceof Interrupted) return undefined
+      return conclude(held, payload, job, outcome, began)
+    },
+  }
+}
+
+function fieldsOf(job: JobRun): Record<string, unknown> {
+  return { job: job.id, queue: job.queue, class: job.class, attempt: job.attempt }
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e6
+}

@@ -1,0 +1,144 @@
+import { Socket } from 'node:net'
+import type { Addon } from './addon.ts'
+import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
+import { lineSplitter } from './lines.ts'
+import { FRAME, frameReader } from './protocol.ts'
+
+/** What a seat asks its zygote to do. */
+export interface SeatOrders {
+  kill(seat: Seat, signal: number): void
+}
+
+/**
+ * The worker's side of one forked child at a time: a channel and two pipes that outlive the child as long as nothing of it is left in
+ * them. The zygote gets copies with each fork and keeps none.
+ */
+export interface Seat extends JobProcess {
+  readonly index: number
+  /** Counts the children of this number, so that news of one are never taken for news of the next. */
+  readonly generation: number
+  /** For the zygote: channel, stdout, stderr. */
+  readonly childFds: readonly [number, number, number]
+  readonly state: 'empty' | 'forking' | 'idle' | 'busy' | 'leaving'
+  /** A new child is being made. */
+  forking(): void
+  /** The zygote made the child. */
+  forked(pid: number): void
+  /** The child is gone. True when the seat can hold another; else it must be closed. */
+  ended(end: ProcessEnd, begun: boolean): boolean
+  /** The zygote's answer on whether the child's JavaScript runs. */
+  answered(begun: boolean): void
+  close(): void
+}
+
+const SIGNALS: Partial<Record<NodeJS.Signals, number>> = { SIGTERM: 15, SIGKILL: 9 }
+
+/** Makes a seat whose children leave by themselves after `jobsPerChild` jobs (0 = never). */
+export function createSeat(addon: Addon, index: number, firstGeneration: number, jobsPerChild: number, orders: SeatOrders): Seat {
+  const [channelFd, childChannel] = addon.socketpair()
+  const [stdoutFd, childStdout] = addon.pipe()
+  const [stderrFd, childStderr] = addon.pipe()
+  let generation = firstGeneration
+  let state: Seat['state'] = 'empty'
+  let pid: number | undefined
+  let listener: ProcessListener | undefined
+  let hasBegun = false
+  let jobs = 0
+  let fatal: Error | undefined
+
+  const reader = frameReader((type, body) => {
+    if (type === FRAME.begun) hasBegun = true
+    else listener?.frame(type, body)
+  })
+  const stdout = lineSplitter(line => listener?.line('stdout', line))
+  const stderr = lineSplitter(line => listener?.line('stderr', line))
+  const open = (fd: number, writable: boolean, take: (chunk: Buffer) => void): Socket => {
+    const socket = new Socket({ fd, readable: true, writable })
+    socket.on('data', chunk => take(chunk as Buffer))
+    socket.on('error', error => (fatal = error))
+    return socket
+  }
+  const channel = open(channelFd, true, chunk => reader.push(chunk))
+  const out = open(stdoutFd, false, chunk => stdout.push(chunk))
+  const err = open(stderrFd, false, chunk => stderr.push(chunk))
+
+  const drain = (stream: Socket, fd: number, into: { push(chunk: Buffer): void }): void => {
+    const rest = stream.destroyed ? undefined : addon.drain(fd)
+    if (rest) into.push(rest)
+  }
+  /** Takes what the child wrote before its last news: libuv reads other descriptors in an order of its own. */
+  const drainOutput = (): void => {
+    drain(out, stdoutFd, stdout)
+    drain(err, stderrFd, stderr)
+  }
+
+  const seat: Seat = {
+    index,
+    childFds: [childChannel, childStdout, childStderr],
+    get generation() {
+      return generation
+    },
+    get state() {
+      return state
+    },
+    forking() {
+      generation += 1
+      pid = undefined
+      hasBegun = false
+      jobs = 0
+      state = 'forking'
+    },
+    forked(child) {
+      pid = child
+      if (state === 'forking') state = 'idle'
+      listener?.started(child)
+    },
+    assign(data, told) {
+      listener = told
+      state = 'busy'
+      jobs += 1
+      // The first job's beginning is in shared memory; later ones are announced.
+      if (jobs > 1) hasBegun = false
+      channel.write(data)
+      if (pid !== undefined) told.started(pid)
+    },
+    release() {
+      drainOutput()
+      stdout.flush()
+      stderr.flush()
+      listener = undefined
+      if (state === 'busy') state = jobs === jobsPerChild ? 'leaving' : 'idle'
+    },
+    kill(signal) {
+      if (state !== 'empty') orders.kill(seat, SIGNALS[signal] ?? 15)
+    },
+    begun: () => hasBegun,
+    answered(begun) {
+      hasBegun ||= begun && jobs === 1
+      if (!hasBegun && state === 'busy') listener?.hung()
+    },
+    stderr() {
+      drainOutput()
+      return stderr.tail()
+    },
+    pid: () => pid,
+    ended(end, begun) {
+      hasBegun ||= begun && jobs === 1
+      drain(channel, channelFd, reader)
+      drainOutput()
+      state = 'empty'
+      listener?.ended(end)
+      stdout.flush()
+      stderr.flush()
+      listener = undefined
+      // What the child did not read was meant for it alone.
+      addon.drain(childChannel)
+      return !fatal && !reader.pending() && channel.writableLength === 0
+    },
+    close() {
+      for (const stream of [channel, out, err]) stream.destroy()
+      for (const fd of seat.childFds) addon.close(fd)
+    },
+  }
+  return seat
+}

@@ -1,0 +1,139 @@
+import { messageOf, ResQueueError } from '../errors.ts'
+import type { Backend } from './backend.ts'
+import type { EngineOptions, JobPolicy } from './engine.ts'
+import type { Outcome } from './outcome.ts'
+import { spawnProcess, type SpawnedProcess } from './spawnedprocess.ts'
+import { reasonOf, supervise } from './supervise.ts'
+
+/** Processes booted ahead of need: as many as can run, but no more than this. */
+const MAX_SPARE = 16
+/** After a process that did not get ready, the next is started no sooner than this; doubled each time. */
+const PAUSE_MS = 250
+const MAX_PAUSE_MS = 10_000
+const MAX_TRIES = 3
+
+/** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load. */
+export async function startSpawn(options: EngineOptions): Promise<Backend> {
+  const all = new Set<SpawnedProcess>()
+  const idle: SpawnedProcess[] = []
+  const waiting: ((process: SpawnedProcess | string) => void)[] = []
+  let booting = 0
+  let failures = 0
+  let pause: NodeJS.Timeout | undefined
+  let retired = false
+  let running = 0
+  let drained: (() => void) | undefined
+  const spare = Math.min(options.concurrency, MAX_SPARE)
+
+  const offer = (process: SpawnedProcess): void => {
+    const next = waiting.shift()
+    if (next) next(process)
+    else if (retired) process.kill('SIGKILL')
+    else idle.push(process)
+  }
+  const boot = (): SpawnedProcess => {
+    const process = spawnProcess(options)
+    booting += 1
+    all.add(process)
+    void process.gone.then(() => {
+      all.delete(process)
+      const at = idle.indexOf(process)
+      if (at >= 0) idle.splice(at, 1)
+    })
+    return process
+  }
+  const bootSpare = (): void => {
+    const process = boot()
+    process.ready.then(
+      () => {
+        booting -= 1
+        failures = 0
+        offer(process)
+      },
+      (error: unknown) => {
+        booting -= 1
+        if (retired) return
+        failures += 1
+        options.events.notice('error', `a job process did not start: ${messageOf(error)}`)
+        // The job code worked when the engine started. Its job goes back and counts, so that it cannot come here for ever.
+        waiting.shift()?.(messageOf(error))
+        pause ??= setTimeout(
+          () => {
+            pause = undefined
+            refill()
+          },
+          Math.min(PAUSE_MS * 2 ** failures, MAX_PAUSE_MS),
+        )
+      },
+    )
+  }
+  const refill = (): void => {
+    while (!pause && (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length))) bootSpare()
+  }
+
+  const first = boot()
+  let policies: ReadonlyMap<string, JobPolicy>
+  try {
+    const loaded = await first.ready
+    policies = new Map(loaded.policies.map((policy): [string, JobPolicy] => [policy.name, policy]))
+  } catch (error) {
+    if (error instanceof ResQueueError) throw error
+    throw new ResQueueError('JOBS', `${options.jobs}: ${messageOf(error)}`, { cause: error })
+  }
+  booting -= 1
+  offer(first)
+  refill()
+
+  /** A ready process, or why there is none; undefined when the run was aborted meanwhile. */
+  const take = (signal: AbortSignal): Promise<SpawnedProcess | string | undefined> => {
+    const ready = idle.shift()
+    if (ready) {
+      refill()
+      return Promise.resolve(ready)
+    }
+    return new Promise(resolve => {
+      const give = (got: SpawnedProcess | string | undefined): void => {
+        signal.removeEventListener('abort', abort)
+        resolve(got)
+      }
+      const abort = (): void => {
+        waiting.splice(waiting.indexOf(give), 1)
+        give(undefined)
+      }
+      if (signal.aborted) return resolve(undefined)
+      signal.addEventListener('abort', abort, { once: true })
+      waiting.push(give)
+      refill()
+    })
+  }
+
+  return {
+    isolation: 'spawn',
+    policies,
+    async run(job, control): Promise<Outcome> {
+      running += 1
+      try {
+        for (let tries = 1; ; tries += 1) {
+          const process = await take(control.signal)
+          if (process === undefined) return { kind: 'cancelled', reason: reasonOf(control.signal) }
+          if (typeof process === 'string') return { kind: 'returned', reason: process, counted: true }
+          const { outcome, reusable, unbegun } = await supervise(process, job, control, options)
+          if (reusable && process.alive() && process.jobs() !== options.jobsPerChild) offer(process)
+          if (!unbegun || tries === MAX_TRIES) return outcome
+        }
+      } finally {
+        running -= 1
+        if (running === 0) drained?.()
+        if (!retired) refill()
+      }
+    },
+    async retire() {
+      retired = true
+      clearTimeout(pause)
+      for (const process of idle.splice(0)) process.kill('SIGKILL')
+      if (running > 0) await new Promise<void>(resolve => (drained = resolve))
+      for (const process of all) process.kill('SIGKILL')
+      await Promise.all([...all].map(process => process.gone))
+    },
+  }
+}

@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process'
+import type { Duplex } from 'node:stream'
+import type { EngineOptions } from './engine.ts'
+import { commandLine } from './entry.ts'
+import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
+import { lineSplitter } from './lines.ts'
+import { refusal, type Loaded } from './loading.ts'
+import { FRAME, frameReader } from './protocol.ts'
+
+/** How long output may still come after the process's end, when something it started holds the pipes. */
+const LINGER_MS = 200
+
+/** A fresh Node process that loads job code and then waits for a job. */
+export interface SpawnedProcess extends JobProcess {
+  /** Rejects with `JOBS` or `CONFIG` when code does not load, or the process ends first. */
+  readonly ready: Promise<Loaded>
+  readonly gone: Promise<void>
+  alive(): boolean
+  /** Jobs it has taken. */
+  jobs(): number
+}
+
+/** Boots a process. */
+export function spawnProcess(options: EngineOptions): SpawnedProcess {
+  const from = performance.now()
+  const child = spawn(process.execPath, commandLine('spawned', [], options), {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    // A group of its own on POSIX, so that what a job starts can be ended with it.
+    detached: process.platform !== 'win32',
+  })
+  const channel = child.stdio[3] as Duplex
+  let listener: ProcessListener | undefined
+  let taken = 0
+  let hasBegun = false
+  let exit: ProcessEnd | undefined
+  const stdout = lineSplitter(line => (listener ? listener.line('stdout', line) : early('info', line)))
+  const stderr = lineSplitter(line => (listener ? listener.line('stderr', line) : early('warn', line)))
+  const early = (level: 'info' | 'warn', line: string): void => options.events.notice(level, `outside of a job: ${line}`)
+  child.stdout?.on('data', chunk => stdout.push(chunk as Buffer))
+  child.stderr?.on('data', chunk => stderr.push(chunk as Buffer))
+  // A write to a process that has just ended: its exit tells the rest.
+  channel.on('error', () => {})
+
+  let settle: { resolve(loaded: Loaded): void; reject(error: Error): void } | undefined
+  const ready = new Promise<Loaded>((resolve, reject) => (settle = { resolve, reject }))
+  let leave: (() => void) | undefined
+  const gone = new Promise<void>(resolve => (leave = resolve))
+
+  const reader = frameReader((type, body) => {
+    if (type === FRAME.loaded) {
+      options.events.forked('spawn', (performance.now() - from) / 1000)
+      settle?.resolve(JSON.parse(body.toString()) as Loaded)
+    } else if (type === FRAME.refused) settle?.reject(refusal(body))
+    else if (type === FRAME.begun) hasBegun = true
+    else listener?.frame(type, body)
+  })
+  channel.on('data', chunk => reader.push(chunk as Buffer))
+
+  const over = (end: ProcessEnd): void => {
+    if (exit) return
+    exit = end
+    const how = end.lost ?? end.signal ?? `code ${end.code}`
+    const close = (): void => {
+      clearTimeout(timer)
+      child.removeListener('close', close)
+      settle?.reject(new Error(`a job process ended with ${how} before it was ready: ${stderr.tail().trim()}`))
+      listener?.ended(end)
+      stdout.flush()
+      stderr.flush()
+      listener = undefined
+      for (const stream of [child.stdout, child.stderr, channel]) stream?.destroy()
+      leave?.()
+    }
+    const timer = setTimeout(close, LINGER_MS)
+    child.once('close', close)
+  }
+  child.once('error', error => over({ lost: `a job process cannot be started: ${error.message}` }))
+  child.once('exit', (code, signal) => {
+    // The group's number may be taken by others only once all its members are gone: those that are left go now.
+    endGroup(child.pid, 'SIGKILL')
+    over({ ...(child.pid === undefined ? {} : { pid: child.pid }), ...(signal ? { signal } : { code: code ?? 0 }) })
+  })
+
+  return {
+    ready,
+    gone,
+    alive: () => exit === undefined,
+    jobs: () => taken,
+    assign(data, told) {
+      listener = told
+      taken += 1
+      hasBegun = false
+      if (child.pid !== undefined) told.started(child.pid)
+      channel.write(data)
+    },
+    async release() {
+      // Two turns: what was written before the last frame is readable by then.
+      await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+      stdout.flush()
+      stderr.flush()
+      listener = undefined
+    },
+    kill(signal) {
+      if (exit) return
+      if (process.platform === 'win32') child.kill(signal)
+      else endGroup(child.pid, signal)
+    },
+    begun: () => hasBegun,
+    stderr: () => stderr.tail(),
+    pid: () => child.pid,
+  }
+}
+
+function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined || process.platform === 'win32') return
+  try {
+    process.kill(-pid, signal)
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ESRCH') throw error
+  }
+}

@@ -1,0 +1,159 @@
+import type { RunControl } from './backend.ts'
+import type { EngineOptions, JobRun } from './engine.ts'
+import type { JobProcess, ProcessEnd } from './jobprocess.ts'
+import { oomKills, watchMemory } from './memory.ts'
+import type { Outcome, ProcessReport } from './outcome.ts'
+import { assignmentFrame, FRAME, readReport } from './protocol.ts'
+
+const MIB = 1_048_576
+/** What V8 writes before it aborts, on every version so far. */
+const HEAP_IS_FULL = /JavaScript heap out of memory|FATAL ERROR: .*(heap|allocation)/i
+
+/** Why the parent ended a run. */
+type Intervention =
+  | { readonly kind: 'timed_out'; readonly timeoutMs: number }
+  | { readonly kind: 'cancelled'; readonly reason: string }
+  | { readonly kind: 'out_of_memory'; readonly limitBytes: number }
+  | { readonly kind: 'returned'; readonly reason: string; readonly counted: false }
+
+/** How a supervised run ended, and whether its process may take another job. */
+export interface Supervised {
+  readonly outcome: Outcome
+  readonly reusable: boolean
+  /** The process never began, and was killed for it. */
+  readonly hung: boolean
+  /** The process ended by itself before the job's code began: another may take the job at once. */
+  readonly unbegun: boolean
+}
+
+/** What an aborted signal says. */
+export function reasonOf(signal: AbortSignal): string {
+  const { reason } = signal as { reason: unknown }
+  return reason instanceof Error ? reason.message : String(reason)
+}
+
+let oomKillsSeen = oomKills()
+
+function outOfMemory(end: ProcessEnd, stderr: string): boolean {
+  if (end.signal === 'SIGKILL') {
+    const now = oomKills()
+    const risen = now > oomKillsSeen
+    oomKillsSeen = now
+    return risen
+  }
+  // V8 aborts; some versions trap instead.
+  return (end.signal === 'SIGABRT' || end.signal === 'SIGTRAP' || end.code === 134) && HEAP_IS_FULL.test(stderr)
+}
+
+function processReport(end: ProcessEnd, stderr: string): ProcessReport {
+  const { pid, code, signal, peakMemoryBytes, cpuSeconds } = end
+  return {
+    ...(pid === undefined ? {} : { pid }),
+    ...(code === undefined ? {} : { exitCode: code }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }),
+    ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
+    ...(stderr === '' ? {} : { stderr }),
+  }
+}
+
+/** What the end of a process that sent no report means for its job. */
+function endOf(end: ProcessEnd, begun: boolean, stderr: string, limitBytes: number | undefined): Outcome {
+  const report = processReport(end, stderr)
+  if (end.lost !== undefined) return { kind: 'returned', reason: end.lost, counted: true, process: report }
+  if (outOfMemory(end, stderr)) {
+    return { kind: 'out_of_memory', ...(limitBytes === undefined ? {} : { limitBytes }), process: report }
+  }
+  if (!begun) return { kind: 'returned', reason: 'the job process ended before the job began', counted: true, process: report }
+  if (end.signal !== undefined) return { kind: 'signalled', signal: end.signal, process: report }
+  return { kind: 'exited', code: end.code ?? 0, process: report }
+}
+
+/**
+ * Runs one job in a process and sees to its time, its memory and its abortion: TERM to the group, which a job that looks at its signal
+ * hears as an abort, then KILL. Never rejects.
+ */
+export function supervise(
+  process: JobProcess,
+  job: JobRun,
+  { signal, timeoutMs, started, killers }: RunControl,
+  options: EngineOptions,
+): Promise<Supervised> {
+  return new Promise(resolve => {
+    const limitBytes = options.jobMemoryMiB === undefined ? undefined : options.jobMemoryMiB * MIB
+    let intervention: Intervention | undefined
+    let hung = false
+    let unbegun = false
+    let settled = false
+    let killTimer: NodeJS.Timeout | undefined
+    let stopWatching: (() => void) | undefined
+    let timeout: NodeJS.Timeout | undefined
+
+    const finish = (outcome: Outcome, reusable: boolean): void => {
+      if (settled) return
+      settled = true
+      clearTimeout(timeout)
+      clearTimeout(killTimer)
+      stopWatching?.()
+      signal.removeEventListener('abort', onAbort)
+      killers.delete(killNow)
+      const done = (): void => resolve({ outcome, reusable, hung, unbegun })
+      const released = process.release()
+      if (released) void released.then(done)
+      else done()
+    }
+    const intervene = (why: Intervention, at: 'TERM' | 'KILL'): void => {
+      if (settled || intervention) return
+      intervention = why
+      if (at === 'KILL') return process.kill('SIGKILL')
+      process.kill('SIGTERM')
+      killTimer = setTimeout(() => process.kill('SIGKILL'), options.killDelayMs)
+    }
+    const killNow = (): void => {
+      if (intervention) process.kill('SIGKILL')
+      else intervene({ kind: 'cancelled', reason: 'killed' }, 'KILL')
+    }
+    const onAbort = (): void => intervene({ kind: 'cancelled', reason: reasonOf(signal) }, 'TERM')
+
+    process.assign(assignmentFrame(job), {
+      started(pid) {
+        if (limitBytes !== undefined) {
+          stopWatching = watchMemory(pid, limitBytes, () => intervene({ kind: 'out_of_memory', limitBytes }, 'KILL'))
+        }
+        started(pid)
+      },
+      line: (stream, line) => options.events.output(job, stream, line),
+      frame(type, body) {
+        if (type === FRAME.log) {
+          const [level, message, fields] = JSON.parse(body.toString()) as ['info', string, Record<string, unknown>]
+          if (options.events.log) options.events.log(job, level, message, fields)
+          else options.events.output(job, 'stdout', message)
+          return
+        }
+        const report = readReport(type, body)
+        if (!report) return
+        // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
+        if (intervention) return process.kill('SIGKILL')
+        const stderr = report.kind === 'failed' ? process.stderr() : ''
+        const pid = process.pid()
+        finish(pid === undefined ? report : { ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
+      },
+      ended(end) {
+        const stderr = process.stderr()
+        if (intervention) finish({ ...intervention, process: processReport(end, stderr) }, false)
+        else {
+          unbegun = end.lost === undefined && !process.begun()
+          finish(endOf(end, process.begun(), stderr, limitBytes), false)
+        }
+      },
+      hung() {
+        hung = true
+        intervene({ kind: 'returned', reason: 'the job process did not begin', counted: false }, 'KILL')
+      },
+    })
+    if (timeoutMs !== undefined) timeout = setTimeout(() => intervene({ kind: 'timed_out', timeoutMs }, 'TERM'), timeoutMs)
+    killers.add(killNow)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+}

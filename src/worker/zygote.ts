@@ -1,0 +1,117 @@
+/**
+ * Entry of the zygote: a process that loads the job modules and nothing else, then forks a child for each job. After loading it stays in
+ * native/zygote.c for good; what follows `serve` runs in children.
+ */
+import { writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { loadAddon, type Addon } from './addon.ts'
+import { createChild, type Child } from './child.ts'
+import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
+import { obstacles, snapshot } from './obstacles.ts'
+import { frameReader } from './protocol.ts'
+import { prepareRandomness, renewRandomness } from './randomness.ts'
+
+const CONTROL_FD = 3
+
+/** Node keeps one stream per descriptor for good: made before the fork, it costs children nothing. */
+function openOutput(): void {
+  for (const stream of [process.stdout, process.stderr] as { _handle?: { setBlocking?(on: boolean): void } }[]) {
+    // Blocking, so that nothing is left unwritten when a child leaves.
+    stream._handle?.setBlocking?.(true)
+  }
+}
+
+/** What a child is given by its fork. */
+interface Self {
+  pid: number
+  ppid: number
+}
+
+function becomeSelf(self: Self): void {
+  Object.defineProperty(process, 'pid', { value: self.pid, writable: false, enumerable: true, configurable: true })
+  Object.defineProperty(process, 'ppid', { value: self.ppid, writable: true, enumerable: true, configurable: true })
+  // Handlers set while loading do not fire in a child; set again, they do.
+  for (const name of process.eventNames()) {
+    if (typeof name !== 'string' || !name.startsWith('SIG')) continue
+    const listeners = process.rawListeners(name)
+    process.removeAllListeners(name)
+    for (const listener of listeners) process.on(name, listener as () => void)
+  }
+}
+
+/** Everything that a child needs, made before the fork, so that it costs children nothing. */
+function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { child: Child; open(fd: number): void } {
+  let fd = -1
+  let channel: Socket | undefined
+  const listen = (): Socket => {
+    const socket = new Socket({ fd, readable: true, writable: false })
+    const reader = frameReader((type, body) => child.take(type, body.toString()))
+    socket.on('data', chunk => reader.push(chunk as Buffer))
+    socket.on('error', () => addon.exit(0))
+    socket.on('end', () => addon.exit(0))
+    return socket
+  }
+  const child = createChild({
+    ...code,
+    title: config.title,
+    jobsPerChild: config.jobsPerChild,
+    announceFirst: false,
+    send: data => addon.write(fd, data),
+    leave(code) {
+      if (process.listenerCount('exit') > 0) process.exit(code)
+      addon.exit(code)
+    },
+    idle() {
+      channel ??= listen()
+      channel.ref()
+    },
+    busy: () => channel?.unref(),
+  })
+  return { child, open: given => (fd = given) }
+}
+
+async function main(): Promise<void> {
+  const config = takeLoadConfig()
+  const found = loadAddon()
+  if ('missing' in found) throw new Error(found.missing)
+  found.addon.dieWith(process.ppid)
+  process.title = `${config.title}: Forking jobs of ${config.jobs}`
+  openOutput()
+  prepareRandomness()
+  await new Promise(resolve => setImmediate(resolve))
+  const before = snapshot()
+  let code: LoadedCode
+  try {
+    code = await loadCode(config)
+  } catch (error) {
+    writeSync(CONTROL_FD, refusedFrame(error))
+    process.exit(78)
+  }
+  const stayed = await obstacles(before)
+  const { addon } = found
+  const { child, open } = prepareChild(addon, config, code)
+  await child.rehearse()
+  addon.begun()
+  renewRandomness()
+  becomeSelf(process)
+  // Where process.exit ends up: undocumented, and what signal-exit and its like rely on.
+  const native = process as unknown as { reallyExit(code: number): void }
+  writeSync(CONTROL_FD, loadedFrame(code, stayed))
+  globalThis.gc?.()
+  const numbers = new Int32Array(4)
+  // What the collection leaves to be done on the next occasion is done in these turns, not in every child.
+  for (let turn = 0; turn < 3; turn += 1) await new Promise(resolve => setImmediate(resolve))
+  // From the check phase of the loop: libuv must not be polling when a child replaces the loop's descriptors.
+  setImmediate(() => {
+    const body = addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
+    const [channel, pid, ppid, type] = numbers as unknown as [number, number, number, number]
+    addon.begun()
+    open(channel)
+    renewRandomness()
+    becomeSelf({ pid, ppid })
+    native.reallyExit = addon.exit
+    child.take(type, body)
+  })
+}
+
+await main()
