@@ -9,7 +9,7 @@
 --           registrations, busy ones, stat:processed or "", stat:failed or "", jobs in queues not shown,
 --           place, length, flow or "", bytes of the head, end of the head, …} with each queue shown that is not empty, in
 --          the order of the list. The bytes are -1 where the head was not looked at: known and its queue's flow unchanged,
---          or the bytes for heads used up.
+--          huge, or the bytes for heads used up.
 -- @include base
 
 local most, tail_bytes, head_budget, most_members = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -93,6 +93,13 @@ if number('SCARD', p .. 'failed_queues') > 0 then
   end
 end
 
+-- Whether a list's head may have many megabytes, which would hold Redis up for long. MEMORY USAGE multiplies what the
+-- head's node takes with the number of nodes; one node has at most some hundred jobs, and a usual one 8 KiB.
+local function huge(key, length)
+  local bytes = pcall_('MEMORY', 'USAGE', key, 'SAMPLES', 1)
+  return type(bytes) == 'number' and bytes > 4194304 and bytes / length > 32768
+end
+
 local reply = {
   int(now), text(p .. 'pause-all-workers'), text(e .. 'paused'), int(failed), number('ZCARD', e .. 'retry'),
   number('LLEN', e .. 'quarantine'), number('ZCARD', p .. 'delayed_queue_schedule'), registered, busy,
@@ -103,8 +110,9 @@ in_chunks(#places, 64, function(i) return e .. 'flow:' .. string.sub(argv[first 
   local flows = call('MGET', unpack(keys))
   for i = from, to do
     local place, flow, size, tail = places[i], flows[i - from + 1] or '', -1, ''
-    if known[place] ~= flow and head_budget > 0 then
-      local head = pcall_('LINDEX', argv[first + place - 1], 0)
+    local list = argv[first + place - 1]
+    if known[place] ~= flow and head_budget > 0 and not huge(list, lengths[i]) then
+      local head = pcall_('LINDEX', list, 0)
       if type(head) == 'string' then
         size, tail = #head, string.sub(head, -tail_bytes)
         head_budget = head_budget - size

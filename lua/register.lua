@@ -16,9 +16,8 @@ if call('EXISTS', e .. 'gone:' .. nonce) == 1 then
   return { 'gone', int(now) }
 end
 
+-- What reapers go by comes first: a process that could take jobs without being listed would never be reaped.
 call('SET', e .. 'lease:' .. nonce, '1', 'PX', lease_ms)
-call('HSET', e .. 'inflight:' .. nonce, 'registered', '1')
-call('HSETNX', e .. 'inflight:' .. nonce, 'k', '0')
 call('HSET', e .. 'processes', nonce, registration)
 if not version then
   call('HSET', e .. 'meta', 'version', ARGV[3])
@@ -26,6 +25,8 @@ end
 if instance ~= '' then
   call('HSET', e .. 'instances', instance, nonce)
 end
+call('HSET', e .. 'inflight:' .. nonce, 'registered', '1')
+call('HSETNX', e .. 'inflight:' .. nonce, 'k', '0')
 for i = 6, #ARGV do
   pcall_('SADD', p .. 'workers', ARGV[i])
   call('SET', p .. 'worker:' .. ARGV[i] .. ':started', iso(now))

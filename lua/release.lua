@@ -27,7 +27,7 @@ if not registration and #held == 0 then
   return { 'absent' }
 end
 if (reason == 'lease' and call('EXISTS', lease) == 1)
-  or (reason == 'instance' and (call('HGET', e .. 'instances', evidence) or nonce) == nonce)
+  or (reason == 'instance' and (pcall_('HGET', e .. 'instances', evidence) or nonce) == nonce)
   or (reason == 'dead' and registration ~= evidence) then
   return { 'alive' }
 end
@@ -50,7 +50,7 @@ local function failed_by_prune(id, raw)
   if recent.err then
     return false
   end
-  local mark = '"worker":' .. cjson.encode(id)
+  local mark = '"worker":' .. quote(id)
   for i = 1, #recent do
     local entry = recent[i]
     if string.find(entry, mark, 1, true) and string.find(entry, raw, 1, true) then
@@ -101,11 +101,11 @@ for slot = 0, (tonumber(known.slots) or 0) - 1 do
   pcall_('HDEL', p .. 'workers:heartbeat', id)
   call('DEL', p .. 'worker:' .. id, p .. 'worker:' .. id .. ':started', p .. 'stat:processed:' .. id, p .. 'stat:failed:' .. id)
 end
-if known.instance and known.instance ~= '' and call('HGET', e .. 'instances', known.instance) == nonce then
+if known.instance and known.instance ~= '' and pcall_('HGET', e .. 'instances', known.instance) == nonce then
   call('HDEL', e .. 'instances', known.instance)
 end
 call('DEL', inflight, lease)
-call('HDEL', e .. 'suspects', nonce)
+pcall_('HDEL', e .. 'suspects', nonce)
 call('HDEL', e .. 'processes', nonce)
 call('SET', e .. 'gone:' .. nonce, '1', 'PX', 600000)
 return { 'released', counts.back, counts.failed, counts.quarantined }

@@ -41,7 +41,7 @@ if beat then
       local record = call('HGET', inflight, slot)
       if record then
         local _, ms, queue, at = decode_record(record)
-        call('SET', p .. 'worker:' .. host .. list, '{"queue":' .. cjson.encode(queue) .. ',"run_at":"' .. iso(ms)
+        call('SET', p .. 'worker:' .. host .. list, '{"queue":' .. quote(queue) .. ',"run_at":"' .. iso(ms)
           .. '","worker":"' .. host .. '","payload":' .. string.sub(record, at) .. '}')
       end
     end

@@ -269,7 +269,7 @@ end
 local function take_from(queue)
   local key, head = p .. 'queue:' .. queue, stamp .. #queue .. ' ' .. queue
   while n_taken < n_free and quarantined < 100 do
-    local wanted, before = n_free - n_taken, n_taken
+    local wanted = n_free - n_taken
     local items = pcall_('LRANGE', key, 0, wanted - 1)
     if items.err or #items == 0 then return end
     local pops, fill, n_fill, bad = 0, {}, 0, {}
@@ -302,13 +302,13 @@ local function take_from(queue)
       f[2] = f[2] + #bad
     end
     if #items == wanted then leftover[queue] = true end
-    if #items < wanted or n_taken == before then return end
+    if #items < wanted then return end
   end
 end
 
 if state == '' and n_free > 0 then
   -- Long lists: skip sixteen empty queues at a time.
-  local stride = n_queues <= 4 and n_queues or 16
+  local stride = n_queues <= 4 and 4 or 16
   for from = 0, n_queues - 1, stride do
     if n_taken >= n_free then break end
     local to, some = math.min(from + stride, n_queues) - 1, true
@@ -350,8 +350,8 @@ if n_taken > 0 then
     local id, prefix
     local found_at = find(raw, '"id":"', #raw > 600 and #raw - 600 or 1, true)
     while found_at do
-      id, prefix = match(raw, '^"id":"([%w_%-]+)","prefix":"([^"\\]*)"', found_at)
-      if not id then id = match(raw, '^"id":"([%w_%-]+)"', found_at) end
+      id, prefix = match(raw, '^"id":"([%w_%-%.:]+)","prefix":"([^"\\]*)"', found_at)
+      if not id then id = match(raw, '^"id":"([%w_%-%.:]+)"', found_at) end
       found_at = find(raw, '"id":"', found_at + 6, true)
     end
     if id then
@@ -369,7 +369,7 @@ if n_taken > 0 then
     local slot, queue, raw = slots[free[i]], taken_queue[i], taken[i]
     if queue ~= last_queue then
       last_queue = queue
-      head = '{"queue":' .. cjson.encode(queue) .. ',"run_at":"' .. run_at .. '","worker":"' .. name .. '.'
+      head = '{"queue":' .. quote(queue) .. ',"run_at":"' .. run_at .. '","worker":"' .. name .. '.'
     end
     writes[n_writes + 1] = p .. 'worker:' .. name .. '.' .. slot .. pid .. list
     writes[n_writes + 2] = head .. slot .. pid .. '","payload":' .. raw .. '}'

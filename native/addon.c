@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -170,7 +171,29 @@ static napi_value mark_begun(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* serve(control, waitingTitle, numbers): returns in forked children only, the frame's body. `numbers` gets channel, pid, ppid, type. */
+/* The eight numbers of an Int32Array, or NULL. */
+static int32_t *numbers_of(napi_env env, napi_value value) {
+  void *numbers;
+  size_t length;
+  napi_typedarray_type type;
+  errno = EINVAL;
+  if (napi_get_typedarray_info(env, value, &type, &length, &numbers, NULL, NULL) != napi_ok) return NULL;
+  return type == napi_int32_array && length == 8 ? numbers : NULL;
+}
+
+/* The current errand's body as a string; its memory is given back. */
+static napi_value take_body(napi_env env) {
+  napi_value body;
+  napi_create_string_utf8(env, current.body, current.length, &body);
+  free(current.body);
+  current.body = NULL;
+  return body;
+}
+
+/*
+ * serve(control, waitingTitle, numbers): returns in forked children only, the frame's body. `numbers` gets channel, pid,
+ * ppid, type, and four random ones.
+ */
 static napi_value serve(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
@@ -181,24 +204,27 @@ static napi_value serve(napi_env env, napi_callback_info info) {
     errno = EINVAL;
     return failure(env, "napi_get_uv_event_loop");
   }
-  int32_t *numbers;
-  size_t length;
-  napi_typedarray_type type;
-  if (napi_get_typedarray_info(env, args[2], &type, &length, (void **)&numbers, NULL, NULL) != napi_ok ||
-      type != napi_int32_array || length != 4) {
-    errno = EINVAL;
-    return failure(env, "serve");
-  }
+  int32_t *numbers = numbers_of(env, args[2]);
+  if (numbers == NULL) return failure(env, "serve");
   current = zygote_serve(int_of(env, args[0]), loop, title);
+  if (getrandom(numbers + 4, 4 * sizeof *numbers, 0) < 0) return failure(env, "getrandom");
   numbers[0] = current.channel;
   numbers[1] = getpid();
   numbers[2] = current.zygote;
   numbers[3] = current.type;
-  napi_value body;
-  napi_create_string_utf8(env, current.body, current.length, &body);
-  free(current.body);
-  current.body = NULL;
-  return body;
+  return take_body(env);
+}
+
+/* receive(fd, numbers): waits for a frame and returns its body; its type is put into numbers[3]. Leaves when the other end closes. */
+static napi_value receive_frame(napi_env env, napi_callback_info info) {
+  napi_value args[MAX_ARGUMENTS];
+  arguments(env, info, args);
+  int32_t *numbers = numbers_of(env, args[1]);
+  if (numbers == NULL) return failure(env, "receive");
+  current.channel = int_of(env, args[0]);
+  await_errand(&current);
+  numbers[3] = current.type;
+  return take_body(env);
 }
 
 /* The context-aware form: worker threads (test runners) may load it as well. */
@@ -210,7 +236,7 @@ NAPI_MODULE_INIT() {
       {"socketpair", make_socketpair}, {"pipe", make_pipe},   {"ask", ask},
       {"drain", drain},                {"close", close_fd},   {"write", write_buffer},
       {"exit", leave},                 {"dieWith", die_with}, {"begun", mark_begun},
-      {"serve", serve},
+      {"serve", serve},                {"receive", receive_frame},
   };
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
     napi_value function;

@@ -183,9 +183,9 @@ static void become_child(pid_t zygote, int control, const int fds[3], void *loop
   uv_set_process_title(title);
 }
 
-static void await_errand(struct errand *errand) {
+void await_errand(struct errand *errand) {
   uint32_t length;
-  if (read_exactly(errand->channel, &length, sizeof length) != 1 || length < 1) _exit(0); /* retired unused */
+  if (read_exactly(errand->channel, &length, sizeof length) != 1 || length < 1) _exit(0);
   if (read_exactly(errand->channel, &errand->type, 1) != 1) _exit(0);
   errand->length = length - 1;
   errand->body = malloc(errand->length + 1);

@@ -50,6 +50,9 @@ struct errand {
  */
 struct errand zygote_serve(int control, void *loop, const char *waiting_title);
 
+/* In a job process: waits for a frame on errand->channel. When the worker closes it, the process is not needed: it leaves. */
+void await_errand(struct errand *errand);
+
 /* In a child: tells whoever asks that JavaScript runs. Elsewhere it does nothing. */
 void zygote_begun(const struct errand *errand);
 

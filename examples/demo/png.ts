@@ -27,7 +27,8 @@ export function shrink({ width, height, rgb }: Picture, factor: number): Picture
       for (let colour = 0; colour < 3; colour++) {
         let sum = 0
         for (let dy = 0; dy < factor; dy++) {
-          for (let dx = 0; dx < factor; dx++) sum += rgb[((y * factor + dy) * width + x * factor + dx) * 3 + colour] ?? 0
+          for (let dx = 0; dx < factor; dx++)
+            sum += rgb[((y * factor + dy) * width + x * factor + dx) * 3 + colour] ?? 0
         }
         out[(y * small.width + x) * 3 + colour] = sum / factor ** 2
       }
@@ -44,7 +45,12 @@ export function encodePng({ width, height, rgb }: Picture): Buffer {
   const rows = Buffer.alloc(height * (1 + width * 3)) // each row begins with a 0: no filter
   for (let y = 0; y < height; y++) rows.set(rgb.subarray(y * width * 3, (y + 1) * width * 3), y * (1 + width * 3) + 1)
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))])
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(rows)),
+    chunk('IEND', Buffer.alloc(0)),
+  ])
 }
 
 function chunk(type: string, body: Buffer): Buffer {

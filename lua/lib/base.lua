@@ -11,6 +11,11 @@ local function int(n)
   return string.format('%.0f', n)
 end
 
+-- Text as JSON.stringify writes it: cjson would write `/` as `\/`, and failure records must be canonical.
+local function quote(text)
+  return (string.gsub(cjson.encode(text), '\\/', '/'))
+end
+
 -- Calendar date of a time in ms, UTC (days to civil, after Howard Hinnant). Redis' sandbox has no os.date.
 local function civil(ms)
   local seconds = math.floor(ms / 1000)

@@ -16,7 +16,7 @@ local function put_back(queue, raw, counted, began, most, worker)
     if recoveries > most and decode(raw) then
       local failed_at = string.format('%04d/%02d/%02d %02d:%02d:%02d UTC', civil(now))
       local entry = '{"failed_at":"' .. failed_at .. '","payload":' .. raw .. ',"exception":"DirtyExit","error":"The process that ran this job was lost '
-        .. recoveries .. ' times; it is not run again.","backtrace":[],"worker":' .. cjson.encode(worker) .. ',"queue":' .. cjson.encode(queue) .. '}'
+        .. recoveries .. ' times; it is not run again.","backtrace":[],"worker":' .. quote(worker) .. ',"queue":' .. quote(queue) .. '}'
       if append(p .. 'failed', entry) then
         call('DEL', key)
         pcall_('INCR', p .. 'stat:processed')

@@ -1,4 +1,5 @@
 import type { ResQueue } from '../queue/client.ts'
+import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
 import { ask } from './confirm.ts'
 import { output as outputOption, yes } from './options.ts'
@@ -29,7 +30,12 @@ export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessE
   }
   let interrupted: number | undefined
   let client: Promise<ResQueue> | undefined
-  let store: Promise<Store> | undefined
+  let opened: Promise<Store> | undefined
+  let lane: Promise<Lane> | undefined
+  const store = (): Promise<Store> => {
+    opened ??= import('../redis/store.ts').then(({ openStore }) => openStore(config, 'resqueue-cli'))
+    return opened
+  }
   return {
     operands: settings.operands,
     get: settings.get,
@@ -44,9 +50,10 @@ export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessE
       })
       return client
     },
-    store() {
-      store ??= import('../redis/store.ts').then(({ openStore }) => openStore(config, 'resqueue-cli'))
-      return store
+    store,
+    lane() {
+      lane ??= Promise.all([store(), import('../queue/lane.ts')]).then(([redis, { openLane }]) => openLane(redis))
+      return lane
     },
     confirm: async (action) => settings.get(yes) || ask(action, stop.signal),
     progress: (what) => createProgress(what, process.stderr),
@@ -61,7 +68,7 @@ export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessE
     async [Symbol.asyncDispose]() {
       process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
       await (await client)?.close()
-      ;(await store)?.close()
+      ;(await opened)?.close()
     },
   }
 }

@@ -84,7 +84,7 @@ function argument(text: string, position: number): unknown {
   try {
     return parseJson(text)
   } catch (error) {
-    const hint = /^[\w .@/+-]+$/.test(text) ? `; a string is written '"${text}"'` : ''
+    const hint = /^[a-z_][\w .@/+-]*$/i.test(text) ? `; a string is written '"${text}"'` : ''
     throw new ResQueueError('USAGE', `argument ${position} (${text}): ${(error as Error).message}${hint}`, { cause: error })
   }
 }

@@ -17,7 +17,9 @@ export interface Output {
   show(fields: readonly (readonly [name: string, value: unknown])[], value: unknown): void
   /** The result of an action: a sentence, or the value as a JSON object. */
   done(sentence: string, value: unknown): void
-  /** A line on stdout in either format. */
+  /** The results of an action on several things: a sentence each, or a JSON array. */
+  each(results: readonly (readonly [sentence: string, value: unknown])[]): void
+  /** A line on stdout in either format, as it is. */
   line(text: string): void
   /** A line on stderr. */
   note(text: string): void
@@ -45,6 +47,10 @@ export function createOutput(json: boolean, stdout: NodeJS.WriteStream, stderr: 
       }
     },
     done: (sentence: string, value: unknown) => print(json ? safeJson(value) : printable(sentence)),
+    each: (results: readonly (readonly [string, unknown])[]) => {
+      if (json) print(safeJson(results.map(([, value]) => value)))
+      else for (const [sentence] of results) print(printable(sentence))
+    },
     line: print,
     note: (text: string) => void stderr.write(`${printable(text)}\n`),
   })

@@ -1,5 +1,6 @@
 import type { Option } from '../config.ts'
 import type { ResQueue } from '../queue/client.ts'
+import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
 import type { RedisConfig } from '../redis/url.ts'
 import type { Output } from './output.ts'
@@ -45,8 +46,10 @@ export interface Context {
   readonly config: RedisConfig
   /** The client; opened at the first use, closed when the verb ends. */
   client(): Promise<ResQueue>
-  /** Redis itself, for what the client has no function for. */
+  /** Redis, for what looks. Opened at the first use. */
   store(): Promise<Store>
+  /** Redis with numbered calls, for what changes something. */
+  lane(): Promise<Lane>
   /**
    * Asks before something is destroyed or moved in bulk: `action` as in "Remove the queue mail". True when `--yes` was given
    * or a person said so. Throws `USAGE` where nobody can be asked.

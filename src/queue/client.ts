@@ -2,7 +2,15 @@ import { ResQueueError } from '../errors.ts'
 import type { Store } from '../redis/store.ts'
 import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
 import { groupsOf, type Groups } from './groups.ts'
-import { enqueue, enqueueBulk, type BulkOptions, type Enqueuer, type EnqueueOptions, type JobRef, type JobRequest } from './enqueue.ts'
+import {
+  enqueue,
+  enqueueBulk,
+  type BulkOptions,
+  type Enqueuer,
+  type EnqueueOptions,
+  type JobRef,
+  type JobRequest,
+} from './enqueue.ts'
 import { createEvents, type ClientEvents, type Events } from './events.ts'
 import { recreateJob, reserveJob, type Job } from './job.ts'
 import { openLane, type Lane } from './lane.ts'
@@ -63,7 +71,8 @@ export class ResQueue implements AsyncDisposable {
   /** Throws `USAGE` for a URL that cannot be understood. */
   constructor(options: ResQueueOptions = {}) {
     const { redis = process.env['REDIS_URL'] ?? 'redis://localhost:6379', namespace = 'resque', ...rest } = options
-    const passwordFile = rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
+    const passwordFile =
+      rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
     this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
     parseEndpoint(this.#config)
     const groups = groupsOf(() => this.#use())
@@ -88,11 +97,22 @@ export class ResQueue implements AsyncDisposable {
    * @example
    *   const id = await queue.enqueue('mail', 'SendEmail', { to: 'ann@example.org' }, { track: true })
    */
-  async enqueue<J extends JobRef>(queue: string, job: J, args?: ArgsOf<J>, options?: EnqueueOptions | boolean): Promise<string | false>
+  async enqueue<J extends JobRef>(
+    queue: string,
+    job: J,
+    args?: ArgsOf<J>,
+    options?: EnqueueOptions | boolean,
+  ): Promise<string | false>
   /** Enqueues a job with positional arguments, as Ruby Resque has them: `args` is the payload's list, as it is. */
   async enqueue(request: JobRequest): Promise<string | false>
-  async enqueue(first: string | JobRequest, job?: JobRef, args?: unknown, options?: EnqueueOptions | boolean): Promise<string | false> {
-    if (typeof first === 'object' && first !== null) return enqueue((this.#session ?? (await this.#use())).enqueuer, first)
+  async enqueue(
+    first: string | JobRequest,
+    job?: JobRef,
+    args?: unknown,
+    options?: EnqueueOptions | boolean,
+  ): Promise<string | false> {
+    if (typeof first === 'object' && first !== null)
+      return enqueue((this.#session ?? (await this.#use())).enqueuer, first)
     const request = requestOf(first, job as JobRef, args, options)
     return enqueue((this.#session ?? (await this.#use())).enqueuer, request, args)
   }
@@ -103,12 +123,24 @@ export class ResQueue implements AsyncDisposable {
   }
 
   /** Enqueues a job that becomes due at `at`, a Date or whole Unix seconds (R69). */
-  async enqueueAt<J extends JobRef>(at: Date | number, queue: string, job: J, args?: ArgsOf<J>, options: EnqueueOptions = {}): Promise<string | false> {
+  async enqueueAt<J extends JobRef>(
+    at: Date | number,
+    queue: string,
+    job: J,
+    args?: ArgsOf<J>,
+    options: EnqueueOptions = {},
+  ): Promise<string | false> {
     return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, at }), args)
   }
 
   /** Enqueues a job that becomes due in so many seconds (R69). */
-  async enqueueIn<J extends JobRef>(seconds: number, queue: string, job: J, args?: ArgsOf<J>, options: EnqueueOptions = {}): Promise<string | false> {
+  async enqueueIn<J extends JobRef>(
+    seconds: number,
+    queue: string,
+    job: J,
+    args?: ArgsOf<J>,
+    options: EnqueueOptions = {},
+  ): Promise<string | false> {
     return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, in: seconds }), args)
   }
 
@@ -161,9 +193,17 @@ export class ResQueue implements AsyncDisposable {
   }
 }
 
-function requestOf(queue: string, job: JobRef, args: unknown, options: EnqueueOptions | boolean | undefined): JobRequest {
+function requestOf(
+  queue: string,
+  job: JobRef,
+  args: unknown,
+  options: EnqueueOptions | boolean | undefined,
+): JobRequest {
   if (args !== undefined && typeof args !== 'object') {
-    throw new ResQueueError('INVALID_ARGUMENT', 'Supplied args must be an object, a list or null. Pass positional arguments as enqueue({ queue, class, args: […] }).')
+    throw new ResQueueError(
+      'INVALID_ARGUMENT',
+      'Supplied args must be an object, a list or null. Pass positional arguments as enqueue({ queue, class, args: […] }).',
+    )
   }
   const rest = typeof options === 'boolean' ? { track: options } : options
   return { ...rest, queue, class: job, args: args === undefined ? [] : [args] }

@@ -11,10 +11,13 @@ export function parseDate(value: unknown): Date | undefined {
   const numeric = /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?) ?(UTC|Z|[+-]\d\d:?\d\d)?$/.exec(value)
   if (numeric) {
     const [, year, month, day, time, zone = 'Z'] = numeric
-    const offset = zone === 'UTC' || zone === 'Z' ? 'Z' : zone.includes(':') ? zone : `${zone.slice(0, 3)}:${zone.slice(3)}`
+    const offset =
+      zone === 'UTC' || zone === 'Z' ? 'Z' : zone.includes(':') ? zone : `${zone.slice(0, 3)}:${zone.slice(3)}`
     return dateOf(Date.parse(`${year}-${month}-${day}T${time}${offset}`))
   }
-  const worded = /^\w{3} (\w{3}) +(\d{1,2}) (?:(\d{4}) )?(\d\d:\d\d:\d\d) (UTC|GMT(?:[+-]\d{4})?)(?: (\d{4}))?/.exec(value)
+  const worded = /^\w{3} (\w{3}) +(\d{1,2}) (?:(\d{4}) )?(\d\d:\d\d:\d\d) (UTC|GMT(?:[+-]\d{4})?)(?: (\d{4}))?/.exec(
+    value,
+  )
   if (!worded) return undefined
   const [, month, day, yearBefore, time, zone, yearBehind] = worded
   const year = yearBefore ?? yearBehind

@@ -85,7 +85,9 @@ function check(value: unknown, depth: number): void {
       if (value !== null) checkObject(value, depth)
       return
     default:
-      throw refuse(`hold ${typeof value === 'undefined' ? 'undefined in a list' : `a ${typeof value}`}, which JSON does not know`)
+      throw refuse(
+        `hold ${typeof value === 'undefined' ? 'undefined in a list' : `a ${typeof value}`}, which JSON does not know`,
+      )
   }
 }
 
@@ -101,7 +103,8 @@ function checkObject(value: object, depth: number): void {
     if (json !== value) check(json, depth)
     return
   }
-  if (value instanceof Map || value instanceof Set) throw refuse(`hold a ${value instanceof Map ? 'Map' : 'Set'}; pass a plain object or an array`)
+  if (value instanceof Map || value instanceof Set)
+    throw refuse(`hold a ${value instanceof Map ? 'Map' : 'Set'}; pass a plain object or an array`)
   for (const key of Object.keys(fields)) {
     if (!key.isWellFormed()) throw refuse('hold a key with a lone surrogate, which has no UTF-8 form')
     const inner = fields[key]
@@ -124,5 +127,9 @@ function quoteId(id: string): string {
 }
 
 function refuse(why: string, cause?: unknown): ResQueueError {
-  return new ResQueueError('INVALID_ARGUMENT', `The arguments of a job ${why}. Nothing was enqueued.`, cause === undefined ? {} : { cause })
+  return new ResQueueError(
+    'INVALID_ARGUMENT',
+    `The arguments of a job ${why}. Nothing was enqueued.`,
+    cause === undefined ? {} : { cause },
+  )
 }

@@ -58,7 +58,11 @@ export interface Prepared extends Item {
 }
 
 /** Enqueues one job; see `ResQueue.enqueue`. */
-export async function enqueue(enqueuer: Enqueuer, request: JobRequest, given: unknown = request.args ?? []): Promise<string | false> {
+export async function enqueue(
+  enqueuer: Enqueuer,
+  request: JobRequest,
+  given: unknown = request.args ?? [],
+): Promise<string | false> {
   return submit(enqueuer, prepare(request, given))
 }
 
@@ -74,7 +78,11 @@ export async function submit(enqueuer: Enqueuer, prepared: Prepared): Promise<st
  * Enqueues many jobs, a thousand in a call. Everything is built and checked before the first is sent, so an invalid item
  * means that nothing was enqueued. When a call fails, `data.enqueued` of the error says how many from the front are in.
  */
-export async function enqueueBulk(enqueuer: Enqueuer, requests: Iterable<JobRequest>, options: BulkOptions = {}): Promise<(string | false)[]> {
+export async function enqueueBulk(
+  enqueuer: Enqueuer,
+  requests: Iterable<JobRequest>,
+  options: BulkOptions = {},
+): Promise<(string | false)[]> {
   const { progress, signal } = options
   const all: Prepared[] = []
   const ids: (string | false)[] = []
@@ -90,14 +98,17 @@ export async function enqueueBulk(enqueuer: Enqueuer, requests: Iterable<JobRequ
     }
   }
   const told = enqueuer.events.has('afterEnqueue') || enqueuer.events.has('afterSchedule')
-  for (let done = 0; done < all.length; ) {
+  for (let done = 0; done < all.length;) {
     signal?.throwIfAborted()
     const chunk = chunkFrom(all, done)
     try {
       await enqueuer.producer.push(chunk)
     } catch (error) {
       throw error instanceof ResQueueError
-        ? new ResQueueError(error.code, `${error.message} ${done} of ${all.length} jobs were enqueued before.`, { cause: error, data: { ...error.data, enqueued: done } })
+        ? new ResQueueError(error.code, `${error.message} ${done} of ${all.length} jobs were enqueued before.`, {
+            cause: error,
+            data: { ...error.data, enqueued: done },
+          })
         : error
     }
     if (told) for (const one of chunk) await tell(enqueuer, one)
@@ -109,7 +120,12 @@ export async function enqueueBulk(enqueuer: Enqueuer, requests: Iterable<JobRequ
 
 /** The name that a payload's `class` gets. Throws `INVALID_ARGUMENT`. */
 export function jobName(job: JobRef): string {
-  const name = typeof job === 'string' ? job : typeof job === 'function' || (typeof job === 'object' && job !== null) ? nameOf(job) : undefined
+  const name =
+    typeof job === 'string'
+      ? job
+      : typeof job === 'function' || (typeof job === 'object' && job !== null)
+        ? nameOf(job)
+        : undefined
   if (typeof name !== 'string' || name === '') throw invalid('Jobs must be given a class.')
   if (!name.isWellFormed()) throw invalid('The name of a job must be valid Unicode.')
   return name
@@ -130,12 +146,14 @@ export function secondOf(at: unknown, inSeconds: unknown, now: number): number |
     return Math.ceil(at.getTime() / 1000)
   }
   if (at !== undefined) {
-    if (typeof at !== 'number' || !Number.isInteger(at) || at < 0) throw invalid('"at" must be a Date or whole seconds since the epoch.')
+    if (typeof at !== 'number' || !Number.isInteger(at) || at < 0)
+      throw invalid('"at" must be a Date or whole seconds since the epoch.')
     if (at > 1e11) throw invalid(`"at" is in seconds; ${at} looks like milliseconds.`)
     return at
   }
   if (inSeconds === undefined) return undefined
-  if (typeof inSeconds !== 'number' || !(inSeconds >= 0 && inSeconds < 1e10)) throw invalid('"in" must be seconds, 0 or more.')
+  if (typeof inSeconds !== 'number' || !(inSeconds >= 0 && inSeconds < 1e10))
+    throw invalid('"in" must be seconds, 0 or more.')
   return Math.ceil(now / 1000 + inSeconds)
 }
 
@@ -146,7 +164,8 @@ function prepare(request: JobRequest, given: unknown): Prepared {
   if (!Array.isArray(args)) throw invalid('"args" must be a list.')
   if (typeof prefix !== 'string' || !prefix.isWellFormed()) throw invalid('"prefix" must be a string.')
   const id = request.id ?? newId()
-  if (typeof id !== 'string' || id === '' || !id.isWellFormed()) throw invalid('"id" must be a string that is not empty.')
+  if (typeof id !== 'string' || id === '' || !id.isWellFormed())
+    throw invalid('"id" must be a string that is not empty.')
   const now = Date.now()
   const at = request.at === undefined && request.in === undefined ? undefined : secondOf(request.at, request.in, now)
   const raw = encodePayload({
@@ -167,7 +186,10 @@ function prepareNth(request: JobRequest, index: number): Prepared {
     return prepare(request, request.args)
   } catch (error) {
     if (!(error instanceof ResQueueError)) throw error
-    throw new ResQueueError(error.code, `Item ${index}: ${error.message}`, { cause: error, data: { ...error.data, index } })
+    throw new ResQueueError(error.code, `Item ${index}: ${error.message}`, {
+      cause: error,
+      data: { ...error.data, index },
+    })
   }
 }
 
@@ -189,7 +211,9 @@ async function tell({ events }: Enqueuer, { at, job, args, queue, id }: Prepared
     if (at === undefined) await events.trigger('afterEnqueue', job, args, queue, id)
     else await events.trigger('afterSchedule', at, queue, job, args, id)
   } catch (error) {
-    process.emitWarning(`A listener of ${event} threw after job ${id} was enqueued: ${messageOf(error)}`, { code: 'RESQUEUE_LISTENER' })
+    process.emitWarning(`A listener of ${event} threw after job ${id} was enqueued: ${messageOf(error)}`, {
+      code: 'RESQUEUE_LISTENER',
+    })
   }
 }
 

@@ -45,8 +45,10 @@ function encodeRetry(option: RetryOption): Record<string, unknown> {
   if (backoff !== undefined && !['fixed', 'exponential', 'list'].includes(backoff)) {
     throw invalid(`retry.backoff must be fixed, exponential or list, not ${JSON.stringify(backoff)}.`)
   }
-  if (backoff === 'list' && (!Array.isArray(delays) || delays.length === 0)) throw invalid('retry.delays must be a list of seconds when backoff is list.')
-  if (jitter !== undefined && !(typeof jitter === 'number' && jitter >= 0 && jitter <= 1)) throw invalid('retry.jitter must be between 0 and 1.')
+  if (backoff === 'list' && (!Array.isArray(delays) || delays.length === 0))
+    throw invalid('retry.delays must be a list of seconds when backoff is list.')
+  if (jitter !== undefined && !(typeof jitter === 'number' && jitter >= 0 && jitter <= 1))
+    throw invalid('retry.jitter must be between 0 and 1.')
   const list = backoff === 'list' ? delays : delay === undefined ? undefined : [delay]
   return {
     attempts,

@@ -89,7 +89,10 @@ export async function countFailed(store: Store, list: FailedList = {}): Promise<
 /** Queues that have a failed list of their own, in order. */
 export async function failedQueues(store: Store): Promise<readonly string[]> {
   const names = (await store.command('smembers', [store.keys.failedQueues])) as string[]
-  return names.filter((name) => name.endsWith('_failed')).map((name) => name.slice(0, -'_failed'.length)).sort()
+  return names
+    .filter((name) => name.endsWith('_failed'))
+    .map((name) => name.slice(0, -'_failed'.length))
+    .sort()
 }
 
 /** One page of a failed list. Looks through 10,000 entries at most, so a rare error may take several pages to find. */
@@ -101,7 +104,7 @@ export async function listFailed(store: Store, query: FailedQuery = {}): Promise
   const entries: FailedEntry[] = []
   const step = order === 'newest' ? -1 : 1
   let at = cursor ?? (step === 1 ? 0 : total - 1)
-  for (let scanned = 0; at >= 0 && at < total && scanned < MOST_SCANNED; ) {
+  for (let scanned = 0; at >= 0 && at < total && scanned < MOST_SCANNED;) {
     const n = hasFilter(query) ? CHUNK : Math.min(CHUNK, wanted - entries.length)
     const [from, to] = step === 1 ? [at, at + n - 1] : [Math.max(0, at - n + 1), at]
     const texts = (await store.command('lrange', [key, from, to])) as string[]
@@ -170,7 +173,9 @@ export function parseFailed(text: string, index: number): FailedEntry {
 function objectOf(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
   } catch {
     return undefined
   }

@@ -2,7 +2,16 @@ import { ResQueueError } from '../errors.ts'
 import { statusName } from '../redis/keys.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
-import { failedListName, hasFilter, matchesFailed, parseFailed, showFailed, type FailedEntry, type FailedFilter, type FailedList } from './failed.ts'
+import {
+  failedListName,
+  hasFilter,
+  matchesFailed,
+  parseFailed,
+  showFailed,
+  type FailedEntry,
+  type FailedFilter,
+  type FailedList,
+} from './failed.ts'
 import type { Lane } from './lane.ts'
 import { moveEntries, type MoveOptions, type Moved, type Mover } from './moves.ts'
 import { fieldSpan } from './span.ts'
@@ -51,7 +60,8 @@ async function act(lane: Lane, selection: FailedSelection, options: MoveOptions,
     detail: ({ text, index: at }, bytes) => (retrying ? retryDetail(parseFailed(text, at), bytes) : []),
   }
   const only = index === undefined ? undefined : await showFailed(lane.store, index, selection)
-  if (index !== undefined && (!only || (sha !== undefined && only.sha !== sha) || !matchesFailed(only, selection))) return { moved: 0, skipped: 0 }
+  if (index !== undefined && (!only || (sha !== undefined && only.sha !== sha) || !matchesFailed(only, selection)))
+    return { moved: 0, skipped: 0 }
   return moveEntries(lane, mover, only, options)
 }
 
@@ -61,4 +71,3 @@ function retryDetail({ payload, queue }: FailedEntry, bytes: Buffer): Arg[] | un
   if (!payload || !span) return undefined
   return [queue, span.start + 1, span.end, payload.id === '' ? '' : statusName(payload.id, payload.prefix)]
 }
-

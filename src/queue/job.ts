@@ -30,7 +30,12 @@ export function jobOf(queue: string, raw: string): Job | undefined {
 
 /** R61: `(Job{queue} | ID: x | Class | [args])`; the ID part is left out where there is none. */
 export function describeJob(queue: string, payload: Payload): string {
-  const parts = [`Job{${queue}}`, ...(payload.id === '' ? [] : [`ID: ${payload.id}`]), payload.class, JSON.stringify(payload.args)]
+  const parts = [
+    `Job{${queue}}`,
+    ...(payload.id === '' ? [] : [`ID: ${payload.id}`]),
+    payload.class,
+    JSON.stringify(payload.args),
+  ]
   return `(${parts.join(' | ')})`
 }
 
@@ -65,7 +70,15 @@ export async function recreateJob(store: Store, enqueuer: Enqueuer, job: Job): P
   const extras = fields['x'] === undefined ? undefined : JSON.stringify(fields['x'])
   const raw = encodePayload({ class: name, args, id, prefix, queueTime: Date.now(), queue: undefined, extras })
   const status = tracked ? statusName(id, prefix) : undefined
-  return submit(enqueuer, { queue: job.queue, raw, id, status, at: undefined, job: name, args: args.length === 1 ? args[0] : args })
+  return submit(enqueuer, {
+    queue: job.queue,
+    raw,
+    id,
+    status,
+    at: undefined,
+    job: name,
+    args: args.length === 1 ? args[0] : args,
+  })
 }
 
 function taken(answer: string): string | undefined {

@@ -104,5 +104,8 @@ function isUnanswered(error: unknown, calls: number): error is ResQueueError {
 }
 
 function unanswered(error: ResQueueError, kind: Unanswered): ResQueueError {
-  return new ResQueueError('REDIS_UNAVAILABLE', error.message, { cause: error.cause, data: { ...error.data, unanswered: kind } })
+  return new ResQueueError('REDIS_UNAVAILABLE', error.message, {
+    cause: error.cause,
+    data: { ...error.data, unanswered: kind },
+  })
 }

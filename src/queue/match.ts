@@ -30,7 +30,12 @@ function testsOf(item: Item): ((payload: Payload) => boolean)[] {
 }
 
 function fits(argument: unknown, given: ReadonlySet<string>): boolean {
-  const values = argument === null || argument === undefined ? [] : typeof argument === 'object' ? Object.values(argument) : [argument]
+  const values =
+    argument === null || argument === undefined
+      ? []
+      : typeof argument === 'object'
+        ? Object.values(argument)
+        : [argument]
   return values.length > 0 && values.every((value) => given.has(textOf(value)))
 }
 
@@ -39,7 +44,14 @@ function fits(argument: unknown, given: ReadonlySet<string>): boolean {
  * equal whatever they hold, are compared by what they hold.
  */
 function textOf(value: unknown): string {
-  if (value === null || value === undefined || value === false) return ''
-  if (value === true) return '1'
-  return typeof value === 'object' ? `json:${JSON.stringify(value)}` : String(value as string | number)
+  switch (typeof value) {
+    case 'string':
+      return value
+    case 'number':
+      return String(value)
+    case 'boolean':
+      return value ? '1' : ''
+    default:
+      return value === null || value === undefined ? '' : `json:${JSON.stringify(value)}`
+  }
 }

@@ -34,7 +34,12 @@ export interface Mover {
 }
 
 /** Moves one entry, or all that fit. Several may do this at once: none is moved twice, none is passed over. */
-export async function moveEntries(lane: Lane, mover: Mover, only: Entry | undefined, options: MoveOptions): Promise<Moved> {
+export async function moveEntries(
+  lane: Lane,
+  mover: Mover,
+  only: Entry | undefined,
+  options: MoveOptions,
+): Promise<Moved> {
   const total = { moved: 0, skipped: 0 }
   const act = (entries: readonly Entry[]): Promise<Acted> => moveSome(lane, mover, entries, options, total)
   if (only) await act([only])

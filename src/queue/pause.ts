@@ -31,7 +31,10 @@ export async function resumeAll(store: Store): Promise<void> {
   await store.command('del', [store.keys.pauseAll])
   let cursor = '0'
   do {
-    const [next, names] = (await store.command('sscan', [store.keys.queues, cursor, 'COUNT', 500])) as [string, string[]]
+    const [next, names] = (await store.command('sscan', [store.keys.queues, cursor, 'COUNT', 500])) as [
+      string,
+      string[],
+    ]
     cursor = next
     if (names.length > 0) await ringQueues(store, names)
   } while (cursor !== '0')

@@ -45,7 +45,8 @@ export function parsePayload(raw: string): Parsed {
 
 /** Reads a payload that is already parsed, as in a failed entry. */
 export function payloadOf(value: unknown): Parsed {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { ok: false, reason: 'it is not a JSON object' }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { ok: false, reason: 'it is not a JSON object' }
   const fields = value as Record<string, unknown>
   const name = fields['class']
   if (typeof name !== 'string') return { ok: false, reason: 'it has no "class" that is a string' }
@@ -69,7 +70,8 @@ export function payloadOf(value: unknown): Parsed {
 export function enqueuedAt(payload: Payload): number | undefined {
   const { queue_time, timestamp, enqueued_at } = payload.fields
   const inner = payload.args[0]
-  const wrapped = typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)['enqueued_at'] : undefined
+  const wrapped =
+    typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)['enqueued_at'] : undefined
   return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(wrapped)
 }
 
@@ -115,7 +117,9 @@ function decodeRetry(value: Record<string, unknown> | undefined): ExtraRetry | u
 }
 
 function record(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined
 }
 
 function number(value: unknown): number | undefined {

@@ -53,7 +53,11 @@ export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
     const first = batch[0] as Parcel
     const items = batch.length === 1 ? first.items : batch.flatMap((parcel) => parcel.items)
     try {
-      await lane.run(first.later ? enqueueAtScript : enqueueScript, first.later ? laterArgs(items) : nowArgs(items), first.since)
+      await lane.run(
+        first.later ? enqueueAtScript : enqueueScript,
+        first.later ? laterArgs(items) : nowArgs(items),
+        first.since,
+      )
       for (const parcel of batch) parcel.resolve()
     } catch (error) {
       for (const parcel of batch) parcel.reject(explain(error, parcel.items))
@@ -64,12 +68,13 @@ export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
   /** Redis is away: whoever has waited as long as the call that just gave up is not kept any longer. */
   const giveUp = (error: ResQueueError): void => {
     const now = clock.monotonic()
-    for (; head < parcels.length && now - (parcels[head] as Parcel).since >= PATIENCE_MS; head++) (parcels[head] as Parcel).reject(error)
+    for (; head < parcels.length && now - (parcels[head] as Parcel).since >= PATIENCE_MS; head++)
+      (parcels[head] as Parcel).reject(error)
   }
 
   const work = async (): Promise<void> => {
     // Callers that were answered together call again together: let all of them in before the next call goes out.
-    await undefined
+    await Promise.resolve()
     while (head < parcels.length) {
       const end = endOfBatch(parcels, head)
       const batch = parcels.slice(head, end)
@@ -79,7 +84,7 @@ export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
         head = 0
       }
       await send(batch)
-      await undefined
+      await Promise.resolve()
     }
     running = undefined
   }
@@ -117,7 +122,9 @@ function endOfBatch(parcels: readonly Parcel[], head: number): number {
 function nowArgs(items: readonly Item[]): Arg[] {
   const first = items[0] as Item
   if (items.length === 1) {
-    return first.status === undefined ? [1, 0, first.queue, 1, first.raw] : [1, 1, first.queue, 1, first.raw, first.status]
+    return first.status === undefined
+      ? [1, 0, first.queue, 1, first.raw]
+      : [1, 1, first.queue, 1, first.raw, first.status]
   }
   const queues = new Map<string, string[]>()
   const tracked: string[] = []

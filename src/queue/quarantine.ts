@@ -31,7 +31,10 @@ export interface QuarantineSelection {
 }
 
 /** One page of the quarantine, oldest first. */
-export async function listQuarantine(store: Store, { offset = 0, limit = 50 }: { readonly offset?: number; readonly limit?: number } = {}): Promise<{
+export async function listQuarantine(
+  store: Store,
+  { offset = 0, limit = 50 }: { readonly offset?: number; readonly limit?: number } = {},
+): Promise<{
   readonly entries: readonly QuarantineEntry[]
   readonly total: number
 }> {
@@ -40,7 +43,10 @@ export async function listQuarantine(store: Store, { offset = 0, limit = 50 }: {
     ['llen', store.keys.quarantine],
   ])
   if (texts instanceof Error) throw texts
-  return { entries: (texts as string[]).map((text, i) => parseQuarantined({ index: offset + i, text })), total: total as number }
+  return {
+    entries: (texts as string[]).map((text, i) => parseQuarantined({ index: offset + i, text })),
+    total: total as number,
+  }
 }
 
 /** One entry by its index; undefined where there is none. */
@@ -50,12 +56,20 @@ export async function showQuarantined(store: Store, index: number): Promise<Quar
 }
 
 /** Moves elements, byte for byte, to the tails of the queues they came from: for a worker that can read them by now. */
-export async function releaseQuarantined(lane: Lane, selection: QuarantineSelection, options: MoveOptions = {}): Promise<Moved> {
+export async function releaseQuarantined(
+  lane: Lane,
+  selection: QuarantineSelection,
+  options: MoveOptions = {},
+): Promise<Moved> {
   return act(lane, selection, options, true)
 }
 
 /** Removes elements for good; returns how many. */
-export async function removeQuarantined(lane: Lane, selection: QuarantineSelection, options: MoveOptions = {}): Promise<number> {
+export async function removeQuarantined(
+  lane: Lane,
+  selection: QuarantineSelection,
+  options: MoveOptions = {},
+): Promise<number> {
   return (await act(lane, selection, options, false)).moved
 }
 
@@ -64,7 +78,12 @@ export async function clearQuarantine(lane: Lane): Promise<number> {
   return Number(await lane.run(clearScript, [LIST]))
 }
 
-async function act(lane: Lane, selection: QuarantineSelection, options: MoveOptions, releasing: boolean): Promise<Moved> {
+async function act(
+  lane: Lane,
+  selection: QuarantineSelection,
+  options: MoveOptions,
+  releasing: boolean,
+): Promise<Moved> {
   const { index, sha, queue, all } = selection
   if (index === undefined && queue === undefined && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which quarantined elements: an index, a queue, or all.')
@@ -79,14 +98,23 @@ async function act(lane: Lane, selection: QuarantineSelection, options: MoveOpti
   }
   if (index === undefined) return moveEntries(lane, mover, undefined, options)
   const text = (await lane.store.command('lindex', [lane.store.keys.quarantine, index])) as string | null
-  if (text === null || !fits({ index, text }) || (sha !== undefined && shaOf(text) !== sha)) return { moved: 0, skipped: 0 }
+  if (text === null || !fits({ index, text }) || (sha !== undefined && shaOf(text) !== sha))
+    return { moved: 0, skipped: 0 }
   return moveEntries(lane, mover, { index, text }, options)
 }
 
 /** Reads `<ms> <queue bytes> <queue><raw>`. */
 function parseQuarantined({ index, text }: Entry): QuarantineEntry {
   const head = /^(\d+) (\d+) /.exec(text.slice(0, 64))
-  if (!head) return { index, sha: shaOf(text), quarantinedAt: undefined, queue: '', raw: text, reason: 'the entry is not of the quarantine' }
+  if (!head)
+    return {
+      index,
+      sha: shaOf(text),
+      quarantinedAt: undefined,
+      queue: '',
+      raw: text,
+      reason: 'the entry is not of the quarantine',
+    }
   const rest = Buffer.from(text.slice(head[0].length))
   const length = Number(head[2])
   const raw = rest.toString('utf8', length)

@@ -1,11 +1,12 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
+import { briefOf } from './brief.ts'
 import { shaOf } from './entries.ts'
 import { queueName } from './enqueue.ts'
 import type { Lane } from './lane.ts'
 import { matcherOf, type Item } from './match.ts'
-import { enqueuedAt, parsePayload } from './payload.ts'
+import { parsePayload } from './payload.ts'
 import type { Producer } from './producer.ts'
 import { namesOf } from './stat.ts'
 
@@ -65,7 +66,13 @@ export async function queueSize(store: Store, queue: string): Promise<number> {
 /** Elements of a queue from `start` on, as text (R64); nothing is taken. At most 1000. */
 export async function peekQueue(store: Store, queue: string, start = 0, count = 10): Promise<readonly string[]> {
   const n = Math.min(Math.max(count, 0), 1000)
-  return n === 0 ? [] : ((await store.command('lrange', [store.keys.queue(queue), start, start < 0 ? Math.min(-1, start + n - 1) : start + n - 1])) as string[])
+  return n === 0
+    ? []
+    : ((await store.command('lrange', [
+        store.keys.queue(queue),
+        start,
+        start < 0 ? Math.min(-1, start + n - 1) : start + n - 1,
+      ])) as string[])
 }
 
 /** Pushes a payload as it is (R63): bytes of a JSON object with a string `class`, or such an object. Throws `INVALID_ARGUMENT`. */
@@ -97,7 +104,7 @@ export async function dequeue(
   const key = lane.store.keys.queue(queue)
   let removed = 0
   // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look twice.
-  for (let passed = 0; ; ) {
+  for (let passed = 0; ;) {
     signal?.throwIfAborted()
     const [first, last] = [-(passed + CHUNK), -(passed + 1)]
     const chunk = (await lane.store.command('lrange', [key, first, last], { signal })) as string[]
@@ -105,28 +112,17 @@ export async function dequeue(
     const n = wanted.size === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...wanted]))
     removed += n
     if (n > 0) progress?.(removed)
-    if (chunk.length < CHUNK) return removed
+    // The head is reached, unless jobs that were enqueued since moved some of these out of the script's sight.
+    if (chunk.length === 0 || (chunk.length < CHUNK && n >= wanted.size)) return removed
     passed += chunk.length - Math.min(n, chunk.length)
   }
 }
 
 const NO_HEAD = { latencySeconds: undefined, nextClass: undefined } as const
 
-/** Age and class of a head that may be cut in the middle (a NUL byte stands where). */
 function headOf(text: string, now: number): Pick<QueueInfo, 'latencySeconds' | 'nextClass'> {
-  const parsed = parsePayload(text)
-  if (parsed.ok) {
-    const since = enqueuedAt(parsed.payload)
-    return { latencySeconds: since === undefined ? undefined : Math.max(0, (now - since) / 1000), nextClass: parsed.payload.class }
-  }
-  const cut = text.indexOf('\0')
-  if (cut < 0) return NO_HEAD
-  const name = /^\{"class":("(?:[^"\\]|\\.)*")/.exec(text)?.[1]
-  const time = /"queue_time":(\d+(?:\.\d+)?)[^\]]*$/.exec(text.slice(cut))?.[1]
-  return {
-    latencySeconds: time === undefined ? undefined : Math.max(0, now / 1000 - Number(time)),
-    nextClass: name === undefined ? undefined : (JSON.parse(name) as string),
-  }
+  const { class: nextClass, enqueuedAt } = briefOf(text)
+  return { nextClass, latencySeconds: enqueuedAt === undefined ? undefined : Math.max(0, (now - enqueuedAt) / 1000) }
 }
 
 function isWanted(raw: string, fits: ReturnType<typeof matcherOf>): boolean {

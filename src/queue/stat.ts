@@ -52,7 +52,15 @@ export async function overview(store: Store): Promise<Overview> {
   ])
   for (const reply of replies) if (reply instanceof Error) throw reply
   const [strings, ...counts] = replies as [(string | null)[], ...number[]]
-  const [queues = 0, failedJobs = 0, delayedTimestamps = 0, retryJobs = 0, quarantinedJobs = 0, workers = 0, processes = 0] = counts
+  const [
+    queues = 0,
+    failedJobs = 0,
+    delayedTimestamps = 0,
+    retryJobs = 0,
+    quarantinedJobs = 0,
+    workers = 0,
+    processes = 0,
+  ] = counts
   return {
     processed: countOf(strings[0]),
     failed: countOf(strings[1]),
@@ -85,6 +93,6 @@ export function namesOf(text: string | null | undefined): readonly string[] {
 }
 
 function countOf(reply: unknown): number {
-  const count = Number.parseInt(String(reply ?? '0'), 10)
+  const count = typeof reply === 'string' ? Number.parseInt(reply, 10) : 0
   return Number.isNaN(count) ? 0 : count
 }

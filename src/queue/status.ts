@@ -66,7 +66,13 @@ export function parseStatus(text: string): StatusSnapshot | false {
  * Sets state and result of a tracked job; `started` stays. Complete and failed expire after a day (R58). Returns false, and
  * writes nothing, where the job is not tracked.
  */
-export async function updateStatus(store: Store, id: string, state: JobState, result: unknown = null, prefix?: string): Promise<boolean> {
+export async function updateStatus(
+  store: Store,
+  id: string,
+  state: JobState,
+  result: unknown = null,
+  prefix?: string,
+): Promise<boolean> {
   return (await write(store, id, prefix, state, result, '')) === 1
 }
 
@@ -104,7 +110,8 @@ export function jobStatus(use: () => Promise<{ readonly store: Store }>, id: str
       const found = await get()
       return found === false ? false : found.result
     },
-    update: async (state: JobState, result?: unknown) => !untracked && updateStatus((await use()).store, id, state, result, prefix),
+    update: async (state: JobState, result?: unknown) =>
+      !untracked && updateStatus((await use()).store, id, state, result, prefix),
     create: async () => {
       await createStatus((await use()).store, id, prefix)
       untracked = false
@@ -113,7 +120,14 @@ export function jobStatus(use: () => Promise<{ readonly store: Store }>, id: str
   })
 }
 
-async function write(store: Store, id: string, prefix: string | undefined, state: JobState, result: unknown, create: '' | 'create'): Promise<unknown> {
+async function write(
+  store: Store,
+  id: string,
+  prefix: string | undefined,
+  state: JobState,
+  result: unknown,
+  create: '' | 'create',
+): Promise<unknown> {
   const code = Object.keys(STATES).find((c) => STATES[Number(c) as StatusCode] === state)
   // An unknown state is ignored, as php-resque ignores unknown codes (R59).
   if (code === undefined) return 0

@@ -84,7 +84,7 @@ export function openStore(config: RedisConfig, name = 'resqueue-client', role: R
     const c = live()
     if (c.status === 'ready') return
     if (c.status === 'wait' || c.status === 'end') c.connect().catch(() => undefined) // told by the error event
-    const left = Math.min(Math.max(until - clock.monotonic(), 1), 1000)
+    const left = Math.ceil(Math.min(Math.max(until - clock.monotonic(), 1), 1000))
     const timeout = AbortSignal.timeout(left)
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout
     await once(c, 'ready', { signal: either }).catch((error: unknown) => {

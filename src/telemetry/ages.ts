@@ -21,7 +21,7 @@ const MOST_TIMES = 32
  * Ages of heads from counts alone, for payloads that do not say when they were enqueued. A queue is first in, first out:
  * after n departures its head is arrival n + 1, which is as old as the first look that counted that many arrivals
  * (departures plus length). So an age is a lower bound that errs by one interval between looks, and by all of it for what
- * lay there before the first look. Departures to foreign workers are inferred.
+ * lay there before the first look. Of a long backlog 32 looks are kept, evenly spread. Departures to foreign workers are inferred.
  *
  * Call with all queues that are not empty, at every look; returns ms by queue.
  */
@@ -46,12 +46,15 @@ export function createAges(): (now: number, waiting: readonly Waiting[]) => Map<
 }
 
 function note({ times, arrived }: Track, now: number, count: number): void {
-  if (times.length >= MOST_TIMES) {
-    // Every second look is dropped; what it had counted passes for arrived at the next one.
-    for (const list of [times, arrived]) list.splice(0, list.length, ...list.filter((_, i) => i % 2 === 1))
-  }
   times.push(now)
   arrived.push(count)
+  if (times.length <= MOST_TIMES) return
+  // The look with the nearest neighbours goes; what it had counted passes for arrived at the next one.
+  let dropped = 1
+  const gap = (i: number): number => (times[i + 1] as number) - (times[i - 1] as number)
+  for (let i = 2; i < times.length - 1; i++) if (gap(i) < gap(dropped)) dropped = i
+  times.splice(dropped, 1)
+  arrived.splice(dropped, 1)
 }
 
 /** Drops the looks before the one that first counted the head. */

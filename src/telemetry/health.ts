@@ -32,7 +32,10 @@ export function workerChecks(view: () => WorkerView, stuckMs: number = STUCK_MS)
       },
     ],
     ready: [
-      { name: 'registered', problem: () => (view().registered ? undefined : 'jobs are not loaded or the worker is not registered yet') },
+      {
+        name: 'registered',
+        problem: () => (view().registered ? undefined : 'jobs are not loaded or the worker is not registered yet'),
+      },
       { name: 'not-stopping', problem: () => (view().stopping ? 'the worker is stopping' : undefined) },
     ],
   }

@@ -59,7 +59,9 @@ interface Row {
  * Returns a function that reads the queue system in one bounded round trip (`lua/observe.lua`). Looks build on each other:
  * without times in the payloads, ages of heads are estimated from what earlier looks saw.
  */
-export function createObserve(store: Pick<Store, 'run' | 'keys'>): (queues: readonly string[], patience?: Patience) => Promise<QueueSystem> {
+export function createObserve(
+  store: Pick<Store, 'run' | 'keys'>,
+): (queues: readonly string[], patience?: Patience) => Promise<QueueSystem> {
   const agesOf = createAges()
   let heavy = new Map<string, Heavy>()
 
@@ -73,12 +75,19 @@ export function createObserve(store: Pick<Store, 'run' | 'keys'>): (queues: read
       }
     }
     const limits = [MOST_SHOWN, HEAD_BYTES, HEAD_BUDGET, MOST_MEMBERS, known.length / 2]
-    const fields = (await store.run(observeScript, [...limits, ...known, ...names.map(store.keys.queue)], patience)) as (string | number)[]
+    const fields = (await store.run(
+      observeScript,
+      [...limits, ...known, ...names.map((name) => store.keys.queue(name))],
+      patience,
+    )) as (string | number)[]
     const now = Number(fields[0])
     const rows = readRows(fields, 12)
     const nameOf = (row: Row): string => names[row.place - 1] as string
 
-    const ages = agesOf(now, rows.map((row) => ({ queue: nameOf(row), length: row.length, departed: departures(row.flow) })))
+    const ages = agesOf(
+      now,
+      rows.map((row) => ({ queue: nameOf(row), length: row.length, departed: departures(row.flow) })),
+    )
     const stillHeavy = new Map<string, Heavy>()
     const pausedAll = String(fields[1]).trim().toLowerCase() === 'true'
     const paused = new Set(parsePaused(fields[2]))
@@ -121,7 +130,13 @@ function readRows(fields: readonly (string | number)[], from: number): Row[] {
   const rows: Row[] = []
   for (let i = from; i + 4 < fields.length; i += 5) {
     const [place, length, flow, size, end] = fields.slice(i, i + 5)
-    rows.push({ place: Number(place), length: Number(length), flow: String(flow), size: Number(size), end: String(end) })
+    rows.push({
+      place: Number(place),
+      length: Number(length),
+      flow: String(flow),
+      size: Number(size),
+      end: String(end),
+    })
   }
   return rows
 }

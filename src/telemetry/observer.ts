@@ -15,7 +15,13 @@ export type Result = (typeof RESULTS)[number]
 /** What a worker tells its telemetry. Every call is cheap and never throws. */
 export interface WorkerObserver {
   jobStarted(queue: string, className: string, waitSeconds: number | undefined): void
-  jobFinished(queue: string, className: string, result: Result, seconds: number, peakMemoryBytes: number | undefined): void
+  jobFinished(
+    queue: string,
+    className: string,
+    result: Result,
+    seconds: number,
+    peakMemoryBytes: number | undefined,
+  ): void
   forked(isolation: string, seconds: number): void
   /** Jobs of gone processes that this worker put back or failed. */
   recovered(jobs: number): void

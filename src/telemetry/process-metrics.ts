@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
 
 /**
  * What is kept of prom-client's default metrics. Left out: handles and requests (walking them all costs much and says
@@ -34,6 +34,15 @@ export function addProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: all, eventLoopMonitoringPrecision: LAG_RESOLUTION_MS })
   for (const name of KEPT) {
     const metric = all.getSingleMetric(name) // some exist on Linux only
-    if (metric) registry.registerMetric(metric)
+    if (metric) registry.registerMetric(withoutNaN(name, metric))
   }
+}
+
+/** Before anything was measured some values are no number, which prom-client writes as no scraper needs to read it. */
+function withoutNaN(name: string, metric: Metric): Metric {
+  const get = async (): Promise<object> => {
+    const read = await metric.get()
+    return { ...read, values: read.values.filter((sample) => !Number.isNaN(sample.value)) }
+  }
+  return { name, get } as unknown as Metric
 }

@@ -16,7 +16,11 @@ export interface ReaderOptions {
  * nobody waits for it longer than the deadline. Answers undefined where nothing came in time. A late answer still serves
  * who asks next.
  */
-export function createReader<T>(read: () => Promise<T>, clock: Clock, options: ReaderOptions): () => Promise<T | undefined> {
+export function createReader<T>(
+  read: () => Promise<T>,
+  clock: Clock,
+  options: ReaderOptions,
+): () => Promise<T | undefined> {
   const { deadlineMs, impatientMs, freshMs, onFailure } = options
   let fresh: { readonly value: T; readonly since: number } | undefined
   let underWay: Promise<T | undefined> | undefined
@@ -47,10 +51,13 @@ export function createReader<T>(read: () => Promise<T>, clock: Clock, options: R
     fresh = undefined
     underWay ??= begin()
     const late = Promise.withResolvers<undefined>()
-    const timer = setTimeout(() => {
-      answering = false
-      late.resolve(undefined)
-    }, answering ? deadlineMs : impatientMs)
+    const timer = setTimeout(
+      () => {
+        answering = false
+        late.resolve(undefined)
+      },
+      answering ? deadlineMs : impatientMs,
+    )
     try {
       return await Promise.race([underWay, late.promise])
     } finally {

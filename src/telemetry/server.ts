@@ -64,7 +64,11 @@ export async function startServer(options: ServerOptions): Promise<TelemetryServ
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     request.resume()
     const failed = (error: unknown): Answer => ({ status: 500, text: `${messageOf(error)}\n` })
-    const { status, type = 'text/plain; charset=utf-8', text } = await answer(request.method, request.url ?? '').catch(failed)
+    const {
+      status,
+      type = 'text/plain; charset=utf-8',
+      text,
+    } = await answer(request.method, request.url ?? '').catch(failed)
     const body = Buffer.from(text)
     response.writeHead(status, {
       'content-type': type,
@@ -76,9 +80,17 @@ export async function startServer(options: ServerOptions): Promise<TelemetryServ
     response.end(request.method === 'HEAD' ? undefined : body)
   }
 
-  const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 2000 }, (request, response) => {
-    void handle(request, response)
-  })
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_MS,
+      requestTimeout: HEADERS_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 2000,
+    },
+    (request, response) => {
+      void handle(request, response)
+    },
+  )
   server.maxConnections = MOST_CONNECTIONS
   server.setTimeout(SILENT_MS)
   try {
@@ -101,7 +113,9 @@ function probe(name: string, checks: readonly Check[], verbose: boolean): Answer
   const results = checks.map((check) => ({ name: check.name, problem: check.problem() }))
   const healthy = results.every((result) => result.problem === undefined)
   if (healthy && !verbose) return { status: 200, text: 'ok\n' }
-  const lines = results.map((result) => (result.problem === undefined ? `[+]${result.name} ok` : `[-]${result.name} failed: ${result.problem}`))
+  const lines = results.map((result) =>
+    result.problem === undefined ? `[+]${result.name} ok` : `[-]${result.name} failed: ${result.problem}`,
+  )
   return { status: healthy ? 200 : 503, text: `${lines.join('\n')}\n${name} check ${healthy ? 'passed' : 'failed'}\n` }
 }
 

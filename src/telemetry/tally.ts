@@ -5,11 +5,13 @@ import { RESULTS, type Result, type WorkerObserver } from './observer.ts'
 /** Upper bounds of the histograms: seconds, seconds, bytes. */
 export const JOB_SECONDS: readonly number[] = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600]
 export const FORK_SECONDS: readonly number[] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
-export const MEMORY_BYTES: readonly number[] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096].map((mib) => mib * 1024 * 1024)
+export const MEMORY_BYTES: readonly number[] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096].map(
+  (mib) => mib * 1024 * 1024,
+)
 
 /** Queues that a worker's own metrics tell apart, and pairs of a queue and a class. */
 const MOST_QUEUES = 1000
-const MOST_PAIRS = 1000
+const MOST_PAIRS = 500
 
 /** What became of the jobs of one class from one queue. */
 export interface JobTally {
@@ -33,7 +35,7 @@ export interface Tally {
 }
 
 /**
- * Starts at zero. At most `maxClasses` classes, 1,000 queues and 1,000 pairs of them are told apart; the rest are counted
+ * Starts at zero. At most `maxClasses` classes, 1,000 queues and 500 pairs of them are told apart; the rest are counted
  * under `other`.
  */
 export function createTally(maxClasses: number): Tally {
@@ -68,7 +70,8 @@ export function createTally(maxClasses: number): Tally {
     return byQueue.get(OTHER)?.get(OTHER) ?? open(OTHER, OTHER)
   }
   // Labels are as a rule the names themselves: the first look-up finds them.
-  const tallyOf = (queue: string, className: string): JobTally => byQueue.get(queue)?.get(className) ?? find(queue, className)
+  const tallyOf = (queue: string, className: string): JobTally =>
+    byQueue.get(queue)?.get(className) ?? find(queue, className)
 
   const observer: WorkerObserver = Object.freeze({
     jobStarted(queue: string, className: string, waitSeconds: number | undefined) {
@@ -76,7 +79,13 @@ export function createTally(maxClasses: number): Tally {
       tally.started++
       if (waitSeconds !== undefined) record(tally.wait, waitSeconds)
     },
-    jobFinished(queue: string, className: string, result: Result, seconds: number, peakMemoryBytes: number | undefined) {
+    jobFinished(
+      queue: string,
+      className: string,
+      result: Result,
+      seconds: number,
+      peakMemoryBytes: number | undefined,
+    ) {
       const tally = tallyOf(queue, className)
       tally.finished[result]++
       record(tally.duration, seconds)

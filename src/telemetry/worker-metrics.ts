@@ -38,7 +38,8 @@ export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => W
     type: 'counter',
     *collect() {
       for (const job of tally.jobs) {
-        for (const result of RESULTS) yield { labels: { result }, sharedLabels: labelsOf(job), value: job.finished[result] }
+        for (const result of RESULTS)
+          yield { labels: { result }, sharedLabels: labelsOf(job), value: job.finished[result] }
       }
     },
   })
@@ -76,7 +77,11 @@ export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => W
     name: 'forks_total',
     help: 'Processes started for jobs, by isolation.',
     type: 'counter',
-    collect: () => [...new Map([[view().isolation, 0], ...tally.forks])].map(([isolation, value]) => ({ labels: { isolation }, value })),
+    collect: () =>
+      [...new Map([[view().isolation, 0], ...tally.forks])].map(([isolation, value]) => ({
+        labels: { isolation },
+        value,
+      })),
   })
   addFamily(registry, {
     name: 'fork_duration_seconds',

@@ -21,10 +21,12 @@ export interface Addon {
   /** In a forked child: proof that its JavaScript runs. */
   begun(): void
   /**
-   * Serves forks; returns in forked children only, once their first frame has come: its body. `numbers` (four of them) gets the channel,
-   * the process id, the parent's, and the frame's type.
+   * Serves forks; returns in forked children only, once their first frame has come: its body. `numbers` (eight of them) gets the channel,
+   * the process id, the parent's, the frame's type, and 128 random bits.
    */
   serve(control: number, waitingTitle: string, numbers: Int32Array): string
+  /** Waits for a frame, the process standing still: its body. Its type is put into `numbers[3]`. Leaves when the other end closes. */
+  receive(fd: number, numbers: Int32Array): string
 }
 
 /** The addon, or why there is none. Linux only. */

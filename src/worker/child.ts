@@ -27,7 +27,7 @@ export interface ChildHost {
 /** One job process's conduct. `take` handles one frame from the worker. */
 export interface Child {
   take(type: number, body: string): void
-  /** Performs a job that does nothing, for V8 to compile the way there. What is sent meanwhile goes nowhere. */
+  /** Performs jobs that do nothing, for V8 to compile the way there. The host must do nothing meanwhile when it is told to send or to leave. */
   rehearse(): Promise<void>
 }
 
@@ -61,16 +61,16 @@ export function createChild(host: ChildHost): Child {
   let current: JobContext | undefined
   let running = false
   let registry = host.registry
-  let rehearsing: (() => void) | undefined
+  let rehearsed: (() => void) | undefined
 
   const report = (data: Buffer): void => {
     running = false
     current = undefined
-    if (rehearsing) return rehearsing()
     host.send(data)
     done += 1
     if (host.jobsPerChild !== 0 && done >= host.jobsPerChild) host.leave(0)
     else host.idle()
+    rehearsed?.()
   }
 
   const fail = (thrown: unknown): void => {
@@ -106,8 +106,8 @@ export function createChild(host: ChildHost): Child {
 
   const begin = (body: string): void => {
     const assignment = readAssignment(body)
-    if ((done > 0 || host.announceFirst) && !rehearsing) host.send(frame(FRAME.begun))
-    if (!rehearsing) host.busy()
+    if (done > 0 || host.announceFirst) host.send(frame(FRAME.begun))
+    host.busy()
     process.title = `${host.title}: Processing ${assignment.queue} since ${new Date().toISOString()}`
     running = true
     void performJob(assignment, {
@@ -136,15 +136,16 @@ export function createChild(host: ChildHost): Child {
     async rehearse() {
       const { title } = process
       registry = REHEARSAL
-      for (const name of ['well', 'badly', 'well']) {
+      for (const name of Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 'well' : 'badly'))) {
         const payload = `{"class":"${name}","args":[{"a":1}]}`
         const [type, body] = unframe(assignmentFrame({ id: '1', queue: 'q', class: name, attempt: 1, payload }))
         await new Promise<void>(resolve => {
-          rehearsing = resolve
+          rehearsed = resolve
           this.take(type, body)
         })
       }
-      rehearsing = undefined
+      rehearsed = undefined
+      done = 0
       registry = host.registry
       process.title = title
     },

@@ -12,7 +12,7 @@ import { FRAME, frameReader } from './protocol.ts'
 
 const OP = { fork: 1, kill: 2, ping: 3, quit: 4 } as const
 /** V8 helper threads would be missing in children; SIGUSR1 must not open an inspector in them. */
-const FLAGS = ['--single-threaded', '--v8-pool-size=0', '--disable-sigusr1', '--expose-gc', '--no-flush-bytecode']
+const FLAGS = ['--single-threaded', '--v8-pool-size=0', '--disable-sigusr1', '--expose-gc', '--no-flush-bytecode', '--no-wasm-code-gc']
 const QUIT_MS = 2000
 
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))

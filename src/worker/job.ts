@@ -4,7 +4,7 @@
  */
 import { ResQueueError } from '../errors.ts'
 import { makeDefinition, type JobDefinition, type JobHandler, type JobOptions } from './definition.ts'
-import { VERDICT, type Verdict } from './verdict.ts'
+import type { Verdict } from './verdict.ts'
 
 export { currentJob, type JobContext, type JobLog } from './currentjob.ts'
 export type { JobDefinition, JobHandler, JobOptions, RetryOptions } from './definition.ts'
@@ -33,25 +33,25 @@ export function defineJob(...given: readonly unknown[]): JobDefinition {
 /** Thrown by a job that must not be retried, whatever its policy says: it goes to the failed list at once. */
 export class Fatal extends Error {
   override readonly name: string = 'Fatal'
-  readonly [VERDICT]: Verdict = { kind: 'fatal' }
+  readonly resqueueVerdict: Verdict = { kind: 'fatal' }
 }
 
 /** Thrown by a job that wants to run again after `seconds`, whatever its policy says. */
 export class Retry extends Error {
   override readonly name: string = 'Retry'
-  readonly [VERDICT]: Verdict
+  readonly resqueueVerdict: Verdict
 
   constructor(seconds: number, message: string = `to be retried after ${seconds} s`, options?: ErrorOptions) {
     super(message, options)
     if (!(Number.isFinite(seconds) && seconds >= 0)) {
       throw new ResQueueError('INVALID_ARGUMENT', `Retry(seconds): a number of seconds is needed, not ${String(seconds)}`)
     }
-    this[VERDICT] = { kind: 'retry', afterMs: Math.round(seconds * 1000) }
+    this.resqueueVerdict = { kind: 'retry', afterMs: Math.round(seconds * 1000) }
   }
 }
 
 /** Thrown by `setUp`, `perform`, `tearDown` or a listener to end the job without a failure; the rest is skipped (R44). */
 export class DoNotPerform extends Error {
   override readonly name: string = 'DoNotPerform'
-  readonly [VERDICT]: Verdict = { kind: 'skip' }
+  readonly resqueueVerdict: Verdict = { kind: 'skip' }
 }

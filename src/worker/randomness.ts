@@ -89,9 +89,9 @@ export function prepareRandomness(): void {
   syncBuiltinESMExports()
 }
 
-/** In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. */
-export function renewRandomness(): void {
-  crypto.randomFillSync(state)
+/** In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. `seed` is 128 bits from the kernel. */
+export function renewRandomness(seed: Int32Array): void {
+  state.set(seed)
   uuidsAreStale = true
   intsAreStale = true
   for (const pool of pools) {

@@ -56,12 +56,16 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
     title: config.title,
     jobsPerChild: config.jobsPerChild,
     announceFirst: false,
-    send: data => addon.write(fd, data),
+    send(data) {
+      if (fd >= 0) addon.write(fd, data)
+    },
     leave(code) {
+      if (fd < 0) return
       if (process.listenerCount('exit') > 0) process.exit(code)
       addon.exit(code)
     },
     idle() {
+      if (fd < 0) return
       channel ??= listen()
       channel.ref()
     },
@@ -90,27 +94,32 @@ async function main(): Promise<void> {
   const stayed = await obstacles(before)
   const { addon } = found
   const { child, open } = prepareChild(addon, config, code)
+  const numbers = new Int32Array(8)
   await child.rehearse()
-  addon.begun()
-  renewRandomness()
-  becomeSelf(process)
+  const begin = (): void => {
+    const [channel = 0, pid = 0, ppid = 0] = numbers
+    addon.begun()
+    open(channel)
+    renewRandomness(numbers.subarray(4))
+    becomeSelf({ pid, ppid })
+  }
+  const own = [process.pid, process.ppid] as const
+  for (let round = 0; round < 10; round += 1) {
+    numbers.set([-1, ...own, 0, ...crypto.getRandomValues(new Int32Array(4))])
+    begin()
+  }
   // Where process.exit ends up: undocumented, and what signal-exit and its like rely on.
   const native = process as unknown as { reallyExit(code: number): void }
   writeSync(CONTROL_FD, loadedFrame(code, stayed))
   globalThis.gc?.()
-  const numbers = new Int32Array(4)
   // What the collection leaves to be done on the next occasion is done in these turns, not in every child.
   for (let turn = 0; turn < 3; turn += 1) await new Promise(resolve => setImmediate(resolve))
   // From the check phase of the loop: libuv must not be polling when a child replaces the loop's descriptors.
   setImmediate(() => {
     const body = addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
-    const [channel, pid, ppid, type] = numbers as unknown as [number, number, number, number]
-    addon.begun()
-    open(channel)
-    renewRandomness()
-    becomeSelf({ pid, ppid })
+    begin()
     native.reallyExit = addon.exit
-    child.take(type, body)
+    child.take(numbers[3] as number, body)
   })
 }
 

@@ -38,6 +38,8 @@ export interface WireWorker {
   /** A file that `Gate` jobs wait for. */
   readonly gate: string
   open(): void
+  /** Takes the gate's file away again. */
+  shut(): void
   stop(): Promise<number>
 }
 
@@ -128,6 +130,7 @@ export async function startWireWorker(redisUrl: string, ns: string, options: Wir
     },
     gate,
     open,
+    shut: () => rmSync(gate, { force: true }),
     stop,
   }
 }

@@ -12,7 +12,8 @@ export const Compress = defineJob<[{ no: number; file: string }]>('Compress', as
   const source = await readFile(file)
   const target = join(workFolder(), `${no}.gz`)
   await writeFile(target, gzipSync(source, { level: 9 }))
-  if (sha256(gunzipSync(await readFile(target))) !== sha256(source)) throw new Error(`${target} cannot be unpacked again`)
+  if (sha256(gunzipSync(await readFile(target))) !== sha256(source))
+    throw new Error(`${target} cannot be unpacked again`)
   performed(no)
 })
 

@@ -1,0 +1,6 @@
+import { perform } from './meter.mjs'
+
+/** BullMQ's sandboxed processor: it asks for a default export. */
+export default async function processor(job) {
+  return perform(job.data.id)
+}

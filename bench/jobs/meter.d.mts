@@ -1,0 +1,2 @@
+/** Performs one job. */
+export declare function perform(id: string): Promise<void> | undefined

@@ -1,0 +1,22 @@
+// What a job does here: nothing, but it is counted, noted or left hanging, as the environment says. Plain JavaScript and
+// light, because it is loaded into every job process of every system that is measured.
+import { appendFileSync, readlinkSync } from 'node:fs'
+
+const { BENCH_DO: what, BENCH_WARM: warm, BENCH_TOTAL: total, BENCH_STARTS: starts } = process.env
+const first = Number(warm)
+const last = Number(total)
+let count = 0
+
+/** Performs one job. Times are CLOCK_MONOTONIC, the same for all processes of the machine. */
+export function perform(id) {
+  if (what === 'count') {
+    count++
+    if (count === first) process.send({ mark: 'warm', at: String(process.hrtime.bigint()) })
+    if (count === last) process.send({ mark: 'done', at: String(process.hrtime.bigint()) })
+    return undefined
+  }
+  if (what !== 'note' && what !== 'hang') return undefined
+  const at = process.hrtime.bigint()
+  appendFileSync(starts, `${id} ${at} ${readlinkSync('/proc/self')}\n`)
+  return what === 'hang' ? new Promise((resolve) => setTimeout(resolve, 1e9)) : undefined
+}

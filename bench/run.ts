@@ -1,0 +1,68 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { lines } from './lines/index.ts'
+import { parseOptions, USAGE, type BenchOptions } from './options.ts'
+import type { Bench } from './support/bench.ts'
+import { describeMachine } from './support/machine.ts'
+import { startRedis, type PrivateRedis } from './support/redis.ts'
+import { report, summary } from './support/report.ts'
+import type { Row } from './support/rows.ts'
+import { measureThroughput, type Throughput } from './support/throughput.ts'
+
+const RESULTS = fileURLToPath(new URL('RESULTS.md', import.meta.url))
+
+async function main(options: BenchOptions): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'resqueue-bench-'))
+  await using redis = await startRedis()
+  const machine = describeMachine(redis.version)
+  const began = Date.now()
+  const bench = createBench(redis, dir, options)
+  const chosen = lines.filter(({ id }) => options.only?.has(id) ?? true)
+  const rows: Row[] = []
+  try {
+    for (const line of chosen) {
+      bench.say(`\n${line.id} ${line.title}`)
+      const measured = await line.measure(bench)
+      rows.push(...measured)
+      bench.say(summary(measured))
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+  const text = report(rows, { machine, lines: chosen, rounds: options.rounds, quick: options.quick, minutes: (Date.now() - began) / 60_000 })
+  const out = options.out ?? (options.only || options.quick ? undefined : RESULTS)
+  if (out) writeFileSync(out, text)
+  console.log(`\n${text}${out ? `\nWritten to ${out}` : ''}`)
+}
+
+function createBench(redis: PrivateRedis, dir: string, { quick, rounds }: BenchOptions): Bench {
+  const measured = new Map<number, Promise<Throughput>>()
+  const bench: Bench = {
+    redis,
+    rounds,
+    quick,
+    dir,
+    size: (full) => Math.ceil(quick ? full / 5 : full),
+    say: (text) => console.log(text),
+    throughput: (concurrency) => {
+      const known = measured.get(concurrency) ?? measureThroughput(bench, concurrency)
+      measured.set(concurrency, known)
+      return known
+    },
+  }
+  return bench
+}
+
+let options: BenchOptions | undefined
+try {
+  options = parseOptions(
+    process.argv.slice(2),
+    lines.map(({ id }) => id),
+  )
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${USAGE}`)
+  process.exitCode = 64
+}
+if (options) await main(options)

@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+
+export interface Machine {
+  readonly facts: readonly string[]
+}
+
+/** What the figures were measured on, without anything that says where. */
+export function describeMachine(redisVersion: string): Machine {
+  const cores = availableParallelism()
+  const model = cpus()[0]?.model.trim() ?? 'unknown'
+  return {
+    facts: [
+      `${cores} ${cores === 1 ? 'core' : 'cores'}, ${model}, ${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
+      `${type()} ${release()}, Node ${process.versions.node}, Redis ${redisVersion} on the loopback interface without persistence`,
+      `ResQueue ${versionOf('../../package.json')}, ${['bullmq', 'bee-queue', 'node-resque', 'ioredis']
+        .map((name) => `${name} ${versionOf(`../node_modules/${name}/package.json`)}`)
+        .join(', ')}`,
+    ],
+  }
+}
+
+function versionOf(file: string): string {
+  return (JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+
+/** Commands that clients sent within `ms`, by name. What scripts call is not counted, and nothing that `redis` sends. */
+export async function sentCommands(redis: Redis, ms: number): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  const own = redis.stream.localAddress === undefined ? '' : `${redis.stream.localAddress}:${redis.stream.localPort}`
+  const monitor = await redis.monitor()
+  const listen = (_time: string, args: string[], source: string): void => {
+    if (source === 'lua' || source === own) return
+    const name = (args[0] ?? '').toLowerCase()
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  monitor.on('monitor', listen)
+  await sleep(ms)
+  monitor.disconnect()
+  return counts
+}
+
+/** The connections of the clients whose name begins with `name`, or of all others than `redis` itself. */
+export async function connections(redis: Redis): Promise<number> {
+  const own = await redis.client('ID')
+  const list = String(await redis.client('LIST'))
+  return list.split('\n').filter((line) => line.startsWith('id=') && !line.startsWith(`id=${own} `)).length
+}

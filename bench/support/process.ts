@@ -1,0 +1,109 @@
+import { spawn, type ChildProcess, type Serializable } from 'node:child_process'
+import { once } from 'node:events'
+
+/** A process of the benchmark. It is ended by its pid, together with what it started. */
+export interface Proc extends AsyncDisposable {
+  readonly pid: number
+  /** Sends one call and waits for its answer (peers only). */
+  call<T>(verb: string, ...args: Serializable[]): Promise<T>
+  /** When the job with this mark was performed, ns. Rejects when the process ends before. */
+  mark(name: string): Promise<bigint>
+  /** The first line on stdout or stderr that matches. */
+  line(pattern: RegExp): Promise<RegExpExecArray>
+  kill(signal: NodeJS.Signals): Promise<void>
+}
+
+interface Message {
+  readonly mark?: string
+  readonly at?: string
+  readonly ready?: true
+  readonly call?: number
+  readonly result?: unknown
+  readonly error?: string
+}
+
+/** Starts a program of Node's with a channel for marks and calls. */
+export function startNode(args: readonly string[], env: Record<string, string> = {}): Proc {
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    detached: true,
+  })
+  const marks = new Map<string, PromiseWithResolvers<bigint>>()
+  const calls = new Map<number, PromiseWithResolvers<unknown>>()
+  const ready = Promise.withResolvers<void>()
+  const patterns = new Set<{ pattern: RegExp; found: PromiseWithResolvers<RegExpExecArray> }>()
+  let lines: string[] = []
+  let next = 0
+
+  const markOf = (name: string): PromiseWithResolvers<bigint> => {
+    const known = marks.get(name) ?? Promise.withResolvers<bigint>()
+    marks.set(name, known)
+    known.promise.catch(() => undefined)
+    return known
+  }
+  child.on('message', (message: Message) => {
+    if (message.ready) ready.resolve()
+    if (message.mark !== undefined) markOf(message.mark).resolve(BigInt(message.at ?? 0))
+    if (message.call === undefined) return
+    const answer = calls.get(message.call)
+    calls.delete(message.call)
+    if (message.error === undefined) answer?.resolve(message.result)
+    else answer?.reject(new Error(`${args[0]}: ${message.error}`))
+  })
+  const heard = (chunk: Buffer): void => {
+    const text = chunk.toString()
+    lines = [...lines, ...text.split('\n')].slice(-30)
+    for (const waiting of patterns) {
+      const match = lines.map((line) => waiting.pattern.exec(line)).find(Boolean)
+      if (!match) continue
+      patterns.delete(waiting)
+      waiting.found.resolve(match)
+    }
+  }
+  child.stdout?.on('data', heard)
+  child.stderr?.on('data', heard)
+  const exited = once(child, 'exit').then(([code, signal]) => {
+    const error = new Error(`${args.join(' ')} ended (${String(code ?? signal)}):\n${lines.join('\n')}`)
+    ready.reject(error)
+    for (const waiting of [...marks.values(), ...calls.values(), ...[...patterns].map((one) => one.found)]) waiting.reject(error)
+  })
+  ready.promise.catch(() => undefined)
+
+  return {
+    pid: pidOf(child),
+    call: async <T>(verb: string, ...rest: Serializable[]) => {
+      await ready.promise
+      const answer = Promise.withResolvers<unknown>()
+      calls.set(next, answer)
+      child.send({ call: next++, verb, args: rest })
+      return answer.promise as Promise<T>
+    },
+    mark: (name) => markOf(name).promise,
+    line: (pattern) => {
+      const found = Promise.withResolvers<RegExpExecArray>()
+      patterns.add({ pattern, found })
+      heard(Buffer.alloc(0))
+      return found.promise
+    },
+    kill: async (signal) => {
+      child.kill(signal)
+      await exited
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) {
+        try {
+          process.kill(-pidOf(child), 'SIGKILL')
+        } catch {
+          child.kill('SIGKILL')
+        }
+      }
+      await exited
+    },
+  }
+}
+
+function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error('a process could not be started')
+  return child.pid
+}

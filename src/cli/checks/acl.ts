@@ -1,0 +1,90 @@
+import { keysOf } from '../../redis/keys.ts'
+import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
+
+/** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
+export const COMMANDS: readonly string[] = [
+  'auth', 'blpop', 'client|setname', 'del', 'eval', 'evalsha', 'exists', 'get', 'hdel', 'hexists', 'hget', 'hgetall', 'hlen', 'hmget',
+  'hscan', 'hset', 'hsetnx', 'incr', 'incrby', 'info', 'lindex', 'llen', 'lpop', 'lpush', 'lrange', 'lrem', 'lset', 'mget', 'mset',
+  'pexpire', 'ping', 'rpush', 'sadd', 'scard', 'select', 'set', 'sismember', 'smembers', 'smismember', 'srandmember', 'srem', 'sscan',
+  'time', 'type', 'unlink', 'zadd', 'zcard', 'zrange', 'zrangebyscore', 'zrem', 'zscore',
+] // prettier-ignore
+
+/** What only the doctor needs, to look at Redis itself. */
+export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'scan']
+
+/** Commands without keys, as ACL DRYRUN must be asked. */
+const KEYLESS: Readonly<Record<string, readonly string[]>> = {
+  auth: ['x'],
+  info: [],
+  ping: [],
+  time: [],
+  select: ['0'],
+  eval: ['return 1', '1'],
+  evalsha: ['0000000000000000000000000000000000000000', '1'],
+}
+
+/** The rule that lets a user do all that ResQueue does in a namespace, and nothing else. */
+export function aclRule(namespace: string, cluster: boolean): string {
+  const commands = [...COMMANDS, ...(cluster ? ['cluster|slots', 'cluster|shards'] : []), ...DOCTOR_COMMANDS]
+  // A backslash keeps the glob characters of a namespace, such as the brace-free [ ] ? *, from matching others.
+  const pattern = `${keysOf(namespace).prefix.replaceAll(/[[\]*?\\]/g, '\\$&')}*`
+  return `on >PASSWORD resetkeys ${quote(`~${pattern}`)} resetchannels -@all ${commands.map((name) => `+${name}`).join(' ')}`
+}
+
+async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
+  const user = await ask(store.command('acl', ['whoami']))
+  if (typeof user !== 'string') {
+    return [unknown(`whether this user may do everything cannot be told (${user.message})`)]
+  }
+  const key = `${store.keys.prefix}queues`
+  const outside = config.namespace === '' ? undefined : key
+  const refused: string[] = []
+  for (const command of COMMANDS) {
+    const reply = await ask(store.command('acl', ['dryrun', user, ...wordsOf(command, outside ?? 'queues')]))
+    if (reply instanceof Error) {
+      // Before Redis 7 there is no DRYRUN; a user without ACL rights of its own cannot ask.
+      return [unknown(`whether ${user} may do everything cannot be told (${reply.message})`)]
+    }
+    if (/has no permissions/.test(String(reply))) refused.push(command)
+  }
+  if (refused.length === 0) return []
+  return [
+    {
+      id: 'acl',
+      level: 'error',
+      finding: `The Redis user ${user} may not use ${some(refused, 5)} on keys under ${store.keys.prefix === '' ? '(no namespace)' : store.keys.prefix}`,
+      advice: 'resqueue doctor --acl prints the rule that is needed.',
+    },
+  ]
+}
+
+/** A call of a command as DRYRUN wants it: the right number of arguments, keys in their places. */
+function wordsOf(command: string, key: string): readonly string[] {
+  const [name = '', sub] = command.split('|')
+  if (sub !== undefined) return [name, sub, 'x']
+  const fixed = KEYLESS[name]
+  if (fixed) return [name, ...fixed, ...(name.startsWith('eval') ? [key] : [])]
+  const more = ARGUMENTS[name] ?? 0
+  return [name, key, ...Array.from({ length: more }, () => '1')]
+}
+
+/** Fewest arguments behind the key. */
+const ARGUMENTS: Readonly<Record<string, number>> = {
+  blpop: 1, hdel: 1, hexists: 1, hget: 1, hmget: 1, hscan: 1, hset: 2, hsetnx: 2, incrby: 1, lindex: 1, lpush: 1, lrange: 2, lrem: 2,
+  lset: 2, mset: 1, pexpire: 1, rpush: 1, sadd: 1, set: 1, sismember: 1, smismember: 1, srem: 1, sscan: 1, zadd: 2, zrange: 2,
+  zrangebyscore: 2, zrem: 1, zscore: 1,
+} // prettier-ignore
+
+function unknown(finding: string): Finding {
+  return { id: 'acl-unknown', level: 'note', finding: finding.charAt(0).toUpperCase() + finding.slice(1), advice: 'resqueue doctor --acl prints the rule that is needed.' }
+}
+
+async function ask(reply: Promise<unknown>): Promise<unknown> {
+  try {
+    return await reply
+  } catch (error) {
+    return error as Error
+  }
+}
+
+export const aclChecks: readonly Check[] = [{ name: 'acl', run: acl }]

@@ -1,0 +1,37 @@
+import type { RedisConfig } from '../../redis/url.ts'
+import type { Store } from '../../redis/store.ts'
+
+/** error: jobs are lost or do not run. warning: that may come. note: worth knowing, not counted. */
+export type Level = 'error' | 'warning' | 'note'
+
+export interface Finding {
+  /** Stable: scripts may look for it. */
+  readonly id: string
+  readonly level: Level
+  readonly finding: string
+  readonly advice: string
+}
+
+/** What checks look with. */
+export interface Patient {
+  readonly store: Store
+  readonly config: RedisConfig
+  readonly signal: AbortSignal
+}
+
+/** A check looks and never changes anything. It throws what Redis answers; the doctor makes a note of that. */
+export interface Check {
+  readonly name: string
+  run(patient: Patient): Promise<readonly Finding[]>
+}
+
+/** At most a few names, and how many more there are. */
+export function some(names: readonly string[], most = 3): string {
+  const more = names.length - most
+  return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+/** Shell words for advice that can be pasted. */
+export function quote(text: string): string {
+  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,78 @@
+import { namespace, type Option } from '../config.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
+import { yesNo } from '../values.ts'
+import { aclChecks, aclRule } from './checks/acl.ts'
+import { dataChecks } from './checks/data.ts'
+import type { Finding } from './checks/finding.ts'
+import { redisChecks } from './checks/redis.ts'
+import { workerChecks } from './checks/workers.ts'
+import { output } from './options.ts'
+import { plural, printable } from './text.ts'
+import type { Context, Verb } from './verb.ts'
+
+const acl: Option<boolean> = {
+  flag: 'acl',
+  fallback: false,
+  about: 'Only print the ACL rule that a Redis user of ResQueue needs; asks no Redis.',
+  read: yesNo,
+}
+
+const ORDER = { error: 0, warning: 1, note: 2 }
+const COLOURS = { error: 31, warning: 33, note: 36 }
+
+async function doctor(context: Context): Promise<number> {
+  const { get, config, output: out, signal } = context
+  if (get(acl)) {
+    const rule = aclRule(get(namespace), /^redis[s]?-cluster/.test(config.url))
+    out.done(`ACL SETUSER resqueue ${rule}`, { rule })
+    return 0
+  }
+  const store = await context.store()
+  // Without an answer at all there is nothing to examine: that is an error of its own, exit 69.
+  await store.command('time', []).catch((error: unknown) => {
+    if (!(error instanceof ResQueueError) || error.code !== 'REDIS_REFUSED' || /NOAUTH|WRONGPASS/.test(error.message)) throw error
+  })
+  const progress = context.progress('Checked')
+  const findings: Finding[] = []
+  const checks = [...redisChecks, ...aclChecks, ...dataChecks, ...workerChecks]
+  for (const [done, check] of checks.entries()) {
+    signal.throwIfAborted()
+    progress.update(done, checks.length)
+    try {
+      findings.push(...(await check.run({ store, config, signal })))
+    } catch (error) {
+      findings.push({ id: 'not-checked', level: 'note', finding: `${check.name}: ${messageOf(error)}`, advice: 'This was not checked. resqueue doctor --acl prints the permissions that are needed.' })
+    }
+  }
+  progress.end()
+  findings.sort((a, b) => ORDER[a.level] - ORDER[b.level])
+  const counted = findings.filter(({ level }) => level !== 'note').length
+  if (out.json) out.list([], findings)
+  else report(context, findings, counted, store.address)
+  return counted > 0 ? 2 : 0
+}
+
+function report({ output: out, env }: Context, findings: readonly Finding[], counted: number, address: string): void {
+  const colour = process.stdout.isTTY && !env['NO_COLOR']
+  for (const { id, level, finding, advice } of findings) {
+    const head = level.padEnd(7)
+    out.line(`${colour ? `\u001b[${COLOURS[level]}m${head}\u001b[0m` : head}  ${id}: ${printable(finding)}`)
+    out.line(`         ${printable(advice)}`)
+  }
+  const notes = findings.length - counted
+  out.line(`${counted === 0 ? 'All is well' : plural(counted, 'finding')}${notes > 0 ? `, ${plural(notes, 'note')}` : ''} at ${printable(address)}`)
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: '',
+    summary: 'check Redis and what is in it',
+    operands: '',
+    count: [0, 0],
+    about: 'Looks, and changes nothing: settings of Redis that lose jobs, memory, replicas, clocks, permissions; dead workers, stray registrations, entries that break Resque dashboards, overdue jobs, foreign schedulers. Each finding comes with advice. Exits with 2 when there are errors or warnings, with 0 when there are none; notes do not count.',
+    examples: ['doctor', "doctor -o json | jq -r '.[].id'", 'doctor --acl --namespace resque'],
+    options: [acl, output],
+    redis: true,
+    run: doctor,
+  },
+]

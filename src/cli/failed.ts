@@ -1,0 +1,176 @@
+import type { Option } from '../config.ts'
+import { ResQueueError } from '../errors.ts'
+import { listFailed, showFailed, type FailedEntry, type FailedFilter, type FailedList, type FailedQuery } from '../queue/failed.ts'
+import { removeFailed, retryFailed, type FailedSelection } from '../queue/failedmoves.ts'
+import type { Moved, MoveOptions } from '../queue/moves.ts'
+import type { Lane } from '../queue/lane.ts'
+import { words } from '../values.ts'
+import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
+import { demandSelection, massAction } from './mass.ts'
+import { all, classFilter, dryRun, errorFilter, limit, most, output, queueFilter, sinceFilter, yes } from './options.ts'
+import type { Column } from './output.ts'
+import type { Context, Verb } from './verb.ts'
+
+const listOption: Option<string | undefined> = {
+  flag: 'list',
+  value: 'QUEUE',
+  fallback: undefined,
+  about: 'The failed list of this queue alone, as --failure-backend multi-queue keeps them; default: the common one.',
+  read: words,
+}
+
+const columns: readonly Column<FailedRow>[] = [
+  { title: 'INDEX', right: true, of: (row) => row.index },
+  { title: 'FAILED AT', of: (row) => row.failed_at },
+  { title: 'QUEUE', of: (row) => row.queue },
+  { title: 'CLASS', of: (row) => row.class },
+  { title: 'ID', of: (row) => row.id },
+  { title: 'EXCEPTION', of: (row) => row.exception },
+  { title: 'ERROR', of: (row) => row.error },
+]
+
+function listOf({ get }: Context): FailedList {
+  const queue = get(listOption)
+  return queue === undefined ? {} : { listOf: queue }
+}
+
+function filterOf({ get }: Context): FailedFilter {
+  const [queue, name, error, since] = [get(queueFilter), get(classFilter), get(errorFilter), get(sinceFilter)]
+  return {
+    ...(queue === undefined ? {} : { queue }),
+    ...(name === undefined ? {} : { class: name }),
+    ...(error === undefined ? {} : { error }),
+    ...(since === undefined ? {} : { since: new Date(since) }),
+  }
+}
+
+async function ls(context: Context): Promise<number> {
+  const { get, output: out, signal } = context
+  const store = await context.store()
+  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const entries: FailedEntry[] = []
+  let query: FailedQuery = { ...listOf(context), ...filterOf(context) }
+  let total = 0
+  let more = false
+  for (;;) {
+    const page = await listFailed(store, { ...query, limit: Math.min(wanted - entries.length, 1000) })
+    total = page.total
+    for (const entry of page.entries) entries.push(entry)
+    more = page.next !== undefined
+    if (page.next === undefined || entries.length >= wanted || signal.aborted) break
+    query = { ...query, cursor: page.next }
+  }
+  out.list(columns, entries.map(failedRow))
+  if (more) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
+  return 0
+}
+
+async function show(context: Context): Promise<number> {
+  const entry = await find(context, context.operands[0] as string)
+  context.output.show(failedDetails(entry), { ...failedRow(entry), backtrace: entry.backtrace, stderr: entry.stderr ?? null, payload: entry.fields?.['payload'] ?? null, entry: entry.text })
+  return 0
+}
+
+/** An entry by its index or by the id of its job. */
+async function find(context: Context, name: string): Promise<FailedEntry> {
+  const store = await context.store()
+  const list = listOf(context)
+  const index = indexOf(name)
+  if (index !== undefined) {
+    const entry = await showFailed(store, index, list)
+    if (entry) return entry
+    throw new ResQueueError('NOT_FOUND', `There is no failed job at index ${name}.`)
+  }
+  let cursor: number | undefined
+  do {
+    const page = await listFailed(store, { ...list, id: name, limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+    if (page.entries[0]) return page.entries[0]
+    cursor = page.next
+  } while (cursor !== undefined && !context.signal.aborted)
+  throw new ResQueueError('NOT_FOUND', `There is no failed job with the id ${name}.`)
+}
+
+type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved>
+
+async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promise<number> {
+  const { operands, get } = context
+  const filter = filterOf(context)
+  const filtered = Object.keys(filter).length > 0
+  if (operands.length > 0 && (filtered || get(all))) throw new ResQueueError('USAGE', 'name jobs, or filter, not both')
+  if (operands.length === 0) demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since')
+  const lane = await context.lane()
+  const list = listOf(context)
+  const named: FailedEntry[] = []
+  for (const name of operands) named.push(await find(context, name))
+  const selections: FailedSelection[] =
+    // From the tail: what is taken out shifts nothing that comes after.
+    operands.length > 0 ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ ...list, index, sha })) : [{ ...list, ...filter, all: get(all) }]
+  return massAction(context, {
+    verb,
+    done: verb === 'Retry' ? 'retried' : 'removed',
+    what: 'failed job',
+    named: operands.length > 0,
+    destroys: verb === 'Remove',
+    act: async (options) => {
+      const total = { moved: 0, skipped: 0 }
+      for (const selection of selections) {
+        const { moved, skipped } = await act(lane, selection, options)
+        total.moved += moved
+        total.skipped += skipped
+      }
+      return total
+    },
+  })
+}
+
+/** A short number is an index; ids are longer or hold letters. */
+function indexOf(name: string): number | undefined {
+  return /^\d{1,9}$/.test(name) ? Number(name) : undefined
+}
+
+const filters = [queueFilter, classFilter, errorFilter, sinceFilter]
+
+export const verbs: readonly Verb[] = [
+  {
+    name: 'ls',
+    summary: 'failed jobs, the newest first',
+    operands: '',
+    count: [0, 0],
+    examples: ['failed ls --class SendEmail --since 1h', 'failed ls --error timeout -o json'],
+    options: [...filters, limit, listOption, output],
+    redis: true,
+    run: ls,
+  },
+  {
+    name: 'show',
+    summary: 'one failed job, with its backtrace',
+    operands: 'INDEX|ID',
+    count: [1, 1],
+    examples: ['failed show 17', 'failed show 4ef89c99c036da6022cf926be7ec3edd -o json'],
+    options: [listOption, output],
+    redis: true,
+    run: show,
+  },
+  {
+    name: 'retry',
+    summary: 'put failed jobs back into their queues',
+    operands: '[INDEX|ID…]',
+    count: [0, Infinity],
+    about: 'Moves the payload, byte for byte, to the tail of its queue and removes the entry, in one step: no job is lost or doubled, also when several people do this at once.',
+    examples: ['failed retry 17', 'failed retry --class SendEmail --since 1h --yes', 'failed retry --all --dry-run'],
+    options: [...filters, most, all, listOption, dryRun, yes, output],
+    redis: true,
+    run: (context) => many(context, 'Retry', retryFailed),
+  },
+  {
+    name: 'rm',
+    summary: 'remove failed jobs for good',
+    operands: '[INDEX|ID…]',
+    count: [0, Infinity],
+    examples: ['failed rm --since 2030-01-01 --queue mail --dry-run', 'failed rm --all --yes'],
+    options: [...filters, most, all, listOption, dryRun, yes, output],
+    redis: true,
+    run: (context) =>
+      many(context, 'Remove', async (lane, selection, options) => ({ moved: await removeFailed(lane, selection, options), skipped: 0 })),
+  },
+]

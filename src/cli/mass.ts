@@ -1,0 +1,80 @@
+import { ResQueueError } from '../errors.ts'
+import type { MoveOptions } from '../queue/moves.ts'
+import { all, dryRun, most } from './options.ts'
+import { plural } from './text.ts'
+import type { Context } from './verb.ts'
+
+/** An action on many things at once. */
+export interface Mass {
+  /** `Retry`, `Remove`. */
+  readonly verb: string
+  /** `retried`, `removed`. */
+  readonly done: string
+  /** `failed job`; `many` where an s does not make the plural. */
+  readonly what: string
+  readonly many?: string
+  /** One thing was named: it is not asked for unless it would be gone for good. */
+  readonly named: boolean
+  readonly destroys: boolean
+  act(options: MoveOptions): Promise<{ readonly moved: number; readonly skipped: number }>
+}
+
+/**
+ * Runs an action with everything that such verbs share: `--dry-run`, the question, progress, Ctrl-C, the count at the end.
+ * Exits with 1 where nothing was found.
+ */
+export async function massAction(context: Context, mass: Mass): Promise<number> {
+  const { get, output, signal } = context
+  const limit = get(most)
+  const limited = limit === undefined ? {} : { limit }
+  if (get(dryRun)) {
+    const { moved, skipped } = await mass.act({ ...limited, dryRun: true, signal })
+    output.done(`${plural(moved, mass.what, mass.many)} would be ${mass.done}${leftOut(skipped)}`, { [mass.done]: 0, would: moved, skipped })
+    return moved > 0 ? 0 : 1
+  }
+  if (mass.destroys || !mass.named) {
+    const target = process.stdin.isTTY ? plural((await mass.act({ ...limited, dryRun: true, signal })).moved, mass.what, mass.many) : (mass.many ?? `${mass.what}s`)
+    if (!(await context.confirm(`${mass.verb} ${target}`))) return nothing(context)
+  }
+  const progress = context.progress(capital(mass.done))
+  let seen = 0
+  try {
+    const { moved, skipped } = await mass.act({
+      ...limited,
+      signal,
+      progress: (done) => {
+        seen = done
+        progress.update(done)
+      },
+    })
+    progress.end()
+    output.done(`${plural(moved, mass.what, mass.many)} ${mass.done}${leftOut(skipped)}`, { [mass.done]: moved, skipped, interrupted: false })
+    return moved > 0 ? 0 : 1
+  } catch (error) {
+    progress.end()
+    if (!signal.aborted) throw error
+    output.done(`${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`, { [mass.done]: seen, skipped: 0, interrupted: true })
+    return 1
+  }
+}
+
+/** Refuses an action that names nothing. `filters` are the options that would. */
+export function demandSelection(context: Context, given: boolean, filters: string): void {
+  const everything = context.get(all)
+  if (given && everything) throw new ResQueueError('USAGE', '--all and a filter exclude each other')
+  if (!given && !everything) throw new ResQueueError('USAGE', `say which: ${filters}, or --all`)
+}
+
+/** What is said when a person said no. */
+export function nothing({ output }: Context): number {
+  output.note('Nothing was changed.')
+  return 1
+}
+
+function leftOut(skipped: number): string {
+  return skipped === 0 ? '' : `; ${plural(skipped, 'entry', 'entries')} left out because no job can be read from them`
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
+}

@@ -1,0 +1,149 @@
+import { ResQueueError } from '../errors.ts'
+import {
+  listQuarantine,
+  releaseQuarantined,
+  removeQuarantined,
+  showQuarantined,
+  type QuarantineEntry,
+  type QuarantineSelection,
+} from '../queue/quarantine.ts'
+import { demandSelection, massAction } from './mass.ts'
+import { all, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
+import type { Column } from './output.ts'
+import { isoOf } from './text.ts'
+import type { Context, Verb } from './verb.ts'
+
+interface Row {
+  readonly index: number
+  readonly quarantined_at: string | null
+  readonly queue: string
+  readonly reason: string
+  /** As it stood in the queue. */
+  readonly payload: string
+}
+
+const columns: readonly Column<Row>[] = [
+  { title: 'INDEX', right: true, of: (row) => row.index },
+  { title: 'QUARANTINED AT', of: (row) => row.quarantined_at },
+  { title: 'QUEUE', of: (row) => row.queue },
+  { title: 'REASON', of: (row) => row.reason },
+  { title: 'PAYLOAD', of: (row) => row.payload },
+]
+
+async function ls({ get, output: out, store: open }: Context): Promise<number> {
+  const store = await open()
+  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const queue = get(queueFilter)
+  const rows: Row[] = []
+  let total = 0
+  for (let offset = 0; rows.length < wanted; ) {
+    const page = await listQuarantine(store, { offset, limit: 1000 })
+    total = page.total
+    rows.push(...page.entries.filter((entry) => queue === undefined || entry.queue === queue).map(rowOf).slice(0, wanted - rows.length))
+    offset += page.entries.length
+    if (page.entries.length < 1000) break
+  }
+  out.list(columns, rows)
+  if (queue === undefined && rows.length < total) out.note(`${rows.length} of ${total} elements; --limit 0 shows all`)
+  return 0
+}
+
+async function show(context: Context): Promise<number> {
+  const entry = await find(context, context.operands[0] as string)
+  const row = rowOf(entry)
+  context.output.show(
+    [
+      ['index', row.index],
+      ['quarantined at', row.quarantined_at],
+      ['queue', row.queue],
+      ['reason', row.reason],
+      ['payload', row.payload],
+    ],
+    row,
+  )
+  return 0
+}
+
+async function many(context: Context, verb: 'Release' | 'Remove'): Promise<number> {
+  const { operands, get } = context
+  const queue = get(queueFilter)
+  if (operands.length > 0 && (queue !== undefined || get(all))) throw new ResQueueError('USAGE', 'name elements, or filter, not both')
+  if (operands.length === 0) demandSelection(context, queue !== undefined, 'INDEX, --queue')
+  const lane = await context.lane()
+  const named: QuarantineEntry[] = []
+  for (const name of operands) named.push(await find(context, name))
+  const selections: QuarantineSelection[] =
+    operands.length > 0 ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ index, sha })) : [queue === undefined ? { all: true } : { queue }]
+  return massAction(context, {
+    verb,
+    done: verb === 'Release' ? 'released' : 'removed',
+    what: 'quarantined element',
+    named: operands.length > 0,
+    destroys: verb === 'Remove',
+    act: async (options) => {
+      const total = { moved: 0, skipped: 0 }
+      for (const selection of selections) {
+        const { moved, skipped } =
+          verb === 'Release' ? await releaseQuarantined(lane, selection, options) : { moved: await removeQuarantined(lane, selection, options), skipped: 0 }
+        total.moved += moved
+        total.skipped += skipped
+      }
+      return total
+    },
+  })
+}
+
+async function find(context: Context, name: string): Promise<QuarantineEntry> {
+  if (!/^\d{1,9}$/.test(name)) throw new ResQueueError('USAGE', `"${name}" is not an index; resqueue quarantine ls shows them`)
+  const entry = await showQuarantined(await context.store(), Number(name))
+  if (!entry) throw new ResQueueError('NOT_FOUND', `There is nothing in quarantine at index ${name}.`)
+  return entry
+}
+
+function rowOf(entry: QuarantineEntry): Row {
+  return { index: entry.index, quarantined_at: isoOf(entry.quarantinedAt), queue: entry.queue, reason: entry.reason, payload: entry.raw }
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: 'ls',
+    summary: 'what stood in queues and cannot be a job, the oldest first',
+    operands: '',
+    count: [0, 0],
+    examples: ['quarantine ls', 'quarantine ls --queue mail -o json'],
+    options: [queueFilter, limit, output],
+    redis: true,
+    run: ls,
+  },
+  {
+    name: 'show',
+    summary: 'one element, whole',
+    operands: 'INDEX',
+    count: [1, 1],
+    examples: ['quarantine show 0'],
+    options: [output],
+    redis: true,
+    run: show,
+  },
+  {
+    name: 'release',
+    summary: 'put elements back into their queues',
+    operands: '[INDEX…]',
+    count: [0, Infinity],
+    about: 'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one puts it here again.',
+    examples: ['quarantine release 0', 'quarantine release --queue mail --yes'],
+    options: [queueFilter, most, all, dryRun, yes, output],
+    redis: true,
+    run: (context) => many(context, 'Release'),
+  },
+  {
+    name: 'rm',
+    summary: 'remove elements for good',
+    operands: '[INDEX…]',
+    count: [0, Infinity],
+    examples: ['quarantine rm 0 --yes', 'quarantine rm --all --yes'],
+    options: [queueFilter, most, all, dryRun, yes, output],
+    redis: true,
+    run: (context) => many(context, 'Remove'),
+  },
+]

@@ -1,0 +1,212 @@
+import type { Option } from '../config.ts'
+import { ResQueueError } from '../errors.ts'
+import type { Item } from '../queue/match.ts'
+import { pauseQueue, resumeQueue } from '../queue/pause.ts'
+import { dequeue, listQueues, queueInfos, removeQueue } from '../queue/queues.ts'
+import { integer, words } from '../values.ts'
+import { parseJson } from './json.ts'
+import { nothing } from './mass.ts'
+import { all, classFilter, limit, output, yes } from './options.ts'
+import type { Column } from './output.ts'
+import { peek } from './queuepeek.ts'
+import { runningByQueue } from './running.ts'
+import { age, plural } from './text.ts'
+import type { Context, Verb } from './verb.ts'
+
+interface Row {
+  readonly queue: string
+  readonly waiting: number
+  readonly latency_seconds: number | null
+  readonly running: number
+  readonly paused: boolean
+  readonly next_class: string | null
+}
+
+const columns: readonly Column<Row>[] = [
+  { title: 'QUEUE', of: (row) => row.queue },
+  { title: 'WAITING', right: true, of: (row) => row.waiting },
+  { title: 'LATENCY', right: true, of: (row) => age(row.latency_seconds) },
+  { title: 'RUNNING', right: true, of: (row) => row.running },
+  { title: 'PAUSED', of: (row) => (row.paused ? 'yes' : '') },
+  { title: 'NEXT', of: (row) => row.next_class },
+]
+
+const peekLimit: Option<number> = { ...limit, fallback: 10, shown: '10', about: 'Show at most so many, up to 1000.', read: integer({ min: 1, max: 1000 }) }
+const offset: Option<number> = { flag: 'offset', value: 'N', fallback: 0, shown: '0', about: 'Begin so many from the head; negative: from the tail.', read: integer() }
+const id: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, about: 'Only the job with this id; with --class.', read: words }
+const values: Option<unknown> = {
+  flag: 'args',
+  value: 'JSON',
+  fallback: undefined,
+  about: "Only jobs whose first argument's values all occur in this object or list; with --class.",
+  read: (text) => {
+    const value = parseJson(text)
+    if (typeof value !== 'object' || value === null) throw new ResQueueError('USAGE', 'it must be a JSON object or list')
+    return value
+  },
+}
+
+async function ls({ get, operands, output: out, store: open }: Context): Promise<number> {
+  const store = await open()
+  const most = get(limit)
+  const found =
+    operands.length > 0
+      ? { queues: await queueInfos(store, operands), total: operands.length }
+      : await listQueues(store, { limit: most === 0 ? Infinity : most })
+  const running = await runningByQueue(store)
+  const rows = found.queues.map(
+    (queue): Row => ({
+      queue: queue.name,
+      waiting: queue.size,
+      latency_seconds: queue.latencySeconds ?? null,
+      running: running.get(queue.name) ?? 0,
+      paused: queue.paused,
+      next_class: queue.nextClass ?? null,
+    }),
+  )
+  out.list(columns, rows)
+  if (rows.length < found.total) out.note(`${rows.length} of ${found.total} queues; --limit 0 shows all`)
+  return 0
+}
+
+async function pause({ operands, output: out, store: open }: Context): Promise<number> {
+  const store = await open()
+  const results: [string, unknown][] = []
+  for (const queue of operands) {
+    const changed = await pauseQueue(store, queue)
+    results.push([`${queue}: ${changed ? 'paused' : 'was paused already'}`, { queue, paused: true, changed }])
+  }
+  out.each(results)
+  return 0
+}
+
+async function resume({ operands, output: out, store: open }: Context): Promise<number> {
+  const store = await open()
+  const results: [string, unknown][] = []
+  for (const queue of operands) {
+    const changed = await resumeQueue(store, queue)
+    results.push([`${queue}: ${changed ? 'resumed' : 'was not paused'}`, { queue, paused: false, changed }])
+  }
+  out.each(results)
+  return 0
+}
+
+async function rm(context: Context): Promise<number> {
+  const { operands, output: out } = context
+  const lane = await context.lane()
+  const known = (await lane.store.command('smismember', [lane.store.keys.queues, ...operands])) as number[]
+  const infos = await queueInfos(lane.store, operands)
+  const absent = infos.find(({ size }, i) => size === 0 && known[i] === 0)
+  if (absent) throw new ResQueueError('NOT_FOUND', `There is no queue ${absent.name}.`)
+  const jobs = infos.reduce((sum, { size }) => sum + size, 0)
+  if (!(await context.confirm(`Remove ${plural(operands.length, 'queue')} (${operands.join(', ')}) with ${plural(jobs, 'waiting job')}`))) return nothing(context)
+  const results: [string, unknown][] = []
+  for (const queue of operands) {
+    const removed = await removeQueue(lane, queue)
+    results.push([`${queue}: removed with ${plural(removed, 'job')}`, { queue, removed_jobs: removed }])
+  }
+  out.each(results)
+  return 0
+}
+
+async function dequeueVerb(context: Context): Promise<number> {
+  const { get, operands, output: out, signal } = context
+  const queue = operands[0] as string
+  const items = itemsOf(context)
+  if (items.length === 0 && !get(all)) throw new ResQueueError('USAGE', 'say which jobs: --class NAME, or --all')
+  if (items.length > 0 && get(all)) throw new ResQueueError('USAGE', '--all and --class exclude each other')
+  if (!(await context.confirm(`Remove ${items.length === 0 ? 'all waiting jobs' : `waiting jobs of class ${get(classFilter)}`} from ${queue}`))) return nothing(context)
+  const lane = await context.lane()
+  const progress = context.progress('Removed')
+  let removed = 0
+  try {
+    removed = await dequeue(lane, queue, items, {
+      signal,
+      progress: (done) => {
+        removed = done
+        progress.update(done)
+      },
+    })
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    progress.end()
+  }
+  out.done(`${plural(removed, 'job')} removed from ${queue}${signal.aborted ? '; interrupted' : ''}`, { queue, removed, interrupted: signal.aborted })
+  return removed > 0 ? 0 : 1
+}
+
+function itemsOf({ get }: Context): readonly Item[] {
+  const [name, jobId, given] = [get(classFilter), get(id), get(values)]
+  if (name === undefined) {
+    if (jobId !== undefined || given !== undefined) throw new ResQueueError('USAGE', '--id and --args need --class')
+    return []
+  }
+  if (jobId !== undefined && given !== undefined) throw new ResQueueError('USAGE', '--id and --args exclude each other')
+  return [jobId !== undefined ? { [name]: jobId } : given === undefined ? name : { [name]: given as object }]
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: 'ls',
+    summary: 'all queues, or those named, with what waits and runs',
+    operands: '[QUEUE…]',
+    count: [0, Infinity],
+    about: 'LATENCY is how long the job at the head has waited; "-" where its producer leaves no time (Ruby Resque, node-resque) or nothing waits.',
+    examples: ['queue ls', 'queue ls mail critical -o json'],
+    options: [limit, output],
+    redis: true,
+    run: ls,
+  },
+  {
+    name: 'peek',
+    summary: 'the jobs at the head of a queue; nothing is taken',
+    operands: 'QUEUE',
+    count: [1, 1],
+    examples: ['queue peek mail --limit 3', 'queue peek mail --offset -1 -o json'],
+    options: [peekLimit, offset, output],
+    redis: true,
+    run: (context) => peek(context, context.get(peekLimit), context.get(offset)),
+  },
+  {
+    name: 'pause',
+    summary: 'stop taking jobs from queues',
+    operands: 'QUEUE…',
+    count: [1, Infinity],
+    about: "ResQueue's workers take nothing more from a paused queue; jobs can still be enqueued. Workers of other programs know no paused queues: `resqueue worker pause --all` stops Ruby's as well.",
+    examples: ['queue pause mail'],
+    options: [output],
+    redis: true,
+    run: pause,
+  },
+  {
+    name: 'resume',
+    summary: 'take jobs from queues again',
+    operands: 'QUEUE…',
+    count: [1, Infinity],
+    examples: ['queue resume mail'],
+    options: [output],
+    redis: true,
+    run: resume,
+  },
+  {
+    name: 'rm',
+    summary: 'remove queues with the jobs that wait in them',
+    operands: 'QUEUE…',
+    count: [1, Infinity],
+    examples: ['queue rm old-mail --yes'],
+    options: [yes, output],
+    redis: true,
+    run: rm,
+  },
+  {
+    name: 'dequeue',
+    summary: 'remove jobs from a queue',
+    operands: 'QUEUE',
+    count: [1, 1],
+    examples: [`queue dequeue mail --class SendEmail --args '{"to":"ann@example.org"}' --yes`, 'queue dequeue mail --all --yes'],
+    options: [classFilter, id, values, all, yes, output],
+    redis: true,
+    run: dequeueVerb,
+  },
+]

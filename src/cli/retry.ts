@@ -1,0 +1,117 @@
+import type { Option } from '../config.ts'
+import { ResQueueError } from '../errors.ts'
+import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
+import { words } from '../values.ts'
+import { demandSelection, massAction } from './mass.ts'
+import { all, classFilter, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
+import type { Column } from './output.ts'
+import { isoOf } from './text.ts'
+import type { Context, Verb } from './verb.ts'
+
+interface Row {
+  /** Names the entry: the claim of the attempt that failed. */
+  readonly claim: string
+  readonly due_at: string | null
+  readonly attempt: number
+  readonly queue: string
+  readonly class: string | null
+  readonly id: string | null
+  readonly error: string
+  readonly payload: string
+}
+
+const columns: readonly Column<Row>[] = [
+  { title: 'CLAIM', of: (row) => row.claim },
+  { title: 'DUE AT', of: (row) => row.due_at },
+  { title: 'ATTEMPT', right: true, of: (row) => row.attempt },
+  { title: 'QUEUE', of: (row) => row.queue },
+  { title: 'CLASS', of: (row) => row.class },
+  { title: 'ID', of: (row) => row.id },
+  { title: 'ERROR', of: (row) => row.error },
+]
+
+const jobId: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, about: 'Only the job with this id.', read: words }
+
+async function ls(context: Context): Promise<number> {
+  const { get, output: out, signal } = context
+  const store = await context.store()
+  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const filter = filterOf(context)
+  const rows: Row[] = []
+  for await (const entry of retriesThatFit(store, filter, signal)) {
+    rows.push(rowOf(entry))
+    if (rows.length >= wanted) break
+  }
+  out.list(columns, rows)
+  if (rows.length >= wanted && Object.keys(filter).length === 0) {
+    const total = await countRetries(store)
+    if (total > rows.length) out.note(`The first ${rows.length} of ${total} retries; --limit 0 shows all`)
+  }
+  return 0
+}
+
+async function rm(context: Context): Promise<number> {
+  const { operands, get } = context
+  const filter = filterOf(context)
+  const filtered = Object.keys(filter).length > 0
+  if (operands.length > 0 && (filtered || get(all))) throw new ResQueueError('USAGE', 'name claims, or filter, not both')
+  if (operands.length === 0) demandSelection(context, filtered, 'CLAIM, --queue, --class, --id')
+  const lane = await context.lane()
+  const filters = operands.length > 0 ? operands.map((claim) => ({ claim })) : [{ ...filter, all: get(all) }]
+  return massAction(context, {
+    verb: 'Remove',
+    done: 'removed',
+    what: 'retry',
+    many: 'retries',
+    named: operands.length > 0,
+    destroys: true,
+    act: async (options) => {
+      let moved = 0
+      for (const one of filters) moved += await removeRetries(lane, one, options)
+      return { moved, skipped: 0 }
+    },
+  })
+}
+
+function filterOf({ get }: Context): RetryFilter {
+  const [queue, name, id] = [get(queueFilter), get(classFilter), get(jobId)]
+  return { ...(queue === undefined ? {} : { queue }), ...(name === undefined ? {} : { class: name }), ...(id === undefined ? {} : { id }) }
+}
+
+function rowOf(entry: RetryEntry): Row {
+  const { payload } = entry
+  return {
+    claim: entry.claim,
+    due_at: isoOf(entry.dueAt),
+    attempt: entry.attempt,
+    queue: entry.queue,
+    class: payload?.class ?? null,
+    id: payload && payload.id !== '' ? payload.id : null,
+    error: entry.error,
+    payload: entry.raw,
+  }
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: 'ls',
+    summary: 'jobs that failed and wait for another attempt, the next first',
+    operands: '',
+    count: [0, 0],
+    about: 'ATTEMPT is the number of attempts that have ended.',
+    examples: ['retry ls', 'retry ls --class SendEmail -o json'],
+    options: [queueFilter, classFilter, jobId, limit, output],
+    redis: true,
+    run: ls,
+  },
+  {
+    name: 'rm',
+    summary: 'remove such jobs: they do not run again',
+    operands: '[CLAIM…]',
+    count: [0, Infinity],
+    examples: ['retry rm --class SendEmail --yes', 'retry rm 3f2a90c1d7e4.17 --yes'],
+    options: [queueFilter, classFilter, jobId, most, all, dryRun, yes, output],
+    redis: true,
+    run: rm,
+  },
+]

@@ -1,0 +1,59 @@
+import { listQueues } from '../queue/queues.ts'
+import { overview } from '../queue/stat.ts'
+import { output } from './options.ts'
+import { count } from './text.ts'
+import type { Context, Verb } from './verb.ts'
+
+/** More queues than any installation has. */
+const MOST_QUEUES = 10_000
+
+async function stats({ output: out, store: open }: Context): Promise<number> {
+  const store = await open()
+  const found = await overview(store)
+  const { queues } = await listQueues(store, { limit: MOST_QUEUES })
+  const waiting = queues.reduce((sum, { size }) => sum + size, 0)
+  const value = {
+    processed: found.processed,
+    failed: found.failed,
+    queues: found.queues,
+    waiting_jobs: waiting,
+    failed_jobs: found.failedJobs,
+    retry_jobs: found.retryJobs,
+    delayed_timestamps: found.delayedTimestamps,
+    quarantined_jobs: found.quarantinedJobs,
+    workers: found.workers,
+    processes: found.processes,
+    all_paused: found.pausedAll,
+    paused_queues: found.pausedQueues,
+  }
+  out.show(
+    [
+      ['processed', count(found.processed)],
+      ['failed', count(found.failed)],
+      ['queues', count(found.queues)],
+      ['waiting jobs', count(waiting)],
+      ['failed list', count(found.failedJobs)],
+      ['waiting for a retry', count(found.retryJobs)],
+      ['delayed to', `${count(found.delayedTimestamps)} different seconds`],
+      ['in quarantine', count(found.quarantinedJobs)],
+      ['registered workers', `${count(found.workers)}, of ${count(found.processes)} processes of ResQueue and of other programs`],
+      ['paused', found.pausedAll ? 'all workers' : found.pausedQueues.join(', ')],
+    ],
+    value,
+  )
+  return 0
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: '',
+    summary: 'the system at a glance',
+    operands: '',
+    count: [0, 0],
+    about: 'processed and failed count since the statistics were cleared, for all programs together.',
+    examples: ['stats', 'stats -o json'],
+    options: [output],
+    redis: true,
+    run: stats,
+  },
+]

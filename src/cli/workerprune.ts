@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { maxRecoveries } from '../config.ts'
+import { LOOK_MS, look, release, type ReleaseReason } from '../queue/recovery.ts'
+import { processes } from '../queue/registry.ts'
+import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
+import type { Store } from '../redis/store.ts'
+import { seenDead } from '../worker/identity.ts'
+import { strayIds } from './ghosts.ts'
+import { dryRun } from './options.ts'
+import { plural } from './text.ts'
+import type { Context } from './verb.ts'
+
+/** After a stop of Redis nobody is reaped for six seconds, and then two looks are needed. Milliseconds. */
+const PATIENCE_MS = 12_000
+
+/** Releases dead processes of ours, as workers do for each other, and removes display entries that nobody owns. */
+export async function prune(context: Context): Promise<number> {
+  const { get, output, signal } = context
+  const store = await context.store()
+  const everyone = await listWorkers(store, { limit: Number.MAX_SAFE_INTEGER })
+  const dead = everyone.filter((worker): worker is WorkerProcess => worker.kind === 'process' && !worker.alive)
+  const strays = await strayIds(store)
+  if (get(dryRun)) {
+    output.each([
+      ...dead.map((worker): [string, unknown] => [
+        `${worker.id} (${worker.host}, pid ${worker.pid}): looks dead, holds ${plural(worker.running.length, 'job')}`,
+        { id: worker.id, host: worker.host, pid: worker.pid, jobs: worker.running.length },
+      ]),
+      ...strays.map((id): [string, unknown] => [`${id}: no process behind it`, { id, host: null, pid: null, jobs: 0 }]),
+    ])
+    return 0
+  }
+  const total = { workers: 0, put_back: 0, failed: 0, quarantined: 0, stray_registrations: strays.length }
+  const bury = async (nonce: string, reason: ReleaseReason): Promise<void> => {
+    const result = await release(store, nonce, reason, get(maxRecoveries))
+    if (result.kind !== 'released') return
+    total.workers++
+    total.put_back += result.back
+    total.failed += result.failed
+    total.quarantined += result.quarantined
+  }
+  // On this machine a pid can be judged at once.
+  for await (const registration of processes(store)) {
+    if (seenDead(registration)) await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
+  }
+  await buryLapsed(store, new Set(dead.map(({ id }) => id)), bury, signal)
+  await removeStrays(store, strays)
+  output.done(
+    `${plural(total.workers, 'dead worker')} removed; ${plural(total.put_back, 'job')} put back, ${total.failed} failed, ${total.quarantined} quarantined; ${plural(strays.length, 'stray registration')} removed`,
+    total,
+  )
+  return 0
+}
+
+/** Looks until all suspects are released or proved alive, or patience ends. */
+async function buryLapsed(
+  store: Store,
+  suspects: ReadonlySet<string>,
+  bury: (nonce: string, reason: ReleaseReason) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const until = performance.now() + PATIENCE_MS
+  while (performance.now() < until && !signal.aborted) {
+    const left: string[] = []
+    for (const nonce of suspects) {
+      const [registered, lease] = await store.pipeline([
+        ['hexists', store.keys.processes, nonce],
+        ['exists', store.keys.lease(nonce)],
+      ])
+      if (registered === 1 && lease === 0) left.push(nonce)
+    }
+    if (left.length === 0) return
+    for (const nonce of await look(store)) await bury(nonce, { kind: 'lease' })
+    await sleep(LOOK_MS + 100, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+async function removeStrays(store: Store, ids: readonly string[]): Promise<void> {
+  const { keys } = store
+  for (const id of ids) {
+    await store.pipeline([
+      ['srem', keys.workers, id],
+      ['hdel', keys.heartbeat, id],
+      ['del', keys.worker(id)],
+      ['del', keys.workerStarted(id)],
+      ['del', keys.stat(`processed:${id}`)],
+      ['del', keys.stat(`failed:${id}`)],
+    ])
+  }
+}

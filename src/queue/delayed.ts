@@ -1,0 +1,173 @@
+import { ResQueueError } from '../errors.ts'
+import { loadScript } from '../redis/scripts.ts'
+import type { Store } from '../redis/store.ts'
+import type { Lane } from './lane.ts'
+import type { MoveOptions } from './moves.ts'
+import { parsePayload, type Payload } from './payload.ts'
+
+const removeScript = loadScript('delayed_remove')
+const CHUNK = 500
+
+/** A job that is not due yet, whoever of the family filed it. */
+export interface DelayedJob {
+  readonly at: Date
+  readonly second: number
+  /** Empty where the item names none. */
+  readonly queue: string
+  readonly payload: Payload | undefined
+  readonly raw: string
+}
+
+/** Which delayed jobs. Everything that is given must fit. */
+export interface DelayedFilter {
+  readonly queue?: string
+  readonly class?: string
+  /** The payload's whole list of arguments, compared by value. */
+  readonly args?: readonly unknown[]
+  readonly id?: string
+  /** Only those of this second. */
+  readonly at?: number
+}
+
+/** How many seconds have delayed jobs (R70). */
+export async function delayedScheduleSize(store: Store): Promise<number> {
+  return (await store.command('zcard', [store.keys.delayedSchedule])) as number
+}
+
+/** How many jobs are delayed to a second (R70). */
+export async function delayedTimestampSize(store: Store, at: Date | number): Promise<number> {
+  return (await store.command('llen', [store.keys.delayed(secondOf(at))])) as number
+}
+
+/** Seconds that have delayed jobs, the earliest first, with their sizes. */
+export async function delayedTimestamps(
+  store: Store,
+  { offset = 0, limit = 100 }: { readonly offset?: number; readonly limit?: number } = {},
+): Promise<readonly { readonly at: Date; readonly second: number; readonly size: number }[]> {
+  const seconds = (await store.command('zrange', [store.keys.delayedSchedule, offset, offset + limit - 1])) as string[]
+  const sizes =
+    seconds.length === 0 ? [] : await store.pipeline(seconds.map((second) => ['llen', store.keys.delayed(second)]))
+  return seconds.map((second, i) => ({
+    at: new Date(Number(second) * 1000),
+    second: Number(second),
+    size: typeof sizes[i] === 'number' ? sizes[i] : 0,
+  }))
+}
+
+/** Delayed jobs, the earliest first, read a chunk at a time. */
+export async function* delayedJobs(
+  store: Store,
+  filter: DelayedFilter = {},
+  signal?: AbortSignal,
+): AsyncGenerator<DelayedJob> {
+  for await (const chunk of chunks(store, filter, signal)) yield* chunk
+}
+
+/** One page of the delayed jobs. */
+export async function listDelayed(
+  store: Store,
+  { limit = 50, offset = 0, ...filter }: DelayedFilter & { readonly limit?: number; readonly offset?: number } = {},
+): Promise<readonly DelayedJob[]> {
+  const page: DelayedJob[] = []
+  let skipped = 0
+  if (limit <= 0) return page
+  for await (const job of delayedJobs(store, filter)) {
+    if (skipped++ < offset) continue
+    page.push(job)
+    if (page.length === limit) break
+  }
+  return page
+}
+
+/**
+ * Removes delayed jobs that fit, at all times or at one (R71), and returns how many. Items of any family member are found,
+ * whatever their field order, escapes or extra fields; seconds without jobs go too. Throws `INVALID_ARGUMENT` for an empty
+ * filter, unless `all`.
+ */
+export async function removeDelayed(
+  lane: Lane,
+  filter: DelayedFilter & { readonly all?: boolean },
+  options: MoveOptions = {},
+): Promise<number> {
+  const { all, ...rest } = filter
+  const { dryRun = false, limit = Infinity, progress, signal } = options
+  if (Object.values(rest).every((part) => part === undefined) && all !== true) {
+    throw new ResQueueError(
+      'INVALID_ARGUMENT',
+      'Say which delayed jobs: a queue, a class, arguments, an id, a time, or all.',
+    )
+  }
+  let removed = 0
+  for await (const chunk of chunks(lane.store, rest, signal)) {
+    const chosen = chunk.slice(0, limit - removed)
+    const [first] = chosen
+    if (first) {
+      const raws = [...new Set(chosen.map((job) => job.raw))]
+      removed += dryRun ? chosen.length : Number(await lane.run(removeScript, [first.second, ...raws]))
+      progress?.(removed)
+    }
+    if (removed >= limit) break
+  }
+  return removed
+}
+
+/** Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing unread. */
+async function* chunks(
+  store: Store,
+  filter: DelayedFilter,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<DelayedJob[]> {
+  const { keys } = store
+  let after = '-inf'
+  for (;;) {
+    const range = filter.at === undefined ? [after, '+inf'] : [filter.at, filter.at]
+    const seconds = (await store.command('zrangebyscore', [keys.delayedSchedule, ...range, 'LIMIT', 0, 100], {
+      signal,
+    })) as string[]
+    for (const second of seconds) {
+      const key = keys.delayed(second)
+      let from = 0
+      for (;;) {
+        signal?.throwIfAborted()
+        const length = (await store.command('llen', [key], { signal })) as number
+        if (from >= length) break
+        const raws = (await store.command('lrange', [key, from, from + CHUNK - 1], { signal })) as string[]
+        const fitting = raws.map((raw) => delayedOf(Number(second), raw)).filter((job) => fits(job, filter))
+        if (fitting.length > 0) yield fitting
+        const left = (await store.command('llen', [key], { signal })) as number
+        // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at again.
+        from = Math.max(0, from + raws.length - Math.max(0, length - left))
+        if (raws.length === 0) break
+      }
+    }
+    if (seconds.length < 100 || filter.at !== undefined) return
+    after = `(${seconds.at(-1)}`
+  }
+}
+
+function delayedOf(second: number, raw: string): DelayedJob {
+  const parsed = parsePayload(raw)
+  const payload = parsed.ok ? parsed.payload : undefined
+  const queue = payload?.fields['queue']
+  return { at: new Date(second * 1000), second, queue: typeof queue === 'string' ? queue : '', payload, raw }
+}
+
+function fits({ queue, payload }: DelayedJob, filter: DelayedFilter): boolean {
+  if (filter.queue !== undefined && queue !== filter.queue) return false
+  if (filter.class !== undefined && payload?.class !== filter.class) return false
+  if (filter.id !== undefined && payload?.id !== filter.id) return false
+  return filter.args === undefined || (payload !== undefined && canonical(payload.args) === canonical(filter.args))
+}
+
+/** JSON with the keys of objects in order: equal for equal values. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  )
+}
+
+function secondOf(at: Date | number): number {
+  return at instanceof Date ? Math.ceil(at.getTime() / 1000) : at
+}

@@ -1,0 +1,131 @@
+import { ResQueueError } from '../errors.ts'
+import { loadScript } from '../redis/scripts.ts'
+import type { Store } from '../redis/store.ts'
+import type { Lane } from './lane.ts'
+import type { MoveOptions } from './moves.ts'
+import { parsePayload, type Payload } from './payload.ts'
+
+const removeScript = loadScript('retry_remove')
+const CHUNK = 500
+
+/** A job that failed and waits to run again. */
+export interface RetryEntry {
+  /** The claim of the attempt that failed: names the entry. */
+  readonly claim: string
+  readonly dueAt: Date
+  /** Attempts that have ended. */
+  readonly attempt: number
+  readonly queue: string
+  /** `Type: message` of the last attempt. */
+  readonly error: string
+  readonly payload: Payload | undefined
+  readonly raw: string
+}
+
+export interface RetryFilter {
+  readonly claim?: string
+  readonly id?: string
+  readonly queue?: string
+  readonly class?: string
+}
+
+/** How many retries wait. */
+export async function countRetries(store: Store): Promise<number> {
+  return (await store.command('zcard', [store.keys.retry])) as number
+}
+
+/** One page of the retries, by due time. */
+export async function listRetries(
+  store: Store,
+  { offset = 0, limit = 50 }: { readonly offset?: number; readonly limit?: number } = {},
+): Promise<{ readonly entries: readonly RetryEntry[]; readonly total: number }> {
+  const [entries, total] = await Promise.all([
+    readPage(store, offset, Math.min(Math.max(limit, 1), 1000)),
+    countRetries(store),
+  ])
+  return { entries, total }
+}
+
+/** Retries that fit, by due time, read a chunk at a time. */
+export async function* retriesThatFit(
+  store: Store,
+  filter: RetryFilter,
+  signal?: AbortSignal,
+): AsyncGenerator<RetryEntry> {
+  for (let offset = 0; ; offset += CHUNK) {
+    signal?.throwIfAborted()
+    const page = await readPage(store, offset, CHUNK)
+    for (const entry of page) if (fits(entry, filter)) yield entry
+    if (page.length < CHUNK) return
+  }
+}
+
+/** Removes retries that fit: these jobs do not run again. Returns how many. Throws `INVALID_ARGUMENT` for an empty filter, unless `all`. */
+export async function removeRetries(
+  lane: Lane,
+  filter: RetryFilter & { readonly all?: boolean },
+  options: MoveOptions = {},
+): Promise<number> {
+  const { all, ...rest } = filter
+  const { dryRun = false, limit = Infinity, progress, signal } = options
+  if (Object.values(rest).every((part) => part === undefined) && all !== true) {
+    throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
+  }
+  let done = 0
+  for (let offset = 0; done < limit;) {
+    signal?.throwIfAborted()
+    const page = await readPage(lane.store, offset, CHUNK)
+    const chosen = page.filter((entry) => fits(entry, rest)).slice(0, limit - done)
+    if (chosen.length > 0) {
+      const n = dryRun
+        ? chosen.length
+        : Number(
+            await lane.run(
+              removeScript,
+              chosen.flatMap((entry) => [entry.dueAt.getTime(), entry.claim]),
+            ),
+          )
+      done += n
+      progress?.(done)
+    }
+    if (page.length < CHUNK) break
+    offset += page.length - (dryRun ? 0 : chosen.length)
+  }
+  return done
+}
+
+async function readPage(store: Store, offset: number, limit: number): Promise<readonly RetryEntry[]> {
+  const flat = (await store.command('zrange', [store.keys.retry, offset, offset + limit - 1, 'WITHSCORES'])) as string[]
+  const entries: RetryEntry[] = []
+  for (let i = 0; i + 1 < flat.length; i += 2) entries.push(parseRetry(flat[i] as string, Number(flat[i + 1])))
+  return entries
+}
+
+/** Reads `<nonce>.<k> <attempt> <queue bytes> <error bytes> <queue><error><raw>`. */
+export function parseRetry(member: string, dueMs: number): RetryEntry {
+  const head = /^(\S+) (\d+) (\d+) (\d+) /.exec(member.slice(0, 200))
+  const dueAt = new Date(dueMs)
+  if (!head) return { claim: '', dueAt, attempt: 0, queue: '', error: '', payload: undefined, raw: member }
+  const rest = Buffer.from(member.slice(head[0].length))
+  const [, claim = '', attempt, queueBytes, errorBytes] = head
+  const errorAt = Number(queueBytes)
+  const rawAt = errorAt + Number(errorBytes)
+  const raw = rest.toString('utf8', rawAt)
+  const parsed = parsePayload(raw)
+  return {
+    claim,
+    dueAt,
+    attempt: Number(attempt),
+    queue: rest.toString('utf8', 0, errorAt),
+    error: rest.toString('utf8', errorAt, rawAt),
+    payload: parsed.ok ? parsed.payload : undefined,
+    raw,
+  }
+}
+
+function fits(entry: RetryEntry, { claim, id, queue, class: name }: RetryFilter): boolean {
+  if (claim !== undefined && entry.claim !== claim) return false
+  if (id !== undefined && entry.payload?.id !== id) return false
+  if (queue !== undefined && entry.queue !== queue) return false
+  return name === undefined || entry.payload?.class === name
+}

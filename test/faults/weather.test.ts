@@ -1,0 +1,136 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { describe, expect } from 'vitest'
+import { chanceOfTest, weather, type Chance } from '../support/chance.ts'
+import { test } from '../support/fixtures.ts'
+import { expectKept, job, startLedger, type Account, type Ledger, type Sent } from '../support/ledger.ts'
+import { isAlive } from '../support/proc.ts'
+import { startProxy } from '../support/proxy.ts'
+import { startRedis } from '../support/redis.ts'
+import { accountAtRest, fencings, flowOf } from '../support/rest.ts'
+import { startSender, type Sender } from '../support/sender.ts'
+import { startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
+
+const QUEUES = ['high', 'low', 'other']
+
+function drawJob(random: Chance, longestMs: number): Sent {
+  const kind = random.next() < 0.1 ? 'Fail' : 'Note'
+  return job(random.pick(QUEUES), kind, [random.between(0, longestMs)])
+}
+
+/** Sends `total` jobs in calls of random size, several calls at once. */
+async function sendMany(senders: readonly Sender[], random: Chance, total: number, longestMs: number, pauseMs = 0): Promise<void> {
+  await Promise.all(
+    senders.map(async (sender) => {
+      for (let left = Math.ceil(total / senders.length); left > 0; ) {
+        const size = Math.min(left, random.between(1, 20))
+        await sender.send(...Array.from({ length: size }, () => drawJob(random, longestMs)))
+        left -= size
+        if (pauseMs > 0) await delay(random.between(0, pauseMs))
+      }
+    }),
+  )
+}
+
+/** Ids whose jobs have left the system: each must have left once. */
+function left({ performed, failed }: Account): Set<string> {
+  return new Set([...performed.keys(), ...failed.keys()])
+}
+
+/** Nothing acknowledged is missing, nothing refused is there, and no end was counted twice. */
+async function expectSound(redis: Redis, ns: string, account: Account, ledger: Ledger, senders: readonly Sender[]): Promise<void> {
+  expectKept(senders.flatMap(({ acknowledged }) => acknowledged), account, ledger)
+  const gone = left(account)
+  expect(senders.flatMap(({ refused }) => refused).filter(({ id }) => gone.has(id))).toEqual([])
+  expect(account.quarantined.size).toBe(0)
+  expect(Number(await redis.get(`${ns}:stat:processed`))).toBe(gone.size)
+  for (const queue of QUEUES) {
+    const { started, ended, returned } = await flowOf(redis, ns, queue)
+    expect(started, `flow of ${queue}`).toBe(ended + returned)
+  }
+}
+
+describe('weather', () => {
+  test('each job is performed once while replies are lost, late and doubled', async ({ redis, redisUrl, ns }) => {
+    const random = chanceOfTest()
+    const ledger = startLedger()
+    const target = { port: Number(new URL(redisUrl).port) }
+    const [working, sending] = await Promise.all([startProxy(target), startProxy(target)])
+    const setup: WorkerSetup = { redis: working.url, ns, ledger, queues: QUEUES.join(','), concurrency: 5 }
+    const launched = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
+    working.decide = weather(random, 0.04)
+    sending.decide = weather(random, 0.04)
+    const senders = [startSender(sending.url, ns), startSender(sending.url, ns)]
+    await sendMany(senders, random, 2500, 12)
+    const account = await accountAtRest(redis, ns, ledger)
+    await expectSound(redis, ns, account, ledger, senders)
+    expect([...account.performed.values()].filter((times) => times > 1)).toEqual([])
+    expect(await redis.llen(`${ns}:failed`)).toBe(account.failed.size)
+    expect(senders.flatMap(({ acknowledged }) => acknowledged).length).toBeGreaterThan(2000)
+    expect(fencings(launched)).toBe(0)
+  })
+
+  test('nothing is lost while workers, zygotes and jobs are killed at random', async ({ redis, redisUrl, ns }) => {
+    const random = chanceOfTest()
+    const ledger = startLedger()
+    const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+    const args = ['--max-recoveries', '1000']
+    const setup: WorkerSetup = { redis: proxy.url, ns, ledger, queues: QUEUES.join(','), isolation: 'fork', concurrency: 3, args }
+    let workers: readonly Worker[] = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
+    proxy.decide = weather(random, 0.02)
+    const senders = [startSender(redisUrl, ns), startSender(proxy.url, ns)]
+    let sending = true
+    const sent = sendMany(senders, random, 700, 60, 250).finally(() => (sending = false))
+    const kills = { worker: 0, zygote: 0, job: 0 }
+    while (sending) {
+      await delay(random.between(50, 500))
+      const victim = random.pick(workers)
+      const what = random.pick(['worker', 'zygote', 'job', 'job'] as const)
+      const pid = what === 'worker' ? victim.pid : relative(victim, what, random)
+      if (pid === undefined) continue
+      kills[what]++
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+      if (what !== 'worker') continue
+      await victim.process.exit
+      workers = [...workers.filter((worker) => worker !== victim), await startWorkerProcess(setup)]
+    }
+    await sent
+    proxy.decide = undefined
+    const account = await accountAtRest(redis, ns, ledger)
+    await expectSound(redis, ns, account, ledger, senders)
+    expect(Object.values(kills).every((count) => count > 0), JSON.stringify(kills)).toBe(true)
+  })
+
+  test('nothing that was acknowledged is lost when Redis is killed and started again under load', async () => {
+    const random = chanceOfTest()
+    const ledger = startLedger()
+    const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    const setup: WorkerSetup = { redis: server.url, ns: 'resque', ledger, queues: QUEUES.join(','), concurrency: 5 }
+    const workers = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
+    const senders = [startSender(server.url, 'resque'), startSender(server.url, 'resque')]
+    let sending = true
+    const sent = sendMany(senders, random, 1500, 20, 80).finally(() => (sending = false))
+    let restarts = 0
+    while (sending) {
+      await delay(random.between(300, 1200))
+      await server.kill()
+      await server.restart()
+      restarts++
+    }
+    await sent
+    const redis = server.client()
+    const account = await accountAtRest(redis, 'resque', ledger)
+    await expectSound(redis, 'resque', account, ledger, senders)
+    expect(restarts).toBeGreaterThan(2)
+    expect(fencings(workers)).toBe(0)
+  })
+})
+
+/** The zygote, or one of the jobs' processes below it. */
+function relative(worker: Worker, what: 'zygote' | 'job', random: Chance): number | undefined {
+  const family = worker.family()
+  const zygote = family.find(({ ppid }) => ppid === worker.pid)
+  if (what === 'zygote') return zygote?.pid
+  const children = family.filter(({ ppid }) => ppid === zygote?.pid)
+  return children.length === 0 ? undefined : random.pick(children).pid
+}

@@ -1,0 +1,68 @@
+import { expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { startProxy } from '../support/proxy.ts'
+import { snapshot } from '../support/redis.ts'
+import { load, readGolden } from '../wire/golden.ts'
+import { everyScriptTwice, openQueue } from './client.ts'
+
+const AT = 4_000_000_000
+const portOf = (url: string): { port: number } => ({ port: Number(new URL(url).port) })
+
+test('what php-resque, Ruby and node-resque filed is listed and removed by value, with all its traces', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await load(redis, ns, Object.values(readGolden('06-delayed.txt'))[0] ?? [])
+  await redis.del(`${ns}:connection_test_key`)
+  expect(await client.delayed.scheduleSize()).toBe(2)
+  expect(await client.delayed.timestampSize(1795376418)).toBe(2)
+  expect(await client.delayed.timestamps()).toMatchObject([
+    { second: 1795376418, size: 2 },
+    { second: 1795376419, size: 1 },
+  ])
+  expect((await client.delayed.list()).map(({ second, queue, payload }) => [second, queue, payload?.class, payload?.args])).toEqual([
+    [1795376418, 'default', 'OkJob', [{ p: '/x é' }]],
+    [1795376418, 'default', 'OkJob', [{ p: '/x é' }]],
+    [1795376419, 'default', 'OkJob', [{ p: '/x é' }]],
+  ])
+  expect(await client.delayed.remove({ queue: 'default', class: 'OkJob', args: [{ p: 'other' }] })).toBe(0)
+  expect(await client.delayed.remove({ queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] }, { dryRun: true })).toBe(3)
+  expect(await client.delayed.remove({ at: 1795376419, queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] })).toBe(1)
+  expect(await client.delayed.scheduleSize()).toBe(1)
+  expect(await client.delayed.remove({ class: 'OkJob' })).toBe(2)
+  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
+})
+
+test('foreign keys that look like delayed lists are left alone', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await redis.hset(`${ns}:delayed:last_enqueued_at`, 'cron', '2026-11-22 18:37:26 +0000')
+  await client.enqueueAt(AT, 'q', 'A')
+  expect(await client.delayed.remove({ all: true })).toBe(1)
+  expect(await redis.hlen(`${ns}:delayed:last_enqueued_at`)).toBe(1)
+})
+
+test('many at many seconds: listed in order by pages, removed by class, id and limit', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const ids = await client.enqueueBulk(
+    Array.from({ length: 1300 }, (_, i) => ({ queue: 'q', class: i % 2 ? 'Odd' : 'Even', args: [i], at: AT + Math.floor(i / 10) })),
+  )
+  await client.enqueueBulk(Array.from({ length: 1200 }, (_, i) => ({ queue: 'q', class: 'Same', args: [i], at: AT + 500 })))
+  expect(await client.delayed.scheduleSize()).toBe(131)
+  expect((await client.delayed.list({ offset: 95, limit: 10 })).map(({ payload }) => payload?.args[0])).toEqual([95, 96, 97, 98, 99, 100, 101, 102, 103, 104])
+  expect(await client.delayed.remove({ id: String(ids[7]) })).toBe(1)
+  expect(await client.delayed.remove({ class: 'Odd' }, { limit: 9 })).toBe(9)
+  expect(await client.delayed.remove({ class: 'Odd' })).toBe(640)
+  expect(await client.delayed.remove({ class: 'Even' })).toBe(650)
+  expect(await client.delayed.remove({ class: 'Same' })).toBe(1200)
+  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
+  await expect(client.delayed.remove({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
+
+test('a removal sent twice answers as the first, and other types are refused', async ({ redis, redisUrl, ns }) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  everyScriptTwice(proxy)
+  const client = openQueue(proxy.url, ns)
+  await client.enqueueAt(AT, 'q', 'A')
+  expect(await client.delayed.remove({ class: 'A' })).toBe(1)
+  await redis.set(`${ns}:delayed:${AT}`, 'text')
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  await expect(client.delayed.remove({ all: true })).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+})

@@ -1,0 +1,173 @@
+import { hostname } from 'node:os'
+import { randomUUID } from 'node:crypto'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import { expect } from 'vitest'
+import { ResQueue } from '../../src/index.ts'
+import { release } from '../../src/queue/recovery.ts'
+import { register } from '../../src/queue/registry.ts'
+import { openStore } from '../../src/redis/store.ts'
+import { identify } from '../../src/worker/identity.ts'
+import { test } from '../support/fixtures.ts'
+import { ROOT, spawnCli } from '../support/process.ts'
+import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
+import { familyViolations } from './family.ts'
+import { phpPrune, phpUnregister, rubyPrune, rubyUnregister } from './prunes.ts'
+import { startWireWorker, waitForRest } from './worker.ts'
+
+/** Workers of Ruby and PHP start on our very machine and see none of our processes in their `ps`. */
+async function pruneFromHere(redis: Redis, ns: string): Promise<string[]> {
+  await redis.del(`${ns}:pruning_dead_workers_in_progress`)
+  const pruner = { host: hostname(), pids: [], queues: ['*'] }
+  return [...(await rubyPrune(redis, ns, pruner)), ...(await phpPrune(redis, ns, { ...pruner, queues: ['unrelated'] }))]
+}
+
+/** Whether both registrations stand, with start and heartbeat. */
+async function stand(redis: Redis, ns: string, ids: readonly string[]): Promise<boolean> {
+  for (const id of ids) {
+    if ((await redis.sismember(`${ns}:workers`, id)) === 0) return false
+    if ((await redis.exists(`${ns}:worker:${id}:started`)) === 0) return false
+    if ((await redis.hexists(`${ns}:workers:heartbeat`, id)) === 0) return false
+  }
+  return true
+}
+
+test('workers of Ruby and PHP that start on our host find nothing of ours to prune, before, during and after a job', async ({ redis, redisUrl, ns }) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const worker = await startWireWorker(redisUrl, ns, { name: hostname().replaceAll(/[^\w.-]/g, '-'), queues: ['default'] })
+  const ids = await worker.ids()
+  const dead = `${hostname()}:999999:default`
+  const expectOnly = async (): Promise<void> => {
+    await redis.sadd(`${ns}:workers`, dead)
+    // Each of them would find a worker that is really dead; Ruby, who comes first, takes it.
+    expect(await pruneFromHere(redis, ns)).toEqual([dead])
+    expect(await stand(redis, ns, ids)).toBe(true)
+  }
+  await expectOnly()
+  await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate] })
+  await worker.sees(1)
+  await expectOnly()
+  expect(await redis.exists(`${ns}:worker:${ids[0]}`)).toBe(1)
+  worker.open()
+  await waitForRest(redis, ns)
+  await expectOnly()
+  expect(await redis.llen(`${ns}:failed`)).toBe(0)
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
+})
+
+test('a worker that was pruned by force works on, loses no job, and stands in the registry again', { timeout: 60_000 }, async ({ redis, redisUrl, ns }) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const worker = await startWireWorker(redisUrl, ns, { concurrency: 2 })
+  const ids = await worker.ids()
+  const [ruby = '', php = ''] = ids
+
+  // Before a job: both slots go from the registry, and take jobs all the same.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  for (const n of [1, 2]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
+  await worker.sees(2)
+  await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
+  expect(await familyViolations(redis, ns)).toEqual([])
+
+  // During one: Ruby files the job as failed, PHP drops it; both go on, and are shown again.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  expect(await redis.llen(`${ns}:failed`)).toBe(1)
+  await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
+  for (const id of ids) {
+    const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as { payload: { args: unknown[] }; worker: string }
+    expect(busy).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+    expect(id.startsWith(`${busy.worker}:`)).toBe(true)
+  }
+  expect(await familyViolations(redis, ns)).toEqual([])
+  worker.open()
+  await waitForRest(redis, ns)
+  expect(worker.seen.map(({ args }) => args[1]).sort()).toEqual([1, 2])
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('2')
+
+  // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  for (const n of [3, 4]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
+  await worker.sees(4)
+  await waitForRest(redis, ns)
+  expect(worker.seen).toHaveLength(4)
+  expect(await redis.llen(`${ns}:failed`)).toBe(1)
+  for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
+})
+
+/** A process of ours that took one job and was lost: registration and record as the scripts write them. */
+async function loseWorker(redisUrl: string, redis: Redis, ns: string, queue: string): Promise<{ id: string; raw: string; recover: () => Promise<unknown> }> {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  await client.enqueue(queue, 'OkJob', { n: 1 })
+  const store = openStore({ url: redisUrl, namespace: ns })
+  own('store', () => store.close())
+  const lost = identify('lost').registration(1, queue, 'fork')
+  await register(store, lost)
+  const raw = (await redis.lpop(`${ns}:queue:${queue}`)) as string
+  await redis.hset(`${ns}:ext:inflight:${lost.nonce}`, '0', `1 ${Date.now()} ${Buffer.byteLength(queue)} ${queue}${raw}`)
+  const id = `${lost.name}.0${lost.tail}`
+  await redis.set(`${ns}:worker:${id}`, `{"queue":${JSON.stringify(queue)},"run_at":"2026-11-22T18:24:39Z","worker":"x:1","payload":${raw}}`)
+  await redis.del(`${ns}:ext:lease:${lost.nonce}`)
+  return { id, raw, recover: () => release(store, lost.nonce, { kind: 'lease' }, 3) }
+}
+
+for (const queue of ['default', 'a/b', 'größe']) {
+  test(`a lost worker's job on ${queue} that a Ruby worker pruned is in the failed list and nowhere else`, async ({ redis, redisUrl, ns }) => {
+    const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, queue)
+    await redis.hset(`${ns}:workers:heartbeat`, id, '2020-01-01T00:00:00Z')
+    expect(await rubyPrune(redis, ns, { host: 'elsewhere', pids: [], queues: ['unrelated'] })).toEqual([id])
+    await recover()
+    expect(await redis.llen(`${ns}:queue:${queue}`)).toBe(0)
+    const failed = await redis.lrange(`${ns}:failed`, 0, -1)
+    expect(failed).toHaveLength(1)
+    expect(failed[0]).toContain(raw)
+    expect(await familyViolations(redis, ns)).toEqual([])
+  })
+}
+
+test("a lost worker's job that a PHP worker pruned is put back, with its bytes", async ({ redis, redisUrl, ns }) => {
+  const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, 'default')
+  const [host = ''] = id.split(':')
+  expect(await phpPrune(redis, ns, { host, pids: [], queues: [] })).toEqual([id])
+  await recover()
+  expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([raw])
+  expect(await redis.llen(`${ns}:failed`)).toBe(0)
+})
+
+test("an earlier failure of the same payload does not keep a lost worker's job from coming back", async ({ redis, redisUrl, ns }) => {
+  const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, 'default')
+  const entry = { failed_at: '2026/11/22 18:25:21 UTC', payload: JSON.parse(raw) as object, exception: 'E', error: 'e', backtrace: [], worker: 'other:1:default', queue: 'default' }
+  await redis.rpush(`${ns}:failed`, JSON.stringify(entry))
+  await phpUnregister(redis, ns, id)
+  await recover()
+  expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([raw])
+})
+
+test('a worker that is killed in mid-job gives its job back once, whatever Ruby and PHP prune meanwhile', { timeout: 60_000 }, async ({ redis, redisUrl, ns }) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const record = join(tmpdir(), `resqueue-wire-${randomUUID()}`)
+  const gate = `${record}.gate`
+  own('files', () => [record, gate].forEach((file) => rmSync(file, { force: true })))
+  const victim = spawnCli(['work', '--queues', 'default', '--jobs', `${ROOT}test/wire/jobs.ts`, '--redis', redisUrl, '--namespace', ns, '--port', '0'], {
+    env: { WIRE_RECORD: record },
+  })
+  const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
+  await waitFor(() => readFileSync(record, 'utf8').includes('Gate'), { timeoutMs: 20_000 })
+  await victim.kill()
+  expect(await pruneFromHere(redis, ns)).toEqual([])
+  writeFileSync(gate, '')
+  const successor = await startWireWorker(redisUrl, ns)
+  expect(await pruneFromHere(redis, ns)).toEqual([])
+  const [again] = await successor.sees(1)
+  expect(again).toMatchObject({ id, class: 'Gate', args: [gate] })
+  await waitForRest(redis, ns)
+  expect(await redis.llen(`${ns}:failed`)).toBe(0)
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
+  expect(await redis.smembers(`${ns}:workers`)).toEqual(await successor.ids())
+  expect(await redis.get(`${ns}:job:${id}:status`)).toContain('"status":4')
+  expect(await familyViolations(redis, ns)).toEqual([])
+})
