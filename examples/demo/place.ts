@@ -85,7 +85,8 @@ async function connect(url: string): Promise<Redis> {
       await redis.ping()
       return redis
     } catch (error) {
-      reason = (error as Error).message
+      const { message } = error as Error
+      if (!message.includes('max retries')) reason = message
       if (/NOAUTH|WRONGPASS|NOPERM/.test(reason)) break
       await sleep(50)
     }

@@ -18,8 +18,9 @@ export interface DemoOptions {
   readonly leave: boolean
 }
 
-/** How long nothing may move before the demo gives up. Milliseconds. */
+/** How long nothing may move before the demo gives up, and how long when no job is left that could. Milliseconds. */
 const STALLED_MS = 40_000
+const EMPTY_MS = 5000
 
 /** Runs the demo and returns its exit code. Rejects when `signal` aborts before the account. */
 export async function runDemo({ jobs: total, url, leave }: DemoOptions, signal: AbortSignal): Promise<number> {
@@ -120,8 +121,9 @@ async function watch(
       progress(now, all.length, `${findings.failed.size} failed as they should, ${count(findings.inRedis.size)} to go`)
     done = now
     if (enough(findings)) return findings
-    if (performance.now() - moved > STALLED_MS) {
-      tell('Stalled', red(`nothing has moved for ${seconds(STALLED_MS)}`))
+    const patience = findings.inRedis.size === 0 ? EMPTY_MS : STALLED_MS
+    if (performance.now() - moved > patience) {
+      tell('Stalled', red(`nothing has moved for ${seconds(patience)}`))
       return findings
     }
     await sleep(Math.max(200, all.length / 10), undefined, { signal })

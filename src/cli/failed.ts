@@ -7,7 +7,7 @@ import type { Lane } from '../queue/lane.ts'
 import { words } from '../values.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, massAction } from './mass.ts'
-import { all, classFilter, dryRun, errorFilter, limit, most, output, queueFilter, sinceFilter, yes } from './options.ts'
+import { all, classFilter, dryRun, errorFilter, limit, most, output, queueFilter, sinceFilter, untilFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -35,12 +35,14 @@ function listOf({ get }: Context): FailedList {
 }
 
 function filterOf({ get }: Context): FailedFilter {
-  const [queue, name, error, since] = [get(queueFilter), get(classFilter), get(errorFilter), get(sinceFilter)]
+  const [queue, name, error] = [get(queueFilter), get(classFilter), get(errorFilter)]
+  const [since, until] = [get(sinceFilter), get(untilFilter)]
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(name === undefined ? {} : { class: name }),
     ...(error === undefined ? {} : { error }),
     ...(since === undefined ? {} : { since: new Date(since) }),
+    ...(until === undefined ? {} : { until: new Date(until) }),
   }
 }
 
@@ -97,7 +99,7 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
   const filter = filterOf(context)
   const filtered = Object.keys(filter).length > 0
   if (operands.length > 0 && (filtered || get(all))) throw new ResQueueError('USAGE', 'name jobs, or filter, not both')
-  if (operands.length === 0) demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since')
+  if (operands.length === 0) demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since, --until')
   const lane = await context.lane()
   const list = listOf(context)
   const named: FailedEntry[] = []
@@ -128,7 +130,7 @@ function indexOf(name: string): number | undefined {
   return /^\d{1,9}$/.test(name) ? Number(name) : undefined
 }
 
-const filters = [queueFilter, classFilter, errorFilter, sinceFilter]
+const filters = [queueFilter, classFilter, errorFilter, sinceFilter, untilFilter]
 
 export const verbs: readonly Verb[] = [
   {
@@ -167,7 +169,7 @@ export const verbs: readonly Verb[] = [
     summary: 'remove failed jobs for good',
     operands: '[INDEX|ID…]',
     count: [0, Infinity],
-    examples: ['failed rm --since 2030-01-01 --queue mail --dry-run', 'failed rm --all --yes'],
+    examples: ['failed rm --until 30d --dry-run', 'failed rm --all --yes'],
     options: [...filters, most, all, listOption, dryRun, yes, output],
     redis: true,
     run: (context) =>

@@ -84,6 +84,14 @@ export const sinceFilter: Option<number | undefined> = {
   read: past(Date.now),
 }
 
+export const untilFilter: Option<number | undefined> = {
+  flag: 'until',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'Only what is older: 90m, 30d or 2030-01-31T08:00:00Z.',
+  read: past(Date.now),
+}
+
 export const at: Option<number | undefined> = {
   flag: 'at',
   value: 'TIME',

@@ -1,7 +1,7 @@
 import { listQueues } from '../queue/queues.ts'
 import { overview } from '../queue/stat.ts'
 import { output } from './options.ts'
-import { count } from './text.ts'
+import { count, plural } from './text.ts'
 import type { Context, Verb } from './verb.ts'
 
 /** More queues than any installation has. */
@@ -34,9 +34,9 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
       ['waiting jobs', count(waiting)],
       ['failed list', count(found.failedJobs)],
       ['waiting for a retry', count(found.retryJobs)],
-      ['delayed to', `${count(found.delayedTimestamps)} different seconds`],
+      ['delayed to', `${plural(found.delayedTimestamps, 'second')}`],
       ['in quarantine', count(found.quarantinedJobs)],
-      ['registered workers', `${count(found.workers)}, of ${count(found.processes)} processes of ResQueue and of other programs`],
+      ['workers', `${plural(found.workers, 'registration')}, ${plural(found.processes, 'process', 'processes')} of ResQueue`],
       ['paused', found.pausedAll ? 'all workers' : found.pausedQueues.join(', ')],
     ],
     value,

@@ -1,14 +1,14 @@
-/** Event name → the arguments its listeners get. */
-export type EventMap = { readonly [event: string]: readonly unknown[] }
+/** Event name → the arguments its listeners get, as a tuple. */
+export type EventMap<M> = { readonly [E in keyof M]: readonly unknown[] }
 
 export type Listener<A extends readonly unknown[]> = (...args: A) => unknown
 
 /** Listeners by event (R67): several per event, called and awaited in the order in which they came. */
-export interface Events<M extends object> {
+export interface Events<M extends EventMap<M>> {
   /** Returns a function that takes the listener away again. */
-  listen<E extends keyof M>(event: E, listener: Listener<M[E] & readonly unknown[]>): () => void
+  listen<E extends keyof M>(event: E, listener: Listener<M[E]>): () => void
   /** Takes every registration of this listener for this event away. */
-  stopListening<E extends keyof M>(event: E, listener: Listener<M[E] & readonly unknown[]>): void
+  stopListening<E extends keyof M>(event: E, listener: Listener<M[E]>): void
   /** Takes the listeners of one event away, or all. */
   clearListeners(event?: keyof M): void
   /** Whether anybody listens. */
@@ -17,7 +17,7 @@ export interface Events<M extends object> {
    * Calls the listeners one after the other. Stops and rejects with what a listener throws; resolves to false as soon as a
    * listener returns false, else to true.
    */
-  trigger<E extends keyof M>(event: E, ...args: M[E] & readonly unknown[]): Promise<boolean>
+  trigger<E extends keyof M>(event: E, ...args: M[E]): Promise<boolean>
 }
 
 /** What a client tells. Arguments are as the caller passed them, not wrapped into a list. */
@@ -36,7 +36,7 @@ export class DoNotCreate extends Error {
 }
 
 /** An empty set of listeners. */
-export function createEvents<M extends object>(): Events<M> {
+export function createEvents<M extends EventMap<M>>(): Events<M> {
   const listeners = new Map<keyof M, Listener<never>[]>()
   const stopListening = (event: keyof M, listener: unknown): void => {
     const left = (listeners.get(event) ?? []).filter((l) => l !== listener)

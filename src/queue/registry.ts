@@ -9,6 +9,8 @@ const registerScript = loadScript('register')
 export const LAYOUT_VERSION = 1
 /** A process that did not renew for this long is suspected. Milliseconds. */
 export const LEASE_MS = 8000
+/** The same where jobs run in the worker's own process: a busy job may keep it from renewing. */
+export const INLINE_LEASE_MS = 60_000
 
 /** A worker process as it stands in `ext:processes`. */
 export interface Registration {
@@ -34,6 +36,8 @@ export interface Registration {
   readonly started: number
   readonly version: string
   readonly isolation: string
+  /** How long a renewal holds. */
+  readonly lease_ms: number
 }
 
 /** A name no other process bears: 12 hex digits. */
@@ -52,7 +56,7 @@ export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot
  */
 export async function register(store: Store, registration: Registration, patience?: Patience): Promise<'ok' | 'gone'> {
   const ids = Array.from({ length: registration.slots }, (_, slot) => workerId(registration, slot))
-  const args = [registration.nonce, LEASE_MS, LAYOUT_VERSION, JSON.stringify(registration), registration.instance, ...ids]
+  const args = [registration.nonce, registration.lease_ms, LAYOUT_VERSION, JSON.stringify(registration), registration.instance, ...ids]
   const [status, , version] = (await store.run(registerScript, args, patience)) as [string, string, string?]
   if (status === 'newer') {
     throw new ResQueueError(

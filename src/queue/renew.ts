@@ -1,6 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
-import { LEASE_MS, type Registration } from './registry.ts'
+import type { Registration } from './registry.ts'
 import { parsePaused, parseState, type State } from './turn.ts'
 
 const renewScript = loadScript('renew')
@@ -37,7 +37,7 @@ export type RenewReply =
 export async function renew(store: Store, process: Registration, renewal: Renewal, patience: Patience): Promise<RenewReply> {
   const { pid, tail } = process
   const args: Arg[] = [
-    process.nonce, LEASE_MS, process.name, `:${pid}`, tail.slice(`:${pid}`.length), process.slots, renewal.drainMark,
+    process.nonce, process.lease_ms, process.name, `:${pid}`, tail.slice(`:${pid}`.length), process.slots, renewal.drainMark,
     renewal.beat ? '1' : '', renewal.statistics.length,
   ]
   for (const [id, processed, failed] of renewal.statistics) args.push(id, `${processed} ${failed}`)

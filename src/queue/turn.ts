@@ -1,6 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
-import { LEASE_MS, type Registration } from './registry.ts'
+import type { Registration } from './registry.ts'
 
 const turnScript = loadScript('turn')
 
@@ -81,7 +81,7 @@ export async function turn(store: Store, process: Registration, request: TurnReq
   const others = plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))
   const sums = sumFlows(plain)
   const args: Arg[] = [
-    process.nonce, LEASE_MS, process.name, `:${pid}`, tail.slice(`:${pid}`.length), request.drainMark, request.wokenBy,
+    process.nonce, process.lease_ms, process.name, `:${pid}`, tail.slice(`:${pid}`.length), request.drainMark, request.wokenBy,
     request.maxRecoveries, request.base, plain.length, sums.size, others.length, request.next, idle.length, queues.length,
   ]
   for (const end of plain) args.push(end.slot, end.claim)

@@ -1,5 +1,5 @@
 /** A queue that holds jobs, as it is at one instant. */
-export interface Waiting {
+interface Waiting {
   readonly queue: string
   /** Jobs in it, at least 1. */
   readonly length: number

@@ -14,7 +14,7 @@ export interface Sample {
 }
 
 /** A metric whose values are computed when it is asked for; nothing is kept in between. */
-export interface Family {
+interface Family {
   /** Without the prefix `resqueue_`. Base units: seconds, bytes; counters end in `_total`. */
   readonly name: string
   readonly help: string
@@ -22,7 +22,7 @@ export interface Family {
   collect(): Iterable<Sample>
 }
 
-export const PREFIX = 'resqueue_'
+const PREFIX = 'resqueue_'
 
 /** Puts a metric into the registry. Throws where its name is taken. */
 export function addFamily(registry: Registry, family: Family): void {

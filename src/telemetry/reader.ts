@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 
-export interface ReaderOptions {
+interface ReaderOptions {
   /** How long an asker waits. Milliseconds. */
   readonly deadlineMs: number
   /** How long an asker waits after a read that failed or came too late, until one succeeds again. Milliseconds. */

@@ -3,11 +3,9 @@ import { cappedLabels, OTHER } from './labels.ts'
 import { RESULTS, type Result, type WorkerObserver } from './observer.ts'
 
 /** Upper bounds of the histograms: seconds, seconds, bytes. */
-export const JOB_SECONDS: readonly number[] = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600]
-export const FORK_SECONDS: readonly number[] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
-export const MEMORY_BYTES: readonly number[] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096].map(
-  (mib) => mib * 1024 * 1024,
-)
+const JOB_SECONDS: readonly number[] = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600]
+const FORK_SECONDS: readonly number[] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
+const MEMORY_BYTES: readonly number[] = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096].map((mib) => mib * 1024 * 1024)
 
 /** Queues that a worker's own metrics tell apart, and pairs of a queue and a class. */
 const MOST_QUEUES = 1000

@@ -77,11 +77,11 @@ export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => W
     name: 'forks_total',
     help: 'Processes started for jobs, by isolation.',
     type: 'counter',
-    collect: () =>
-      [...new Map([[view().isolation, 0], ...tally.forks])].map(([isolation, value]) => ({
-        labels: { isolation },
-        value,
-      })),
+    collect() {
+      const { isolation, registered } = view() // not known before it is registered
+      const forks = new Map([...(registered ? [[isolation, 0] as const] : []), ...tally.forks])
+      return [...forks].map(([label, value]) => ({ labels: { isolation: label }, value }))
+    },
   })
   addFamily(registry, {
     name: 'fork_duration_seconds',

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { newNonce, type Registration } from '../queue/registry.ts'
+import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
 import { VERSION } from '../version.ts'
 
 /** What a process can say about itself before it knows Redis. */
@@ -47,6 +47,7 @@ export function identify(name: string | undefined, env: NodeJS.ProcessEnv = proc
         started: Date.now(),
         version: VERSION,
         isolation,
+        lease_ms: isolation === 'inline' ? INLINE_LEASE_MS : LEASE_MS,
       }
     },
   }

@@ -4,11 +4,11 @@ import { describe, expect } from 'vitest'
 import { chanceOfTest, weather, type Chance } from '../support/chance.ts'
 import { test } from '../support/fixtures.ts'
 import { expectKept, job, startLedger, type Account, type Ledger, type Sent } from '../support/ledger.ts'
-import { isAlive } from '../support/proc.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { accountAtRest, fencings, flowOf } from '../support/rest.ts'
 import { startSender, type Sender } from '../support/sender.ts'
+import { waitFor } from '../support/wait.ts'
 import { startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
 
 const QUEUES = ['high', 'low', 'other']
@@ -30,6 +30,14 @@ async function sendMany(senders: readonly Sender[], random: Chance, total: numbe
       }
     }),
   )
+}
+
+/** Sends a few jobs now and then, as long as it is told. */
+async function sendWhile(going: () => boolean, senders: readonly Sender[], random: Chance): Promise<void> {
+  while (going()) {
+    await sendMany(senders, random, 20, 80)
+    await delay(random.between(50, 300))
+  }
 }
 
 /** Ids whose jobs have left the system: each must have left once. */
@@ -79,26 +87,25 @@ describe('weather', () => {
     let workers: readonly Worker[] = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
     proxy.decide = weather(random, 0.02)
     const senders = [startSender(redisUrl, ns), startSender(proxy.url, ns)]
-    let sending = true
-    const sent = sendMany(senders, random, 700, 60, 250).finally(() => (sending = false))
-    const kills = { worker: 0, zygote: 0, job: 0 }
-    while (sending) {
-      await delay(random.between(50, 500))
+    let killing = true
+    const sent = sendWhile(() => killing, senders, random)
+    for (const what of shuffled(random, [...Array<'worker'>(3).fill('worker'), ...Array<'zygote'>(3).fill('zygote'), ...Array<'job'>(8).fill('job')])) {
+      await delay(random.between(50, 400))
       const victim = random.pick(workers)
-      const what = random.pick(['worker', 'zygote', 'job', 'job'] as const)
-      const pid = what === 'worker' ? victim.pid : relative(victim, what, random)
-      if (pid === undefined) continue
-      kills[what]++
-      if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+      const pid = what === 'worker' ? victim.pid : await waitFor(() => relative(victim, what, random), {
+        describe: () => `a ${what} of ${victim.pid}: ${JSON.stringify(victim.family())} ${victim.process.stdout.slice(-2000)}${victim.process.stderr}`,
+      })
+      kill(pid)
       if (what !== 'worker') continue
       await victim.process.exit
       workers = [...workers.filter((worker) => worker !== victim), await startWorkerProcess(setup)]
     }
+    killing = false
     await sent
     proxy.decide = undefined
     const account = await accountAtRest(redis, ns, ledger)
     await expectSound(redis, ns, account, ledger, senders)
-    expect(Object.values(kills).every((count) => count > 0), JSON.stringify(kills)).toBe(true)
+    expect(senders.flatMap(({ acknowledged }) => acknowledged).length).toBeGreaterThan(100)
   })
 
   test('nothing that was acknowledged is lost when Redis is killed and started again under load', async () => {
@@ -133,4 +140,17 @@ function relative(worker: Worker, what: 'zygote' | 'job', random: Chance): numbe
   if (what === 'zygote') return zygote?.pid
   const children = family.filter(({ ppid }) => ppid === zygote?.pid)
   return children.length === 0 ? undefined : random.pick(children).pid
+}
+
+/** SIGKILL, for a process that may have ended by itself meanwhile. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+function shuffled<T>(random: Chance, things: readonly T[]): T[] {
+  return things.map((thing) => [random.next(), thing] as const).sort(([a], [b]) => a - b).map(([, thing]) => thing)
 }

@@ -307,7 +307,7 @@ test('a delayed job is filed as the family files it', async ({ redis, redisUrl, 
   })
   const now = Date.now() / 1000
   await client.enqueueIn(0.5, 'mail', 'B')
-  const [, second] = await redis.zrange(`${ns}:delayed_queue_schedule`, 0, -1, 'REV')
+  const [second] = await redis.zrange(`${ns}:delayed_queue_schedule`, 0, -1)
   expect(Number(second)).toBeGreaterThanOrEqual(Math.ceil(now + 0.5))
   expect(Number(second)).toBeLessThanOrEqual(Math.ceil(Date.now() / 1000 + 0.5))
 })

@@ -47,7 +47,8 @@ export function modelProcess(
     container: 'worker',
     started: 0,
     version: '0',
-    isolation: 'inline',
+    isolation: 'fork',
+    lease_ms: 8000,
   }
   const held = new Map<number, Held>()
   let nextClaim = 1

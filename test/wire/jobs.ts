@@ -1,14 +1,11 @@
-import { appendFileSync, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { currentJob, DoNotPerform, type JobContext } from '../../src/worker/job.ts'
+import { record } from './record.ts'
 
-/** What a job saw, one JSON line in the file that WIRE_RECORD names: the same way for every isolation. */
 function note(job: JobContext, args: readonly unknown[], extra: object = {}): void {
   const { class: name, queue, id, attempt } = job
-  appendFileSync(
-    process.env['WIRE_RECORD'] as string,
-    `${JSON.stringify({ class: name, queue, id, attempt, args, ...extra })}\n`,
-  )
+  record({ class: name, queue, id, attempt, args, pid: process.pid, ...extra })
 }
 
 /** The arguments without the context that comes after them. */

@@ -15,6 +15,7 @@ import { ROOT, spawnCli } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
+import { openNodeQueue } from './noderesque.ts'
 import { phpPrune, phpUnregister, rubyPrune, rubyUnregister } from './prunes.ts'
 import { startWireWorker, waitForRest } from './worker.ts'
 
@@ -25,7 +26,7 @@ async function pruneFromHere(redis: Redis, ns: string): Promise<string[]> {
   return [...(await rubyPrune(redis, ns, pruner)), ...(await phpPrune(redis, ns, { ...pruner, queues: ['unrelated'] }))]
 }
 
-/** Whether both registrations stand, with start and heartbeat. */
+/** Whether these registrations stand, with start and heartbeat. */
 async function stand(redis: Redis, ns: string, ids: readonly string[]): Promise<boolean> {
   for (const id of ids) {
     if ((await redis.sismember(`${ns}:workers`, id)) === 0) return false
@@ -60,22 +61,26 @@ test('workers of Ruby and PHP that start on our host find nothing of ours to pru
 
 test('a worker that was pruned by force works on, loses no job, and stands in the registry again', { timeout: 60_000 }, async ({ redis, redisUrl, ns }) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const worker = await startWireWorker(redisUrl, ns, { concurrency: 2 })
+  const peer = await openNodeQueue(redisUrl, ns)
+  const worker = await startWireWorker(redisUrl, ns, { concurrency: 3 })
   const ids = await worker.ids()
-  const [ruby = '', php = ''] = ids
+  const [ruby = '', php = '', node = ''] = ids
+  const forceClean = () => peer.forceCleanWorker(node.split(':').slice(0, 2).join(':'))
 
-  // Before a job: both slots go from the registry, and take jobs all the same.
+  // Before a job: all slots go from the registry, and take jobs all the same.
   await rubyUnregister(redis, ns, ruby)
   await phpUnregister(redis, ns, php)
-  for (const n of [1, 2]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
-  await worker.sees(2)
+  expect(await forceClean()).toBeUndefined()
+  for (const n of [1, 2, 3]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
+  await worker.sees(3)
   await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
   expect(await familyViolations(redis, ns)).toEqual([])
 
-  // During one: Ruby files the job as failed, PHP drops it; both go on, and are shown again.
+  // During one: Ruby and node-resque file the job as failed, PHP drops it; all go on, and are shown again.
   await rubyUnregister(redis, ns, ruby)
   await phpUnregister(redis, ns, php)
-  expect(await redis.llen(`${ns}:failed`)).toBe(1)
+  expect(await forceClean()).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+  expect(await redis.llen(`${ns}:failed`)).toBe(2)
   await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
   for (const id of ids) {
     const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as { payload: { args: unknown[] }; worker: string }
@@ -85,17 +90,18 @@ test('a worker that was pruned by force works on, loses no job, and stands in th
   expect(await familyViolations(redis, ns)).toEqual([])
   worker.open()
   await waitForRest(redis, ns)
-  expect(worker.seen.map(({ args }) => args[1]).sort()).toEqual([1, 2])
-  expect(await redis.get(`${ns}:stat:processed`)).toBe('2')
+  expect(worker.seen.map(({ args }) => args[1]).sort()).toEqual([1, 2, 3])
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
 
   // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
   await rubyUnregister(redis, ns, ruby)
   await phpUnregister(redis, ns, php)
-  for (const n of [3, 4]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
-  await worker.sees(4)
+  await forceClean()
+  for (const n of [4, 5, 6]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
+  await worker.sees(6)
   await waitForRest(redis, ns)
-  expect(worker.seen).toHaveLength(4)
-  expect(await redis.llen(`${ns}:failed`)).toBe(1)
+  expect(worker.seen).toHaveLength(6)
+  expect(await redis.llen(`${ns}:failed`)).toBe(2)
   for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
 })
 

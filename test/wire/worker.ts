@@ -20,9 +20,14 @@ export interface Seen {
   readonly id: string
   readonly attempt: number
   readonly args: readonly unknown[]
+  readonly pid: number
+  /** Of `Lifecycle` jobs: the method, and what stood in the instance. */
   readonly step?: string
   readonly given?: unknown
   readonly on?: string
+  /** Of `hooks.ts`: the event. */
+  readonly event?: string
+  readonly payload?: string
 }
 
 /** A worker of ours inside the test's process, performing `jobs.ts`. */

@@ -1,3 +1,4 @@
+import { messageOf } from '../../errors.ts'
 import { keysOf } from '../../redis/keys.ts'
 import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
 
@@ -34,7 +35,7 @@ export function aclRule(namespace: string, cluster: boolean): string {
 async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
   const user = await ask(store.command('acl', ['whoami']))
   if (typeof user !== 'string') {
-    return [unknown(`whether this user may do everything cannot be told (${user.message})`)]
+    return [unknown(`whether this user may do everything cannot be told (${messageOf(user)})`)]
   }
   const key = `${store.keys.prefix}queues`
   const outside = config.namespace === '' ? undefined : key

@@ -45,7 +45,7 @@ async function lists({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({ id: 'quarantine', level: 'warning', finding: `${plural(quarantinedJobs, 'element')} in quarantine: they cannot be jobs`, advice: 'resqueue quarantine ls shows what and why; mend the producer, then release or rm them.' })
   }
   if (failedJobs > LARGE) {
-    findings.push({ id: 'large-failed-list', level: 'warning', finding: `The failed list has ${count(failedJobs)} entries, all in memory`, advice: 'resqueue failed rm --since 2030-01-01 --dry-run counts what could go.' })
+    findings.push({ id: 'large-failed-list', level: 'warning', finding: `The failed list has ${count(failedJobs)} entries, all in memory`, advice: 'resqueue failed rm --until 30d --dry-run counts what could go.' })
   }
   if (pausedAll) findings.push({ id: 'paused', level: 'note', finding: 'All workers are paused', advice: 'resqueue worker resume --all ends that.' })
   if (pausedQueues.length > 0) {

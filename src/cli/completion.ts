@@ -1,0 +1,140 @@
+import { ResQueueError } from '../errors.ts'
+import { nearest } from '../values.ts'
+import { families, nameOf } from './families.ts'
+import { optionsOf } from './help.ts'
+import type { Context, Verb } from './verb.ts'
+
+/** What can follow what, for the scripts below. */
+interface Command {
+  /** `queue ls`. */
+  readonly name: string
+  readonly summary: string
+  readonly options: readonly { readonly flag: string; readonly about: string; readonly value: boolean; readonly choices: readonly string[] }[]
+}
+
+const SHELLS = { bash, zsh, fish }
+
+async function completion({ operands, output }: Context): Promise<number> {
+  const shell = operands[0] as string
+  if (!Object.hasOwn(SHELLS, shell)) {
+    const meant = nearest(shell, Object.keys(SHELLS))
+    throw new ResQueueError('USAGE', `there is no script for "${shell}"${meant === undefined ? '' : `; did you mean ${meant}?`} There are bash, zsh and fish`)
+  }
+  output.line(SHELLS[shell as keyof typeof SHELLS](await commands()))
+  return 0
+}
+
+async function commands(): Promise<readonly Command[]> {
+  const all: Command[] = []
+  for (const family of families) {
+    for (const verb of await family.load()) {
+      const options = optionsOf(verb).flatMap((option) =>
+        option.flag === ''
+          ? []
+          : [{ flag: `--${option.negative ? 'no-' : ''}${option.flag}`, about: option.about, value: option.value !== undefined, choices: option.choices ?? [] }],
+      )
+      all.push({ name: nameOf(family, verb), summary: verb.summary, options })
+    }
+  }
+  return all
+}
+
+/** Second words of each first word. */
+function secondWords(all: readonly Command[]): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>(families.map(({ name }) => [name, []]))
+  for (const { name } of all) {
+    const [first = '', second] = name.split(' ')
+    if (second !== undefined) found.get(first)?.push(second)
+  }
+  return found
+}
+
+function bash(all: readonly Command[]): string {
+  const seconds = [...secondWords(all)].filter(([, words]) => words.length > 0)
+  const choices = new Map(all.flatMap(({ options }) => options.filter((option) => option.choices.length > 0).map((option) => [option.flag, option.choices.join(' ')] as const)))
+  return `# resqueue completion for bash; load with: source <(resqueue completion bash)
+_resqueue() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} words=""
+  case $prev in
+${[...choices].map(([flag, words]) => `    ${flag}) COMPREPLY=($(compgen -W "${words}" -- "$cur")); return ;;`).join('\n')}
+  esac
+  if ((COMP_CWORD == 1)); then
+    words="${families.map(({ name }) => name).join(' ')} help --help --version"
+  else
+    case $COMP_CWORD:\${COMP_WORDS[1]} in
+${seconds.map(([first, words]) => `      2:${first}) words="${words.join(' ')}" ;;`).join('\n')}
+    esac
+  fi
+  if [[ -z $words && $cur == -* ]]; then
+    case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
+${all.map(({ name, options }) => `      "${name}"${name.includes(' ') ? '' : '*'}) words="${options.map(({ flag }) => flag).join(' ')}" ;;`).join('\n')}
+    esac
+  fi
+  if [[ -n $words ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); else COMPREPLY=($(compgen -f -- "$cur")); fi
+}
+complete -F _resqueue resqueue`
+}
+
+function zsh(all: readonly Command[]): string {
+  const text = (about: string): string => about.replaceAll(/[[\]:'"`$\\]/g, '')
+  const seconds = [...secondWords(all)].filter(([, words]) => words.length > 0)
+  return `#compdef resqueue
+# resqueue completion for zsh; load with: source <(resqueue completion zsh)
+_resqueue() {
+  local -a verbs
+  if ((CURRENT == 2)); then
+    verbs=(${families.map(({ name, summary }) => `'${name}:${text(summary)}'`).join(' ')})
+    _describe verb verbs
+    return
+  fi
+  if ((CURRENT == 3)); then
+    case $words[2] in
+${seconds
+  .map(([first]) => {
+    const own = all.filter(({ name }) => name.startsWith(`${first} `))
+    return `      ${first}) verbs=(${own.map(({ name, summary }) => `'${name.slice(first.length + 1)}:${text(summary)}'`).join(' ')}); _describe verb verbs; return ;;`
+  })
+  .join('\n')}
+    esac
+  fi
+  case "$words[2] $words[3]" in
+${all
+  .map(({ name, options }) => {
+    const specs = options.map(({ flag, about, value, choices }) => `'${flag}[${text(about)}]${value ? `:value:${choices.length > 0 ? `(${choices.join(' ')})` : '_files'}` : ''}'`)
+    return `    "${name}"${name.includes(' ') ? '' : '*'}) _arguments ${specs.join(' ')} '*:file:_files' ;;`
+  })
+  .join('\n')}
+  esac
+}
+compdef _resqueue resqueue`
+}
+
+function fish(all: readonly Command[]): string {
+  const text = (about: string): string => `'${about.replaceAll(/['\\]/g, '\\$&')}'`
+  const lines = ['# resqueue completion for fish; load with: resqueue completion fish | source', 'complete -c resqueue -f']
+  for (const { name, summary } of families) lines.push(`complete -c resqueue -n __fish_use_subcommand -a ${name} -d ${text(summary)}`)
+  for (const { name, summary, options } of all) {
+    const [first = '', second] = name.split(' ')
+    const others = secondWords(all).get(first) ?? []
+    if (second !== undefined) lines.push(`complete -c resqueue -n '__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${others.join(' ')}' -a ${second} -d ${text(summary)}`)
+    const seen = `__fish_seen_subcommand_from ${first}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`
+    for (const { flag, about, value, choices } of options) {
+      const given = value ? (choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ' -r -F') : ''
+      lines.push(`complete -c resqueue -n '${seen}' -l ${flag.slice(2)}${given} -d ${text(about)}`)
+    }
+  }
+  return lines.join('\n')
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: '',
+    summary: 'a completion script for your shell',
+    operands: 'bash|zsh|fish',
+    count: [1, 1],
+    examples: ['completion bash > /etc/bash_completion.d/resqueue', 'completion fish > ~/.config/fish/completions/resqueue.fish'],
+    options: [],
+    redis: false,
+    run: completion,
+  },
+]

@@ -1,0 +1,68 @@
+import { resolve } from 'node:path'
+import type { Engine, EngineOptions, JobRun } from '../../src/worker/engine.ts'
+import { createEngine } from '../../src/worker/isolation.ts'
+import type { Outcome } from '../../src/worker/outcome.ts'
+import { ROOT } from '../support/process.ts'
+import { own } from '../support/scope.ts'
+
+export const fixture = (name: string): string => resolve(ROOT, 'test/fixtures/jobs', name)
+
+/** An engine under test, with what it told. Stopped with the test. */
+export interface Bench {
+  readonly engine: Engine
+  /** Lines of all jobs, as `stdout one`. */
+  readonly output: string[]
+  readonly notices: string[]
+  readonly logs: unknown[]
+  readonly forks: number[]
+  /** Runs a job of `every.ts` (or of the module given) to its end. */
+  run(name: string, args?: readonly unknown[], more?: Partial<JobRun>): Promise<Outcome>
+  /** Begins one, and resolves when its process has said `ready`. */
+  begin(name: string, args?: readonly unknown[]): { outcome: Promise<Outcome>; abort(reason: unknown): void; pid: Promise<number> }
+}
+
+export async function bench(options: Partial<EngineOptions> & { isolation: EngineOptions['isolation'] }): Promise<Bench> {
+  const output: string[] = []
+  const notices: string[] = []
+  const logs: unknown[] = []
+  const forks: number[] = []
+  const engine = await createEngine({
+    jobs: fixture('every.ts'),
+    concurrency: 1,
+    jobsPerChild: 1,
+    killDelayMs: 300,
+    events: {
+      output: (_job, stream, line) => output.push(`${stream} ${line}`),
+      log: (...line) => logs.push(line.slice(1)),
+      forked: (_isolation, seconds) => forks.push(seconds),
+      notice: (level, message) => notices.push(`${level} ${message}`),
+    },
+    ...options,
+  })
+  own('engine', async () => {
+    engine.kill()
+    await engine.stop()
+  })
+  const jobRun = (name: string, args: readonly unknown[], more: Partial<JobRun> = {}): JobRun => ({
+    id: 'an-id',
+    queue: 'mail',
+    class: name,
+    payload: JSON.stringify({ class: name, args, foreign: true }),
+    attempt: 1,
+    ...more,
+  })
+  return {
+    engine,
+    output,
+    notices,
+    logs,
+    forks,
+    run: (name, args = [], more = {}) => engine.run(jobRun(name, args, more), new AbortController().signal),
+    begin(name, args = []) {
+      const controller = new AbortController()
+      const { promise: pid, resolve: started } = Promise.withResolvers<number>()
+      const outcome = engine.run(jobRun(name, args), controller.signal, started)
+      return { outcome, pid, abort: (reason) => controller.abort(reason) }
+    },
+  }
+}

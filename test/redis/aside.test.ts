@@ -1,0 +1,95 @@
+import { expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { startProxy } from '../support/proxy.ts'
+import { snapshot } from '../support/redis.ts'
+import { everyScriptTwice, openQueue } from './client.ts'
+
+const portOf = (url: string): { port: number } => ({ port: Number(new URL(url).port) })
+
+function quarantined(queue: string, raw: string, ms = 1795371757491): string {
+  return `${ms} ${Buffer.byteLength(queue)} ${queue}${raw}`
+}
+
+function retry(claim: string, queue: string, error: string, raw: string): string {
+  return `${claim} 2 ${Buffer.byteLength(queue)} ${Buffer.byteLength(error)} ${queue}${error}${raw}`
+}
+
+test('the quarantine is listed with reasons, released byte for byte, and removed from', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const binary = Buffer.concat([Buffer.from('1 2 é'), Buffer.from('\xff{', 'latin1')])
+  await redis.rpush(`${ns}:ext:quarantine`, quarantined('q', 'junk'), binary, quarantined('q', '{"class":"A"}'), quarantined('', '{"class":"B"}'), 'odd', quarantined('other', ''))
+  const { entries, total } = await client.quarantine.list()
+  expect(total).toBe(6)
+  expect(entries.map(({ queue, raw }) => [queue, raw])).toEqual([
+    ['q', 'junk'],
+    ['é', '\ufffd{'],
+    ['q', '{"class":"A"}'],
+    ['', '{"class":"B"}'],
+    ['', 'odd'],
+    ['other', ''],
+  ])
+  expect(entries[0]).toMatchObject({ quarantinedAt: new Date(1795371757491), reason: expect.stringContaining('not JSON') as string })
+  expect(entries[2]?.reason).toBe('')
+  expect((await client.quarantine.list({ offset: 4, limit: 1 })).entries.map(({ index }) => index)).toEqual([4])
+  expect(await client.quarantine.show(9)).toBeUndefined()
+  expect((await client.quarantine.show(0))?.sha).toBe(entries[0]?.sha)
+
+  expect(await client.quarantine.release({ index: 0, sha: entries[2]?.sha ?? '' })).toEqual({ moved: 0, skipped: 0 })
+  expect(await client.quarantine.release({ all: true }, { dryRun: true })).toEqual({ moved: 4, skipped: 2 })
+  expect(await client.quarantine.release({ queue: 'q' })).toEqual({ moved: 2, skipped: 0 })
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['junk', '{"class":"A"}'])
+  expect(await client.quarantine.release({ all: true })).toEqual({ moved: 2, skipped: 2 })
+  expect((await redis.lrangeBuffer(`${ns}:queue:é`, 0, -1)).map((b) => b.toString('latin1'))).toEqual(['\xff{'])
+  expect((await redis.smembers(`${ns}:queues`)).sort()).toEqual(['other', 'q', 'é'])
+  expect(await redis.llen(`${ns}:ext:token:q`)).toBe(1)
+  expect(await client.quarantine.remove({ index: 1 })).toBe(1)
+  expect(await client.quarantine.clear()).toBe(1)
+  await expect(client.quarantine.release({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
+
+test('a release sent twice moves once, also among equal elements, and other types are refused', async ({ redis, redisUrl, ns }) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  everyScriptTwice(proxy)
+  const client = openQueue(proxy.url, ns)
+  await redis.rpush(`${ns}:ext:quarantine`, ...Array.from({ length: 5 }, () => quarantined('q', 'junk')))
+  expect(await client.quarantine.release({ index: 0 })).toEqual({ moved: 1, skipped: 0 })
+  expect(await client.quarantine.remove({ index: 0 })).toBe(1)
+  expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(3)
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
+  await redis.rpush(`${ns}:ext:quarantine`, quarantined('bad', 'junk'))
+  await redis.set(`${ns}:queue:bad`, 'text')
+  const { [`ext:quarantine`]: before } = await snapshot(redis, ns)
+  await expect(client.quarantine.release({ all: true })).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+  expect((await snapshot(redis, ns))['ext:quarantine']).toEqual(before)
+})
+
+test('waiting retries are listed by due time and removed, each by its claim', async ({ redis, redisUrl, ns }) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  everyScriptTwice(proxy)
+  const client = openQueue(proxy.url, ns)
+  const raw = '{"class":"A","args":[1],"id":"same"}'
+  await redis.zadd(`${ns}:ext:retry`, 3000, retry('n1.3', 'é q', 'Error: ü', raw), 2000, retry('n1.1', 'q', 'Error: boom', raw), 2000, retry('n1.10', 'q', '', '{"class":"B"}'))
+  const { entries, total } = await client.retries.list()
+  expect(total).toBe(3)
+  expect(entries).toMatchObject([
+    { claim: 'n1.1', dueAt: new Date(2000), attempt: 2, queue: 'q', error: 'Error: boom', raw, payload: { id: 'same' } },
+    { claim: 'n1.10', queue: 'q', error: '', payload: { class: 'B' } },
+    { claim: 'n1.3', dueAt: new Date(3000), queue: 'é q', error: 'Error: ü', raw },
+  ])
+  expect(await client.retries.count()).toBe(3)
+  expect(await client.retries.remove({ queue: 'q', class: 'A' }, { dryRun: true })).toBe(1)
+  expect(await client.retries.remove({ claim: 'n1.1' })).toBe(1)
+  expect((await client.retries.list()).entries.map(({ claim }) => claim)).toEqual(['n1.10', 'n1.3'])
+  expect(await client.retries.remove({ id: 'same' })).toBe(1)
+  expect(await client.retries.remove({ all: true })).toBe(1)
+  await expect(client.retries.remove({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
+
+test('a thousand retries go in chunks, those that do not fit stay', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const members = Array.from({ length: 1200 }, (_, i): [number, string] => [1000 + Math.floor(i / 50), retry(`n.${i}`, i % 3 ? 'go' : 'stay', 'E: x', `{"class":"A","id":"${i}"}`)])
+  await redis.zadd(`${ns}:ext:retry`, ...members.flat())
+  expect(await client.retries.remove({ queue: 'go' }, { limit: 10 })).toBe(10)
+  expect(await client.retries.remove({ queue: 'go' })).toBe(790)
+  expect(await client.retries.count()).toBe(400)
+})

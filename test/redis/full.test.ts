@@ -1,0 +1,41 @@
+import { expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { startRedis } from '../support/redis.ts'
+import { openQueue } from './client.ts'
+
+test('when Redis is full an enqueue is refused as a whole, and what frees or moves memory goes on', async () => {
+  const server = await startRedis()
+  const redis = server.client()
+  const client = openQueue(server.url, 'resque')
+  const entry = '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"f"},"exception":"E","error":"e","backtrace":[],"worker":"w","queue":"q"}'
+  await client.enqueueBulk([{ queue: 'q', class: 'A' }, { queue: 'q', class: 'B' }, { queue: 'drop', class: 'A' }])
+  await client.enqueueAt(4_000_000_000, 'q', 'Later')
+  await redis.rpush('resque:failed', entry, entry, entry)
+  await redis.rpush('resque:ext:quarantine', '1 1 qjunk', '1 1 qjunk')
+  await redis.zadd('resque:ext:retry', 5, 'n.1 1 1 1 qE{"class":"A"}')
+  await redis.config('SET', 'maxmemory', '1mb')
+
+  const full = { code: 'REDIS_FULL', message: expect.stringContaining('Nothing was written') as string }
+  const started = performance.now()
+  await expect(client.enqueue('q', 'A', {}, true)).rejects.toMatchObject(full)
+  await expect(client.enqueueBulk([{ queue: 'new', class: 'A' }, { queue: 'q', class: 'A' }])).rejects.toMatchObject(full)
+  await expect(client.enqueueAt(4_000_000_001, 'q', 'A')).rejects.toMatchObject(full)
+  expect(performance.now() - started).toBeLessThan(2000)
+  expect(await redis.keys('resque:job:*')).toEqual([])
+  expect((await redis.smembers('resque:queues')).sort()).toEqual(['drop', 'q'])
+
+  expect(await client.failed.retry({ index: 0 })).toEqual({ moved: 1, skipped: 0 })
+  expect(await client.failed.remove({ index: 0 })).toBe(1)
+  expect(await client.failed.clear()).toBe(1)
+  expect(await client.quarantine.release({ index: 0 })).toEqual({ moved: 1, skipped: 0 })
+  expect(await client.quarantine.remove({ all: true })).toBe(1)
+  expect(await client.retries.remove({ all: true })).toBe(1)
+  expect(await client.delayed.remove({ all: true })).toBe(1)
+  expect(await redis.lrange('resque:queue:q', 2, -1)).toEqual(['{"class":"A","id":"f"}', 'junk'])
+  expect(await client.queues.dequeue('q', ['B'])).toBe(1)
+  expect(await client.queues.pop('q')).toMatch(/^\{"class":"A"/)
+  expect(await client.queues.remove('drop')).toBe(1)
+
+  await redis.config('SET', 'maxmemory', '0')
+  await client.enqueue('q', 'A')
+})

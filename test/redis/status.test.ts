@@ -1,0 +1,72 @@
+import { expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { load, readGolden } from '../wire/golden.ts'
+import { openQueue } from './client.ts'
+
+test('statuses as php-resque and redisQueue write them are read', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await load(redis, ns, [
+    ...(readGolden('01-enqueue.txt')['enqueue by php'] ?? []),
+    ...(readGolden('02-php-working-failed.txt')['after'] ?? []),
+    ...(Object.values(readGolden('05-redisqueue-working-failed.txt'))[0] ?? []),
+  ])
+  const seconds = (n: number): Date => new Date(n * 1000)
+  expect(await client.status('f0367d1533dd642ba24e086424e07a69').get()).toEqual({
+    code: 1,
+    state: 'waiting',
+    updated: seconds(1795372786),
+    started: seconds(1795372786),
+    result: null,
+  })
+  expect(await client.status('b5abb91d0a78a71b1f1b87222a9a86b9', 'pfx').isTracking()).toBe(true)
+  expect(await client.status('b5abb91d0a78a71b1f1b87222a9a86b9').isTracking()).toBe(false)
+  expect(await client.status('2848d08edeca87e26f959b90d32a4a33').get()).toMatchObject({ state: 'complete', result: false })
+  expect(await client.status('affcfdf08225987beff418dba4fa0392').get()).toMatchObject({ state: 'failed' })
+  expect(await client.status('187b664c263a17bebfb18cc91ce50326').get()).toEqual({
+    code: 2,
+    state: 'running',
+    updated: seconds(1795372811),
+    started: undefined,
+    result: null,
+  })
+})
+
+test('a status lives: created, updated with its start kept, terminal ones for a day, stopped', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const key = `${ns}:job:p_j1:status`
+  const status = client.status('j1', 'p')
+  await status.create()
+  await redis.set(key, '{"status":1,"updated":5,"started":5,"result":null}')
+  expect(await status.update('running')).toBe(true)
+  expect(await redis.get(key)).toMatch(/^\{"status":2,"updated":\d{10},"started":5,"result":null\}$/)
+  expect(await redis.ttl(key)).toBe(-1)
+  expect(await status.update('complete', { rows: [1] })).toBe(true)
+  expect(await redis.get(key)).toMatch(/^\{"status":4,"updated":\d{10},"started":5,"result":\{"rows":\[1\]\}\}$/)
+  expect(await redis.ttl(key)).toBeGreaterThan(86_000)
+  expect(await status.result()).toEqual({ rows: [1] })
+  expect(await status.status()).toBe(4)
+  expect(await status.started()).toEqual(new Date(5000))
+  expect((await status.updated()) instanceof Date).toBe(true)
+  expect(await status.update('failed')).toBe(true)
+  expect(await redis.ttl(key)).toBeGreaterThan(86_000)
+  expect(await status.update('nonsense' as never)).toBe(false)
+  expect(await status.status()).toBe(3)
+  await status.stop()
+  expect(await redis.exists(key)).toBe(0)
+})
+
+test('what was seen as not tracked is not asked for again', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const status = client.status('j1')
+  expect(await status.get()).toBe(false)
+  expect(await status.update('running')).toBe(false)
+  await redis.set(`${ns}:job:j1:status`, '{"status":1,"updated":5,"started":5,"result":null}')
+  expect(await status.isTracking()).toBe(false)
+  expect([await status.status(), await status.updated(), await status.started(), await status.result()]).toEqual([false, false, false, false])
+  expect(await client.status('j1').isTracking()).toBe(true)
+})
+
+test.for(['', 'text', '[]', '{}', '{"status":9}', '{"status":"x"}', 'null'])('a value %j is no status', async (value, { redis, redisUrl, ns }) => {
+  await redis.set(`${ns}:job:j1:status`, value)
+  expect(await openQueue(redisUrl, ns).status('j1').get()).toBe(false)
+})

@@ -1,0 +1,92 @@
+import { expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { load, readGolden } from '../wire/golden.ts'
+import { register, workerId, type Registration } from '../../src/queue/registry.ts'
+import { openQueue, openTestLane } from './client.ts'
+
+function registration(nonce: string, slots = 2): Registration {
+  return {
+    nonce, name: `host.${nonce}`, tail: ':7:mail,*', slots, instance: '', host: 'host', pid: 7, pid_namespace: '', boot_id: '',
+    pod: `pod-${nonce}`, pod_namespace: 'prod', pod_uid: `uid-${nonce}`, container: 'worker', started: 1795371757000, version: '0.1.0', isolation: 'fork', lease_ms: 8000,
+  }
+}
+
+test('our processes are listed with what each slot runs', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const { store } = openTestLane(redisUrl, ns)
+  await register(store, registration('aaa'))
+  await register(store, registration('bbb', 1))
+  await redis.hset(`${ns}:ext:inflight:aaa`, {
+    '0': '5 1795371757491 4 mail{"class":"A","args":[],"id":"j1"}',
+    '1': `6 1795371757999 3 é!{"class":"Big","args":["${'x'.repeat(50_000)}"],"id":"j2","prefix":"","queue_time":1}`,
+  })
+  await redis.del(`${ns}:ext:lease:bbb`)
+  await redis.set(`${ns}:ext:draining:prod/uid-bbb`, 'token')
+  const [one, two] = [...(await client.workers.list())].sort((a, b) => (a.id < b.id ? -1 : 1))
+  expect(one).toMatchObject({ kind: 'process', id: 'aaa', host: 'host', pid: 7, queues: ['mail', '*'], slots: 2, alive: true, paused: false, draining: false, started: new Date(1795371757000) })
+  expect(one?.running).toEqual([
+    { slot: 0, queue: 'mail', since: new Date(1795371757491), class: 'A', id: 'j1' },
+    { slot: 1, queue: 'é!', since: new Date(1795371757999), class: 'Big', id: 'j2' },
+  ])
+  expect(two).toMatchObject({ id: 'bbb', alive: false, draining: true, running: [] })
+  expect(await client.workers.list()).toHaveLength(2)
+
+  for (const id of ['aaa', 'host.aaa', 'pod-aaa', workerId(registration('aaa'), 1)]) expect(await client.workers.show(id)).toMatchObject({ id: 'aaa' })
+  expect(await client.workers.show('nobody')).toBeUndefined()
+  expect((await client.jobs.find('j2')).places).toMatchObject([{ kind: 'running', worker: { id: 'aaa' }, running: { slot: 1 } }])
+})
+
+test('a process is paused and resumed by its nonce', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await register(openTestLane(redisUrl, ns).store, registration('aaa'))
+  await client.enqueue('mail', 'A')
+  await redis.del(`${ns}:ext:token:mail`)
+  expect(await client.workers.pause('aaa')).toBe('paused')
+  expect(await redis.hget(`${ns}:ext:inflight:aaa`, 'paused')).toBe('1')
+  expect(await client.workers.show('aaa')).toMatchObject({ paused: true })
+  expect(await client.workers.resume('aaa')).toBe('resumed')
+  expect(await client.workers.show('aaa')).toMatchObject({ paused: false })
+  expect(await redis.llen(`${ns}:ext:token:mail`)).toBe(1)
+  expect(await client.workers.pause('nobody')).toBe('absent')
+  expect(await client.workers.resume('nobody')).toBe('absent')
+  expect(await redis.exists(`${ns}:ext:inflight:nobody`)).toBe(0)
+})
+
+test('workers of Ruby, php, node-resque and redisQueue are listed with what they run', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  for (const name of ['02-php-working-failed.txt', '03-ruby-working-failed.txt', '04-node-working-failed.txt', '05-redisqueue-working-failed.txt']) {
+    const entries = Object.values(readGolden(name))[0] ?? []
+    await load(redis, ns, entries.filter(({ key }) => key.startsWith('worker:') || key.startsWith('workers')))
+  }
+  await redis.sadd(`${ns}:workers`, 'odd')
+  await redis.set(`${ns}:worker:odd`, 'junk')
+  const listed = await client.workers.list()
+  expect(listed.map((w) => [w.id, w.kind, w.host, w.pid, w.queues, w.started?.toISOString()])).toEqual([
+    ['odd', 'foreign', 'odd', undefined, [], undefined],
+    ['vm:16984:default', 'foreign', 'vm', 16984, ['default'], '2026-11-22T18:39:48.000Z'],
+    ['vm:17275:default', 'foreign', 'vm', 17275, ['default'], '2026-11-22T18:40:00.000Z'],
+    ['vm:17358:default,low', 'foreign', 'vm', 17358, ['default', 'low'], '2026-11-22T18:40:06.000Z'],
+    ['vm:17434:default', 'foreign', 'vm', 17434, ['default'], '2026-11-23T02:40:11.000Z'],
+  ])
+  expect(listed.map((w) => w.running.map(({ class: name, since }) => [name, since?.toISOString()]))).toEqual([
+    [],
+    [],
+    [['SleepJob', '2026-11-22T18:40:00.000Z']],
+    [['SleepJob', '2026-11-22T18:40:06.000Z']],
+    [['SleepJob', '2026-11-23T02:40:11.000Z']],
+  ])
+  expect(await client.workers.show('vm:17275:default')).toMatchObject({ heartbeat: new Date('2026-11-22T18:40:00Z') })
+})
+
+test('a job is found wherever it is', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await client.enqueueBulk(Array.from({ length: 1500 }, (_, i) => ({ queue: 'q', class: 'A', args: [i], id: `w${i}` })))
+  await client.enqueueAt(4_000_000_000, 'q', 'A', {}, { id: 'later', track: true })
+  await redis.rpush(`${ns}:failed`, '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"bad"},"queue":"q"}')
+  await redis.zadd(`${ns}:ext:retry`, 5, 'n.1 1 1 1 qE{"class":"A","id":"again"}')
+  expect(await client.jobs.find('w1234')).toMatchObject({ status: false, complete: true, places: [{ kind: 'waiting', queue: 'q', position: 1234 }] })
+  expect(await client.jobs.find('later')).toMatchObject({ status: { state: 'waiting' }, places: [{ kind: 'delayed', job: { second: 4_000_000_000 } }] })
+  expect(await client.jobs.find('bad')).toMatchObject({ places: [{ kind: 'failed', entry: { index: 0 } }] })
+  expect(await client.jobs.find('again')).toMatchObject({ places: [{ kind: 'retry', entry: { claim: 'n.1' } }] })
+  expect(await client.jobs.find('nobody')).toEqual({ id: 'nobody', status: false, places: [], complete: true })
+})
