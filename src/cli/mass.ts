@@ -26,10 +26,17 @@ export interface Mass {
 export async function massAction(context: Context, mass: Mass): Promise<number> {
   const { get, output, signal } = context
   const limit = get(most)
+  const report = (moved: number, skipped: number, more: object = {}): object => ({
+    [mass.done]: moved,
+    skipped,
+    dry_run: false,
+    interrupted: false,
+    ...more,
+  })
   const limited = limit === undefined ? {} : { limit }
   if (get(dryRun)) {
     const { moved, skipped } = await mass.act({ ...limited, dryRun: true, signal })
-    output.done(`${plural(moved, mass.what, mass.many)} would be ${mass.done}${leftOut(skipped)}`, { [mass.done]: 0, would: moved, skipped })
+    output.done(`${plural(moved, mass.what, mass.many)} would be ${mass.done}${leftOut(skipped)}`, report(moved, skipped, { dry_run: true }))
     return moved > 0 ? 0 : 1
   }
   if (mass.destroys || !mass.named) {
@@ -48,12 +55,12 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
       },
     })
     progress.end()
-    output.done(`${plural(moved, mass.what, mass.many)} ${mass.done}${leftOut(skipped)}`, { [mass.done]: moved, skipped, interrupted: false })
+    output.done(`${plural(moved, mass.what, mass.many)} ${mass.done}${leftOut(skipped)}`, report(moved, skipped))
     return moved > 0 ? 0 : 1
   } catch (error) {
     progress.end()
     if (!signal.aborted) throw error
-    output.done(`${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`, { [mass.done]: seen, skipped: 0, interrupted: true })
+    output.done(`${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`, report(seen, 0, { interrupted: true }))
     return 1
   }
 }

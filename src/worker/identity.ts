@@ -3,6 +3,9 @@ import { hostname } from 'node:os'
 import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
 import { VERSION } from '../version.ts'
 
+/** Nonces drawn by this very process: it may hold several workers. */
+const ownNonces = new Set<string>()
+
 /** What a process can say about itself before it knows Redis. */
 export interface Identity {
   readonly host: string
@@ -30,6 +33,7 @@ export function identify(name: string | undefined, env: NodeJS.ProcessEnv = proc
     drainMark: podUid === '' || podNamespace === '' ? '' : `${podNamespace}/${podUid}`,
     registration: (slots, queues, isolation) => {
       const nonce = newNonce()
+      ownNonces.add(nonce)
       return {
         nonce,
         name: `${host}.${nonce}`,
@@ -56,7 +60,7 @@ export function identify(name: string | undefined, env: NodeJS.ProcessEnv = proc
 /** Whether a registered process ran where this one runs and its pid is gone. False where that cannot be known. */
 export function seenDead(other: Registration): boolean {
   if (other.pid_namespace === '' || other.pid_namespace !== pidNamespace() || other.boot_id !== bootId()) return false
-  if (other.pid === process.pid) return true // our own pid, an older nonce: whoever registered it is gone
+  if (other.pid === process.pid) return !ownNonces.has(other.nonce) // an earlier bearer of our pid
   try {
     process.kill(other.pid, 0)
     return false

@@ -258,7 +258,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       drainMark: identity.drainMark,
       patience,
       process: current,
-      look: () => (able() ? queueList.queues() : []),
+      look: () => (able() ? queueList.waitable() : []),
       statistics: () => {
         const changed: [string, number, number][] = []
         statistics.forEach((counts, slot) => {
