@@ -55,6 +55,9 @@ function createBench(redis: PrivateRedis, dir: string, { quick, rounds }: BenchO
   return bench
 }
 
+// Exiting ends what was started.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+
 let options: BenchOptions | undefined
 try {
   options = parseOptions(

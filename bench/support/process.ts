@@ -1,5 +1,11 @@
 import { spawn, type ChildProcess, type Serializable } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const PATIENCE_MS = 120_000
+/** What runs now, ended with the benchmark however it ends. */
+const live = new Set<number>()
+process.on('exit', () => live.forEach(endGroup))
 
 /** A process of the benchmark. It is ended by its pid, together with what it started. */
 export interface Proc extends AsyncDisposable {
@@ -29,6 +35,7 @@ export function startNode(args: readonly string[], env: Record<string, string> =
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     detached: true,
   })
+  live.add(pidOf(child))
   const marks = new Map<string, PromiseWithResolvers<bigint>>()
   const calls = new Map<number, PromiseWithResolvers<unknown>>()
   const ready = Promise.withResolvers<void>()
@@ -64,6 +71,8 @@ export function startNode(args: readonly string[], env: Record<string, string> =
   child.stdout?.on('data', heard)
   child.stderr?.on('data', heard)
   const exited = once(child, 'exit').then(([code, signal]) => {
+    endGroup(pidOf(child)) // what it started
+    live.delete(pidOf(child))
     const error = new Error(`${args.join(' ')} ended (${String(code ?? signal)}):\n${lines.join('\n')}`)
     ready.reject(error)
     for (const waiting of [...marks.values(), ...calls.values(), ...[...patterns].map((one) => one.found)]) waiting.reject(error)
@@ -79,7 +88,7 @@ export function startNode(args: readonly string[], env: Record<string, string> =
       child.send({ call: next++, verb, args: rest })
       return answer.promise as Promise<T>
     },
-    mark: (name) => markOf(name).promise,
+    mark: (name) => within(markOf(name).promise, `${args.join(' ')}: mark ${name}`),
     line: (pattern) => {
       const found = Promise.withResolvers<RegExpExecArray>()
       patterns.add({ pattern, found })
@@ -91,15 +100,32 @@ export function startNode(args: readonly string[], env: Record<string, string> =
       await exited
     },
     async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) {
-        try {
-          process.kill(-pidOf(child), 'SIGKILL')
-        } catch {
-          child.kill('SIGKILL')
-        }
-      }
+      endGroup(pidOf(child))
       await exited
     },
+  }
+}
+
+/** A system that hangs must not hang the benchmark. */
+async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  const timer = new AbortController()
+  const late = sleep(PATIENCE_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`${what} did not come within ${PATIENCE_MS / 1000} s`)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    timer.abort()
+    late.catch(() => undefined)
+  }
+}
+
+/** Every process of ours leads a group. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // All gone.
   }
 }
 

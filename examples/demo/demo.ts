@@ -19,7 +19,8 @@ try {
     stop.signal,
   )
 } catch (error) {
-  if (!stop.signal.aborted) say(red(`demo: ${error instanceof Error ? error.message : String(error)}`))
+  const reason = error instanceof Error ? error.message : String(error)
+  say(stop.signal.aborted ? 'Ended; everything is removed.' : red(`demo: ${reason}`))
   process.exitCode = stop.signal.aborted ? 130 : 1
 }
 

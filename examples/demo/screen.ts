@@ -49,42 +49,39 @@ function clear(): void {
   if (tty) process.stdout.write('\r\u001b[K')
 }
 
-const HEAD = ['enqueued by', 'job', 'enqueued', 'performed', 'failed', 'quarantined', 'in Redis', 'lost', '']
+const COLUMNS = ['enqueued by', 'job', 'enqueued', 'performed', 'failed', 'quarantined', 'in Redis', 'lost'] as const
+const NUMBERS: readonly ((v: Verdict) => number)[] = [
+  (v) => v.enqueued,
+  (v) => v.counts.performed,
+  (v) => v.counts.failed,
+  (v) => v.counts.quarantined,
+  (v) => v.inRedis,
+  (v) => v.lost,
+]
 
 /** What became of every job. */
 export function table(verdicts: readonly Verdict[]): string {
-  const row = (v: Verdict): string[] => [
-    v.kind.producer,
-    v.kind.job,
-    ...[v.enqueued, v.counts.performed, v.counts.failed, v.counts.quarantined, v.inRedis, v.lost].map(cell),
-    remark(v),
-  ]
-  const sum = (of: (v: Verdict) => number): string => count(verdicts.reduce((total, v) => total + of(v), 0))
-  const all = [
-    'all',
-    '',
-    ...[(v: Verdict) => v.enqueued, ...ENDS, (v: Verdict) => v.inRedis, (v: Verdict) => v.lost].map(sum),
-    '',
-  ]
-  const rows = [HEAD, ...verdicts.map(row), all]
-  const widths = HEAD.map((_, i) => Math.max(...rows.map((cells) => (cells[i] ?? '').length)))
+  const cell = (n: number): string => (n === 0 ? '·' : count(n))
+  const rows = verdicts.map((v) => [v.kind.producer, v.kind.job, ...NUMBERS.map((of) => cell(of(v)))])
+  const sums = ['all', '', ...NUMBERS.map((of) => count(verdicts.reduce((sum, v) => sum + of(v), 0)))]
+  const widths = COLUMNS.map((_, i) => Math.max(...[COLUMNS, ...rows, sums].map((cells) => (cells[i] ?? '').length)))
   const line = (cells: readonly string[]): string =>
-    cells
-      .map((text, i) => (i > 1 && i < 8 ? text.padStart(widths[i] ?? 0) : i === 8 ? text : text.padEnd(widths[i] ?? 0)))
-      .join('  ')
-      .trimEnd()
-  const rule = '─'.repeat(widths.slice(0, 8).reduce((a, b) => a + b + 2, -2))
-  const body = verdicts.map((v, i) => (v.wrong.length > 0 ? red(line(rows[i + 1] ?? [])) : line(rows[i + 1] ?? [])))
-  return [dim(line(HEAD)), dim(rule), ...body, dim(rule), bold(line(all))].map((text) => `  ${text}`).join('\n')
+    cells.map((text, i) => (i < 2 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  ')
+  const rule = '─'.repeat(line(sums).length)
+  // What does not fit is cut off, not wrapped: the numbers are what matters.
+  const room = tty ? Math.max(process.stdout.columns - rule.length - 5, 20) : 120
+  const body = verdicts.map((v, i) => {
+    const text = `${line(rows[i] ?? [])}  ${cut(remark(v), room)}`.trimEnd()
+    return v.wrong.length > 0 ? red(text) : text
+  })
+  return [dim(line(COLUMNS)), dim(rule), ...body, dim(rule), bold(line(sums))].map((text) => `  ${text}`).join('\n')
 }
 
-const ENDS = [(v: Verdict) => v.counts.performed, (v: Verdict) => v.counts.failed, (v: Verdict) => v.counts.quarantined]
+function remark({ kind, wrong, twice, reason }: Verdict): string {
+  const bad = wrong.length > 0 ? `NOT ${kind.end} as expected: job ${wrong.slice(0, 5).join(', ')}; ` : ''
+  return `${bad}${twice > 0 ? `${count(twice)} performed twice; ` : ''}${kind.note ?? reason}`.replace(/; $/, '')
+}
 
-const cell = (n: number): string => (n === 0 ? '·' : count(n))
-
-function remark(v: Verdict): string {
-  const wrong = v.wrong.length > 0 ? `NOT AS EXPECTED: ${v.kind.end}, jobs ${v.wrong.slice(0, 5).join(', ')}; ` : ''
-  const twice = v.twice > 0 ? `${count(v.twice)} performed twice; ` : ''
-  const reason = v.reason.length > 60 ? `${v.reason.slice(0, 59)}…` : v.reason
-  return `${wrong}${twice}${v.kind.note ?? reason}`.replace(/; $/, '')
+function cut(text: string, width: number): string {
+  return text.length > width ? `${text.slice(0, width - 1)}…` : text
 }

@@ -41,7 +41,7 @@ async function doctor(context: Context): Promise<number> {
     try {
       findings.push(...(await check.run({ store, config, signal })))
     } catch (error) {
-      findings.push({ id: 'not-checked', level: 'note', finding: `${check.name}: ${messageOf(error)}`, advice: 'This was not checked. resqueue doctor --acl prints the permissions that are needed.' })
+      findings.push(notChecked(check.name, messageOf(error)))
     }
   }
   progress.end()
@@ -50,6 +50,11 @@ async function doctor(context: Context): Promise<number> {
   if (out.json) out.list([], findings)
   else report(context, findings, counted, store.address)
   return counted > 0 ? 2 : 0
+}
+
+function notChecked(name: string, message: string): Finding {
+  const advice = /NOPERM/.test(message) ? 'resqueue doctor --acl prints the permissions that are needed.' : 'Mend that, and run the doctor again.'
+  return { id: 'not-checked', level: 'note', finding: `Not checked: ${name}: ${message}`, advice }
 }
 
 function report({ output: out, env }: Context, findings: readonly Finding[], counted: number, address: string): void {

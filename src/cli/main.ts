@@ -15,7 +15,7 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
   try {
     return await dispatch(argv, env)
   } catch (error) {
-    return complain(error, env)
+    return await complain(error, env)
   }
 }
 
@@ -74,12 +74,20 @@ function say(text: string): number {
   return 0
 }
 
-function complain(error: unknown, env: NodeJS.ProcessEnv): number {
+async function complain(thrown: unknown, env: NodeJS.ProcessEnv): Promise<number> {
+  const error = thrown instanceof Error && thrown.name === 'ReplyError' ? await explain(thrown) : thrown
   const known = error instanceof ResQueueError
   const text = known ? error.message : `unexpected error: ${messageOf(error)}`
   process.stderr.write(`resqueue: ${printable(text)}\n`)
   if (!known || env['LOG_LEVEL'] === 'debug') process.stderr.write(`${(error as Error)?.stack ?? ''}\n`)
   return known ? error.exitCode : 1
+}
+
+/** What Redis refused, in words. */
+async function explain(reply: Error): Promise<Error> {
+  const { classify } = await import('../redis/replies.ts')
+  const verdict = classify(reply)
+  return verdict.kind === 'refused' ? verdict.error : reply
 }
 
 function usage(message: string, name = ''): ResQueueError {

@@ -36,6 +36,7 @@ export interface Store {
   readonly address: string
   /** Whether the connection is usable at this instant. */
   readonly ready: boolean
+  /** Calls sent and reconnections, of this store and those it opened. */
   readonly counts: { commands: number; reconnects: number }
   /** Runs a script; see `exchange`. */
   run(script: Script, args: readonly Arg[], patience?: Patience): Promise<unknown>
@@ -48,17 +49,22 @@ export interface Store {
   command(name: string, args: readonly Arg[], patience?: Patience): Promise<unknown>
   /** Several commands in one round trip, in order. A command that Redis refuses yields its Error in its place. */
   pipeline(commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience): Promise<unknown[]>
-  /** A second store of the same Redis for another role: `blocking` for waits. */
+  /** A second store of the same Redis for another role, `blocking` for waits; it shares the counts. */
   open(role: Role, name: string): Store
   /** Sends nothing more; calls under way reject. */
   close(): void
 }
 
 /** Opens a store. It connects at the first call, or with `ping`. `role` decides about timeouts, `name` is the CLIENT name. */
-export function openStore(config: RedisConfig, name = 'resqueue-client', role: Role = 'command', clock: Clock = systemClock): Store {
+export function openStore(
+  config: RedisConfig,
+  name = 'resqueue-client',
+  role: Role = 'command',
+  clock: Clock = systemClock,
+  counts: Store['counts'] = { commands: 0, reconnects: 0 },
+): Store {
   const keys = keysOf(config.namespace)
   const address = redactUrl(config.url)
-  const counts = { commands: 0, reconnects: 0 }
   let connection: Connection | undefined
   let closed = false
   let lastError: Error | undefined
@@ -167,7 +173,7 @@ export function openStore(config: RedisConfig, name = 'resqueue-client', role: R
           return error ?? reply
         })
       }, patience),
-    open: (otherRole: Role, otherName: string) => openStore(config, otherName, otherRole, clock),
+    open: (otherRole: Role, otherName: string) => openStore(config, otherName, otherRole, clock, counts),
     close: () => {
       closed = true
       connection?.disconnect()

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import { enqueuedAt, extrasOf, parsePayload, type Payload } from '../queue/payload.ts'
 import type { End, Ending, Held } from '../queue/turn.ts'
 import { statusName } from '../redis/keys.ts'
+import { shownClass } from '../telemetry/class-name.ts'
 import type { Result, WorkerObserver } from '../telemetry/observer.ts'
 import type { Backends } from './backends.ts'
 import { judge } from './endings.ts'
@@ -58,7 +59,7 @@ export function createRunner(options: RunnerOptions): Runner {
       log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
       return endOf(held, payload, { verb: 'return', counted: verdict.counted })
     }
-    observer.jobFinished(job.queue, job.class, verdict.result, seconds, outcome.process?.peakMemoryBytes)
+    observer.jobFinished(job.queue, shownClass(payload), verdict.result, seconds, outcome.process?.peakMemoryBytes)
     if (verdict.kind === 'end') {
       if (chatty) logEnd(job, verdict.result, seconds, verdict.ending)
       return endOf(held, payload, verdict.ending)
@@ -97,7 +98,7 @@ export function createRunner(options: RunnerOptions): Runner {
       }
       const since = enqueuedAt(payload)
       const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
-      observer.jobStarted(job.queue, job.class, waited)
+      observer.jobStarted(job.queue, shownClass(payload), waited)
       if (chatty) log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
       const began = clock.monotonic()
       let outcome: Outcome

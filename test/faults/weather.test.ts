@@ -133,13 +133,13 @@ describe('weather', () => {
   })
 })
 
-/** The zygote, or one of the jobs' processes below it. */
+/** The zygote, or one of the jobs' processes below it; without a zygote, processes of jobs stand directly below the worker. */
 function relative(worker: Worker, what: 'zygote' | 'job', random: Chance): number | undefined {
-  const family = worker.family()
-  const zygote = family.find(({ ppid }) => ppid === worker.pid)
-  if (what === 'zygote') return zygote?.pid
-  const children = family.filter(({ ppid }) => ppid === zygote?.pid)
-  return children.length === 0 ? undefined : random.pick(children).pid
+  const family = worker.family().filter(({ state }) => state !== 'Z')
+  const children = family.filter(({ ppid }) => ppid === worker.pid)
+  const below = family.filter((one) => !children.includes(one))
+  const found = what === 'zygote' || below.length === 0 ? children : below
+  return found.length === 0 ? undefined : random.pick(found).pid
 }
 
 /** SIGKILL, for a process that may have ended by itself meanwhile. */

@@ -128,7 +128,7 @@ async function failures({ store, signal }: Patient): Promise<readonly Finding[]>
     {
       id: 'malformed-failures',
       level: 'warning',
-      finding: `${plural(bad.length, 'failed entry', 'failed entries')} break the Failed page of Resque's dashboard: index ${some(bad.map(String))}`,
+      finding: `${plural(bad.length, 'failed entry', 'failed entries')} because of which the Failed page of Resque's dashboard fails: index ${some(bad.map(String))}`,
       advice: `resqueue failed show ${bad[0]}, then resqueue failed rm ${bad[0]}`,
     },
   ]

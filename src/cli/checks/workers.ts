@@ -53,7 +53,7 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({
       id: 'malformed-workers',
       level: 'error',
-      finding: `${plural(malformed.length, 'member')} of "workers" break Ruby Resque: every dashboard page fails and its workers cannot start: ${some(malformed)}`,
+      finding: `${plural(malformed.length, 'member')} of "workers" because of which every page of Resque's dashboard fails and Ruby workers cannot start: ${some(malformed)}`,
       advice: `redis-cli SREM ${quote(keys.workers)} ${malformed.slice(0, 3).map(quote).join(' ')}`,
     })
   }
@@ -61,7 +61,7 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({
       id: 'malformed-working',
       level: 'error',
-      finding: `${plural(unreadable.length, 'busy record')} hold no JSON object with a payload: the dashboard's Working page fails: ${some(unreadable)}`,
+      finding: `${plural(unreadable.length, 'busy record')} without a JSON object and payload, because of which the dashboard's Working page fails: ${some(unreadable)}`,
       advice: `redis-cli DEL ${unreadable.slice(0, 3).map((id) => quote(keys.worker(id))).join(' ')}`,
     })
   }
@@ -94,7 +94,7 @@ async function heartbeats({ store }: Patient, registered: ReadonlySet<string>): 
     findings.push({
       id: 'unreadable-heartbeats',
       level: 'error',
-      finding: `${plural(bad.length, 'heartbeat')} cannot be read as a time: Ruby workers cannot start: ${some(bad)}`,
+      finding: `${plural(bad.length, 'heartbeat')} that cannot be read as a time, because of which Ruby workers cannot start: ${some(bad)}`,
       advice: `redis-cli HDEL ${quote(keys.heartbeat)} ${bad.slice(0, 3).map(quote).join(' ')}`,
     })
   }
@@ -114,7 +114,7 @@ async function unserved({ store }: Patient): Promise<readonly Finding[]> {
   if (names.length === 0) return []
   const served = new Set<string>()
   for (const worker of await listWorkers(store, { limit: MOST })) {
-    if (worker.kind === 'process' && !worker.alive) continue
+    if (worker.kind === 'process' ? !worker.alive : worker.queues.every((name) => name.startsWith('!'))) continue
     for (const name of selectQueues(worker.queues).resolve(names)) served.add(name)
   }
   const left = (await queueInfos(store, names.slice(0, MOST).filter((name) => !served.has(name)))).filter(({ size }) => size > 0)
