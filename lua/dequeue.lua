@@ -6,8 +6,8 @@
 -- Returns  how many were removed, as text
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered
+-- @include window
 
-local GONE = '\0resqueue: removed'
 local list, first, last = p .. 'queue:' .. ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local wanted, indexes = {}, {}
 for i = 6, #ARGV do
@@ -24,10 +24,5 @@ for i = 1, #there do
   end
 end
 also_when_full()
-for i = 1, #indexes do
-  call('LSET', list, indexes[i], GONE)
-end
-if #indexes > 0 then
-  call('LREM', list, -#indexes, GONE)
-end
+remove_at(list, indexes)
 return answer(tostring(#indexes))

@@ -61,7 +61,8 @@ export const redisUrl: Option<string> = {
   value: 'URL',
   fallback: 'redis://127.0.0.1:6379',
   shown: 'redis://127.0.0.1:6379',
-  about: 'Redis: redis://[user:password@]host[:port][/db], rediss:// with TLS, unix:///path, host:port, redis-sentinel://h1,h2/name or redis-cluster://h1,h2.',
+  about:
+    'Redis: redis://[user:password@]host[:port][/db], rediss:// with TLS, unix:///path, host:port, redis-sentinel://h1,h2/name or redis-cluster://h1,h2.',
   read: words,
 }
 
@@ -141,7 +142,8 @@ export const queues: Option<readonly string[]> = {
   value: 'LIST',
   fallback: [],
   merge: (values) => [...new Set(values.flat())],
-  about: "Queues to serve, in order of priority: critical,mail or '*' for all, globs such as mail-*, and !name for one to skip. Required.",
+  about:
+    "Queues to serve, in order of priority: critical,mail or '*' for all, globs such as mail-*, and !name for one to skip. Required.",
   read: queueList,
 }
 
@@ -170,7 +172,8 @@ export const isolation: Option<'auto' | 'fork' | 'spawn' | 'inline'> = {
   choices: ['auto', 'fork', 'spawn', 'inline'],
   fallback: 'auto',
   shown: 'auto',
-  about: 'How job code is kept apart: fork (a real fork of a loaded process), spawn (a fresh process), inline (in the worker itself: no isolation); auto takes fork where it works.',
+  about:
+    'How job code is kept apart: fork (a real fork of a loaded process), spawn (a fresh process), inline (in the worker itself: no isolation); auto takes fork where it works.',
   read: oneOf(['auto', 'fork', 'spawn', 'inline']),
 }
 
@@ -189,7 +192,8 @@ export const jobMemory: Option<number | undefined> = {
   value: 'MiB',
   fallback: undefined,
   shown: 'no limit',
-  about: 'Memory that one job may use, in MiB or as 512Mi, 2Gi. Beyond it the job is killed and recorded as out of memory.',
+  about:
+    'Memory that one job may use, in MiB or as 512Mi, 2Gi. Beyond it the job is killed and recorded as out of memory.',
   read: optional(mebibytes({ min: 16, max: 1024 * 1024 })),
 }
 
@@ -217,7 +221,8 @@ export const failureBackend: Option<readonly string[]> = {
   fallback: ['redis'],
   shown: 'redis',
   merge: (values) => [...new Set(values.flat())],
-  about: 'Where failures are recorded: redis (the list "failed"), multi-queue (a list per queue), a module (./file.ts), or several separated by commas.',
+  about:
+    'Where failures are recorded: redis (the list "failed"), multi-queue (a list per queue), a module (./file.ts), or several separated by commas.',
   read: (text) => [...new Set(text.split(',').map((part) => readBackend(part.trim())))],
 }
 
@@ -268,7 +273,8 @@ export const shutdownTimeout: Option<number> = {
   value: 'TIME',
   fallback: 25_000,
   shown: '25s',
-  about: 'After TERM: how long running jobs may take to end by themselves before they are stopped and put back. Keep it, with --kill-delay, below the terminationGracePeriodSeconds of the pod.',
+  about:
+    'After TERM: how long running jobs may take to end by themselves before they are stopped and put back. Keep it, with --kill-delay, below the terminationGracePeriodSeconds of the pod.',
   read: duration({ min: 0, max: 30 * DAY }),
 }
 
@@ -306,7 +312,11 @@ export const workerName: Option<string | undefined> = {
   about: 'Name under which the worker registers.',
   read: optional((text) => {
     const name = words(text).trim()
-    if (/[:,\s\p{Cc}]/u.test(name)) throw new ResQueueError('USAGE', `"${name}" holds a colon, a comma or white space, which Resque's worker ids cannot carry`)
+    if (/[:,\s\p{Cc}]/u.test(name))
+      throw new ResQueueError(
+        'USAGE',
+        `"${name}" holds a colon, a comma or white space, which Resque's worker ids cannot carry`,
+      )
     return name
   }),
 }
@@ -361,10 +371,24 @@ export const logLevel: Option<LogLevel> = {
 
 /** Everything that `resqueue work` can be told, besides Redis. */
 export const workerGroups: readonly OptionGroup[] = [
-  { title: 'What to work', options: [queues, jobs, concurrency, isolation, jobsPerChild, jobMemory, timeout, hooks, failureBackend] },
+  {
+    title: 'What to work',
+    options: [queues, jobs, concurrency, isolation, jobsPerChild, jobMemory, timeout, hooks, failureBackend],
+  },
   {
     title: 'How to work',
-    options: [interval, blocking, burst, maxJobs, shutdownTimeout, killDelay, maxRecoveries, failFast, workerName, pidfile],
+    options: [
+      interval,
+      blocking,
+      burst,
+      maxJobs,
+      shutdownTimeout,
+      killDelay,
+      maxRecoveries,
+      failFast,
+      workerName,
+      pidfile,
+    ],
   },
   { title: 'What to show', options: [port, maxClassLabels, logLevel] },
 ]
@@ -372,8 +396,15 @@ export const workerGroups: readonly OptionGroup[] = [
 /** Variables that say where a worker runs; a Kubernetes manifest sets them from the downward API. There are no flags for them. */
 export const placeVariables: readonly Variable[] = [
   { name: 'POD_NAME', about: 'the name of the pod; names the worker' },
-  { name: 'POD_NAMESPACE', about: 'the namespace of the pod; with POD_UID it makes drain marks of the controller apply' },
-  { name: 'POD_UID', about: 'the uid of the pod; with CONTAINER_NAME it lets a restarted container recover the jobs of its predecessor at once' },
+  {
+    name: 'POD_NAMESPACE',
+    about: 'the namespace of the pod; with POD_UID it makes drain marks of the controller apply',
+  },
+  {
+    name: 'POD_UID',
+    about:
+      'the uid of the pod; with CONTAINER_NAME it lets a restarted container recover the jobs of its predecessor at once',
+  },
   { name: 'CONTAINER_NAME', about: 'the name of the container in its pod' },
 ]
 

@@ -46,7 +46,11 @@ export function mebibytes(range: Range = { min: 1 }): Reader<number> {
   return (text) => {
     const match = /^(\d{1,12}(?:\.\d+)?)\s*(?:([kmg])(?:i?b?)?)?$/i.exec(text.trim())
     if (!match) throw bad(`"${text}" is not a size; MiB are meant, or write 512Mi or 2Gi`)
-    return within(Math.round(Number(match[1]) * (SIZE_UNITS[(match[2] ?? 'm').toLowerCase()] as number)), range, (value) => `${value} MiB`)
+    return within(
+      Math.round(Number(match[1]) * (SIZE_UNITS[(match[2] ?? 'm').toLowerCase()] as number)),
+      range,
+      (value) => `${value} MiB`,
+    )
   }
 }
 
@@ -54,7 +58,9 @@ export function mebibytes(range: Range = { min: 1 }): Reader<number> {
 export function oneOf<T extends string>(choices: readonly T[], aliases: Readonly<Record<string, T>> = {}): Reader<T> {
   return (text) => {
     const word = text.trim().toLowerCase()
-    const found = choices.find((choice) => choice.toLowerCase() === word) ?? (Object.hasOwn(aliases, word) ? aliases[word] : undefined)
+    const found =
+      choices.find((choice) => choice.toLowerCase() === word) ??
+      (Object.hasOwn(aliases, word) ? aliases[word] : undefined)
     if (found === undefined) throw bad(`"${text}" is not one of ${choices.join(', ')}`)
     return found
   }
@@ -86,7 +92,9 @@ export const moment: Reader<number> = (text) => {
   const trimmed = text.trim()
   if (/^\d{9,11}(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000)
   const match = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i.exec(trimmed)
-  const parsed = match ? Date.parse(match[1] === undefined || match[4] !== undefined ? trimmed : `${trimmed.replace(' ', 'T')}Z`) : Number.NaN
+  const parsed = match
+    ? Date.parse(match[1] === undefined || match[4] !== undefined ? trimmed : `${trimmed.replace(' ', 'T')}Z`)
+    : Number.NaN
   if (Number.isNaN(parsed)) throw bad(`"${text}" is not a time; write 2030-01-31T08:00:00Z or seconds since 1970`)
   return parsed
 }
@@ -126,8 +134,13 @@ function editDistance(a: string, b: string): number {
     for (let j = 1; j <= b.length; j++) {
       const above = rows[i - 1] as number[]
       const same = a[i - 1] === b[j - 1]
-      let cost = Math.min((above[j] as number) + 1, (row[j - 1] as number) + 1, (above[j - 1] as number) + (same ? 0 : 1))
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) cost = Math.min(cost, ((rows[i - 2] as number[])[j - 2] as number) + 1)
+      let cost = Math.min(
+        (above[j] as number) + 1,
+        (row[j - 1] as number) + 1,
+        (above[j - 1] as number) + (same ? 0 : 1),
+      )
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        cost = Math.min(cost, ((rows[i - 2] as number[])[j - 2] as number) + 1)
       row.push(cost)
     }
     rows.push(row)

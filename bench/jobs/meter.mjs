@@ -11,12 +11,17 @@ let count = 0
 export function perform(id) {
   if (what === 'count') {
     count++
-    if (count === first) process.send({ mark: 'warm', at: String(process.hrtime.bigint()) })
-    if (count === last) process.send({ mark: 'done', at: String(process.hrtime.bigint()) })
+    if (count === first) mark('warm')
+    if (count === last) mark('done')
     return undefined
   }
   if (what !== 'note' && what !== 'hang') return undefined
   const at = process.hrtime.bigint()
   appendFileSync(starts, `${id} ${at} ${readlinkSync('/proc/self')}\n`)
   return what === 'hang' ? new Promise((resolve) => setTimeout(resolve, 1e9)) : undefined
+}
+
+function mark(name) {
+  const { user, system } = process.cpuUsage()
+  process.send({ mark: name, at: String(process.hrtime.bigint()), cpu: user + system })
 }

@@ -26,6 +26,7 @@ export const t5: Line = {
         atMost('µs', ours(cpu), { must: 20, aim: 12 }),
         atMost('× BullMQ', ratio(runs.resqueue.map(cpu), runs.bullmq.map(cpu)), { must: 0.35 }),
       ]),
+      costRow(runs, "the worker's own CPU a job, µs", (run) => run.workerMicroseconds, []),
     ]
   },
 }

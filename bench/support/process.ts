@@ -12,16 +12,24 @@ export interface Proc extends AsyncDisposable {
   readonly pid: number
   /** Sends one call and waits for its answer (peers only). */
   call<T>(verb: string, ...args: Serializable[]): Promise<T>
-  /** When the job with this mark was performed, ns. Rejects when the process ends before. */
-  mark(name: string): Promise<bigint>
+  /** The job with this mark was performed. Rejects when the process ends before. */
+  mark(name: string): Promise<Mark>
   /** The first line on stdout or stderr that matches. */
   line(pattern: RegExp): Promise<RegExpExecArray>
   kill(signal: NodeJS.Signals): Promise<void>
 }
 
+export interface Mark {
+  /** Nanoseconds. */
+  readonly at: bigint
+  /** CPU that the process had used by then, microseconds. */
+  readonly cpu: number
+}
+
 interface Message {
   readonly mark?: string
   readonly at?: string
+  readonly cpu?: number
   readonly ready?: true
   readonly call?: number
   readonly result?: unknown
@@ -36,22 +44,22 @@ export function startNode(args: readonly string[], env: Record<string, string> =
     detached: true,
   })
   live.add(pidOf(child))
-  const marks = new Map<string, PromiseWithResolvers<bigint>>()
+  const marks = new Map<string, PromiseWithResolvers<Mark>>()
   const calls = new Map<number, PromiseWithResolvers<unknown>>()
   const ready = Promise.withResolvers<void>()
   const patterns = new Set<{ pattern: RegExp; found: PromiseWithResolvers<RegExpExecArray> }>()
   let lines: string[] = []
   let next = 0
 
-  const markOf = (name: string): PromiseWithResolvers<bigint> => {
-    const known = marks.get(name) ?? Promise.withResolvers<bigint>()
+  const markOf = (name: string): PromiseWithResolvers<Mark> => {
+    const known = marks.get(name) ?? Promise.withResolvers<Mark>()
     marks.set(name, known)
     known.promise.catch(() => undefined)
     return known
   }
   child.on('message', (message: Message) => {
     if (message.ready) ready.resolve()
-    if (message.mark !== undefined) markOf(message.mark).resolve(BigInt(message.at ?? 0))
+    if (message.mark !== undefined) markOf(message.mark).resolve({ at: BigInt(message.at ?? 0), cpu: message.cpu ?? 0 })
     if (message.call === undefined) return
     const answer = calls.get(message.call)
     calls.delete(message.call)

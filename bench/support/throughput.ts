@@ -8,6 +8,8 @@ import { startProducer, startWorker, TITLES, type PeerName } from './workers.ts'
 export interface Run {
   /** Jobs per second, without the first quarter. */
   readonly rate: number
+  /** CPU of the worker process a job, without the first quarter. */
+  readonly workerMicroseconds: number
   /** Per job. */
   readonly commands: number
   readonly reads: number
@@ -36,7 +38,7 @@ export async function measureThroughput(bench: Bench, concurrency: 1 | 10 | 50):
     for (const peer of PEERS) {
       const run = await measureRun(bench, peer, concurrency)
       runs[peer].push(run)
-      const cost = `${short(run.commands)} commands, ${short(run.reads)} reads, ${short(run.cpuMicroseconds)} µs of Redis a job`
+      const cost = `${short(run.commands)} commands, ${short(run.reads)} reads, ${short(run.cpuMicroseconds)} µs of Redis, ${short(run.workerMicroseconds)} µs of its own a job`
       bench.say(`${TITLES[peer]}, ${concurrency} in flight: ${short(run.rate)} jobs/s, ${cost}`)
     }
   }
@@ -60,7 +62,8 @@ async function measureRun({ redis, size }: Bench, peer: PeerName, concurrency: 1
   const left = await Promise.all(LISTS.map((list) => redis.client.llen(list)))
   if (left.some((length) => length > 0)) throw new Error(`${peer} left jobs behind: ${left.join(', ')}`)
   return {
-    rate: (total - warm) / (Number(ended - began) / 1e9),
+    rate: (total - warm) / (Number(ended.at - began.at) / 1e9),
+    workerMicroseconds: (ended.cpu - began.cpu) / (total - warm),
     commands: (after.commands - before.commands) / total,
     reads: (after.reads - before.reads) / total,
     cpuMicroseconds: ((after.cpu - before.cpu) / total) * 1e6,

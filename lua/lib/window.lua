@@ -6,12 +6,19 @@ local function window(list, start, n)
   return call('LRANGE', list, start, start + n - 1)
 end
 
--- Removes the entries at these indexes in one pass. Their neighbours keep their order.
+-- Removes the entries at these indexes, all below 0 (counted from the tail) or none, in one walk from the nearer end. Their
+-- neighbours keep their order.
 local function remove_at(list, indexes)
-  for i = 1, #indexes do
+  local n = #indexes
+  if n == 0 then
+    return
+  end
+  local length, last = call('LLEN', list), indexes[n]
+  if last < 0 then
+    last = length + last
+  end
+  for i = 1, n do
     call('LSET', list, indexes[i], GONE)
   end
-  if #indexes > 0 then
-    call('LREM', list, #indexes, GONE)
-  end
+  call('LREM', list, last < length / 2 and n or -n, GONE)
 end

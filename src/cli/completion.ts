@@ -9,7 +9,12 @@ interface Command {
   /** `queue ls`. */
   readonly name: string
   readonly summary: string
-  readonly options: readonly { readonly flag: string; readonly about: string; readonly value: boolean; readonly choices: readonly string[] }[]
+  readonly options: readonly {
+    readonly flag: string
+    readonly about: string
+    readonly value: boolean
+    readonly choices: readonly string[]
+  }[]
 }
 
 const SHELLS = { bash, zsh, fish }
@@ -18,7 +23,10 @@ async function completion({ operands, output }: Context): Promise<number> {
   const shell = operands[0] as string
   if (!Object.hasOwn(SHELLS, shell)) {
     const meant = nearest(shell, Object.keys(SHELLS))
-    throw new ResQueueError('USAGE', `there is no script for "${shell}"${meant === undefined ? '' : `; did you mean ${meant}?`} There are bash, zsh and fish`)
+    throw new ResQueueError(
+      'USAGE',
+      `there is no script for "${shell}"${meant === undefined ? '' : `; did you mean ${meant}?`} There are bash, zsh and fish`,
+    )
   }
   output.line(SHELLS[shell as keyof typeof SHELLS](await commands()))
   return 0
@@ -31,7 +39,14 @@ async function commands(): Promise<readonly Command[]> {
       const options = optionsOf(verb).flatMap((option) =>
         option.flag === ''
           ? []
-          : [{ flag: `--${option.negative ? 'no-' : ''}${option.flag}`, about: option.about, value: option.value !== undefined, choices: option.choices ?? [] }],
+          : [
+              {
+                flag: `--${option.negative ? 'no-' : ''}${option.flag}`,
+                about: option.about,
+                value: option.value !== undefined,
+                choices: option.choices ?? [],
+              },
+            ],
       )
       all.push({ name: nameOf(family, verb), summary: verb.summary, options })
     }
@@ -51,7 +66,13 @@ function secondWords(all: readonly Command[]): ReadonlyMap<string, readonly stri
 
 function bash(all: readonly Command[]): string {
   const seconds = [...secondWords(all)].filter(([, words]) => words.length > 0)
-  const choices = new Map(all.flatMap(({ options }) => options.filter((option) => option.choices.length > 0).map((option) => [option.flag, option.choices.join(' ')] as const)))
+  const choices = new Map(
+    all.flatMap(({ options }) =>
+      options
+        .filter((option) => option.choices.length > 0)
+        .map((option) => [option.flag, option.choices.join(' ')] as const),
+    ),
+  )
   return `# resqueue completion for bash; load with: source <(resqueue completion bash)
 _resqueue() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} words=""
@@ -100,7 +121,10 @@ ${seconds
   case "$words[2] $words[3]" in
 ${all
   .map(({ name, options }) => {
-    const specs = options.map(({ flag, about, value, choices }) => `'${flag}[${text(about)}]${value ? `:value:${choices.length > 0 ? `(${choices.join(' ')})` : '_files'}` : ''}'`)
+    const specs = options.map(
+      ({ flag, about, value, choices }) =>
+        `'${flag}[${text(about)}]${value ? `:value:${choices.length > 0 ? `(${choices.join(' ')})` : '_files'}` : ''}'`,
+    )
     return `    "${name}"${name.includes(' ') ? '' : '*'}) _arguments ${specs.join(' ')} '*:file:_files' ;;`
   })
   .join('\n')}
@@ -111,12 +135,19 @@ compdef _resqueue resqueue`
 
 function fish(all: readonly Command[]): string {
   const text = (about: string): string => `'${about.replaceAll(/['\\]/g, '\\$&')}'`
-  const lines = ['# resqueue completion for fish; load with: resqueue completion fish | source', 'complete -c resqueue -f']
-  for (const { name, summary } of families) lines.push(`complete -c resqueue -n __fish_use_subcommand -a ${name} -d ${text(summary)}`)
+  const lines = [
+    '# resqueue completion for fish; load with: resqueue completion fish | source',
+    'complete -c resqueue -f',
+  ]
+  for (const { name, summary } of families)
+    lines.push(`complete -c resqueue -n __fish_use_subcommand -a ${name} -d ${text(summary)}`)
   for (const { name, summary, options } of all) {
     const [first = '', second] = name.split(' ')
     const others = secondWords(all).get(first) ?? []
-    if (second !== undefined) lines.push(`complete -c resqueue -n '__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${others.join(' ')}' -a ${second} -d ${text(summary)}`)
+    if (second !== undefined)
+      lines.push(
+        `complete -c resqueue -n '__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${others.join(' ')}' -a ${second} -d ${text(summary)}`,
+      )
     const seen = `__fish_seen_subcommand_from ${first}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`
     for (const { flag, about, value, choices } of options) {
       const given = value ? (choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ' -r -F') : ''
@@ -132,7 +163,10 @@ export const verbs: readonly Verb[] = [
     summary: 'a completion script for your shell',
     operands: 'bash|zsh|fish',
     count: [1, 1],
-    examples: ['completion bash > /etc/bash_completion.d/resqueue', 'completion fish > ~/.config/fish/completions/resqueue.fish'],
+    examples: [
+      'completion bash > /etc/bash_completion.d/resqueue',
+      'completion fish > ~/.config/fish/completions/resqueue.fish',
+    ],
     options: [],
     redis: false,
     run: completion,

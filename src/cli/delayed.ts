@@ -26,8 +26,20 @@ const columns: readonly Column<Row & { readonly args: string }>[] = [
   { title: 'ARGS', of: (row) => row.args },
 ]
 
-const jobId: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, about: 'Only the job with this id.', read: words }
-const due: Option<number | undefined> = { flag: 'at', value: 'TIME', fallback: undefined, about: 'Only jobs that are due at this second.', read: moment }
+const jobId: Option<string | undefined> = {
+  flag: 'id',
+  value: 'ID',
+  fallback: undefined,
+  about: 'Only the job with this id.',
+  read: words,
+}
+const due: Option<number | undefined> = {
+  flag: 'at',
+  value: 'TIME',
+  fallback: undefined,
+  about: 'Only jobs that are due at this second.',
+  read: moment,
+}
 const args: Option<readonly unknown[] | undefined> = {
   flag: 'args',
   value: 'JSON',
@@ -52,7 +64,11 @@ async function ls(context: Context): Promise<number> {
     jobs.push(job)
   }
   if (out.json) out.list([], jobs.map(rowOf))
-  else out.list(columns, jobs.map((job) => ({ ...rowOf(job), args: job.payload ? JSON.stringify(job.payload.args) : job.raw })))
+  else
+    out.list(
+      columns,
+      jobs.map((job) => ({ ...rowOf(job), args: job.payload ? JSON.stringify(job.payload.args) : job.raw })),
+    )
   if (more) out.note(`The first ${jobs.length} delayed jobs; --limit 0 shows all`)
   return 0
 }
@@ -67,7 +83,10 @@ async function rm(context: Context): Promise<number> {
     what: 'delayed job',
     named: false,
     destroys: true,
-    act: async (options) => ({ moved: await removeDelayed(lane, { ...filter, all: context.get(all) }, options), skipped: 0 }),
+    act: async (options) => ({
+      moved: await removeDelayed(lane, { ...filter, all: context.get(all) }, options),
+      skipped: 0,
+    }),
   })
 }
 
@@ -83,7 +102,13 @@ function filterOf({ get }: Context): DelayedFilter {
 }
 
 function rowOf({ at, queue, payload, raw }: DelayedJob): Row {
-  return { due_at: isoOf(at), queue, class: payload?.class ?? null, id: payload && payload.id !== '' ? payload.id : null, payload: raw }
+  return {
+    due_at: isoOf(at),
+    queue,
+    class: payload?.class ?? null,
+    id: payload && payload.id !== '' ? payload.id : null,
+    payload: raw,
+  }
 }
 
 const filters = [queueFilter, classFilter, jobId, args, due]

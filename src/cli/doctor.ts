@@ -1,9 +1,9 @@
 import { namespace, type Option } from '../config.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { yesNo } from '../values.ts'
-import { aclChecks, aclRule } from './checks/acl.ts'
+import { aclChecks, aclRule, COMMANDS, RULE_ADVICE } from './checks/acl.ts'
 import { dataChecks } from './checks/data.ts'
-import type { Finding } from './checks/finding.ts'
+import { some, type Finding } from './checks/finding.ts'
 import { redisChecks } from './checks/redis.ts'
 import { workerChecks } from './checks/workers.ts'
 import { output } from './options.ts'
@@ -30,10 +30,12 @@ async function doctor(context: Context): Promise<number> {
   const store = await context.store()
   // Without an answer at all there is nothing to examine: that is an error of its own, exit 69.
   await store.command('time', []).catch((error: unknown) => {
-    if (!(error instanceof ResQueueError) || error.code !== 'REDIS_REFUSED' || /NOAUTH|WRONGPASS/.test(error.message)) throw error
+    if (!(error instanceof ResQueueError) || error.code !== 'REDIS_REFUSED' || /NOAUTH|WRONGPASS/.test(error.message))
+      throw error
   })
   const progress = context.progress('Checked')
   const findings: Finding[] = []
+  const refused = new Set<string>()
   const checks = [...redisChecks, ...aclChecks, ...dataChecks, ...workerChecks]
   for (const [done, check] of checks.entries()) {
     signal.throwIfAborted()
@@ -41,9 +43,12 @@ async function doctor(context: Context): Promise<number> {
     try {
       findings.push(...(await check.run({ store, config, signal })))
     } catch (error) {
-      findings.push(notChecked(check.name, messageOf(error)))
+      const command = /NOPERM.* run the '([^']+)' command/.exec(messageOf(error))?.[1]
+      if (command === undefined) findings.push(notChecked(check.name, messageOf(error)))
+      else refused.add(command)
     }
   }
+  if (refused.size > 0 && findings.every(({ id }) => id !== 'acl')) findings.push(notAllowed([...refused]))
   progress.end()
   findings.sort((a, b) => ORDER[a.level] - ORDER[b.level])
   const counted = findings.filter(({ level }) => level !== 'note').length
@@ -53,8 +58,23 @@ async function doctor(context: Context): Promise<number> {
 }
 
 function notChecked(name: string, message: string): Finding {
-  const advice = /NOPERM/.test(message) ? 'resqueue doctor --acl prints the permissions that are needed.' : 'Mend that, and run the doctor again.'
-  return { id: 'not-checked', level: 'note', finding: `Not checked: ${name}: ${message}`, advice }
+  return {
+    id: 'not-checked',
+    level: 'note',
+    finding: `Not checked: ${name}: ${message}`,
+    advice: 'Mend that, and run the doctor again.',
+  }
+}
+
+/** Checks that Redis forbade: work is impossible without the commands that workers need as well. */
+function notAllowed(commands: readonly string[]): Finding {
+  const level = commands.some((command) => COMMANDS.includes(command)) ? 'error' : 'note'
+  return {
+    id: 'acl',
+    level,
+    finding: `The Redis user may not use ${some(commands, 5)}, so some things were not checked`,
+    advice: RULE_ADVICE,
+  }
 }
 
 function report({ output: out, env }: Context, findings: readonly Finding[], counted: number, address: string): void {
@@ -65,7 +85,9 @@ function report({ output: out, env }: Context, findings: readonly Finding[], cou
     out.line(`         ${printable(advice)}`)
   }
   const notes = findings.length - counted
-  out.line(`${counted === 0 ? 'All is well' : plural(counted, 'finding')}${notes > 0 ? `, ${plural(notes, 'note')}` : ''} at ${printable(address)}`)
+  out.line(
+    `${counted === 0 ? 'All is well' : plural(counted, 'finding')}${notes > 0 ? `, ${plural(notes, 'note')}` : ''} at ${printable(address)}`,
+  )
 }
 
 export const verbs: readonly Verb[] = [
@@ -74,7 +96,8 @@ export const verbs: readonly Verb[] = [
     summary: 'check Redis and what is in it',
     operands: '',
     count: [0, 0],
-    about: 'Looks, and changes nothing: settings of Redis that lose jobs, memory, replicas, clocks, permissions; dead workers, stray registrations, entries that break Resque dashboards, overdue jobs, foreign schedulers. Each finding comes with advice. Exits with 2 when there are errors or warnings, with 0 when there are none; notes do not count.',
+    about:
+      'Looks, and changes nothing: settings of Redis that lose jobs, memory, replicas, clocks, permissions; dead workers, stray registrations, entries that break Resque dashboards, overdue jobs, foreign schedulers. Each finding comes with advice. Exits with 2 when there are errors or warnings, with 0 when there are none; notes do not count.',
     examples: ['doctor', "doctor -o json | jq -r '.[].id'", 'doctor --acl --namespace resque'],
     options: [acl, output],
     redis: true,

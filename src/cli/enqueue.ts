@@ -7,9 +7,21 @@ import { parseJson } from './json.ts'
 import { at, inTime, output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
-const track: Option<boolean> = { flag: 'track', fallback: false, about: 'Keep a status that `resqueue job show` reads.', read: yesNo }
+const track: Option<boolean> = {
+  flag: 'track',
+  fallback: false,
+  about: 'Keep a status that `resqueue job show` reads.',
+  read: yesNo,
+}
 
-const id: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, shown: 'a fresh one', about: "The job's id.", read: words }
+const id: Option<string | undefined> = {
+  flag: 'id',
+  value: 'ID',
+  fallback: undefined,
+  shown: 'a fresh one',
+  about: "The job's id.",
+  read: words,
+}
 
 const prefix: Option<string | undefined> = {
   flag: 'prefix',
@@ -23,10 +35,12 @@ const retry: Option<EnqueueOptions['retry']> = {
   flag: 'retry',
   value: 'N|JSON',
   fallback: undefined,
-  about: 'Attempts in all, 1 means no retry; or {"attempts":5,"delay":[1,10,60]}, in seconds. Goes before what the class says.',
+  about:
+    'Attempts in all, 1 means no retry; or {"attempts":5,"delay":[1,10,60]}, in seconds. Goes before what the class says.',
   read: (text) => {
     const value = parseJson(text)
-    if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value))) return value as EnqueueOptions['retry']
+    if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value)))
+      return value as EnqueueOptions['retry']
     throw new ResQueueError('USAGE', `"${text}" is neither a number nor a JSON object`)
   },
 }
@@ -55,9 +69,14 @@ async function enqueue(context: Context): Promise<number> {
   if (file !== undefined) {
     if (texts.length > 0) throw new ResQueueError('USAGE', 'with --from the arguments stand in the file')
     if (options.id !== undefined) throw new ResQueueError('USAGE', 'with --from each line has its own "id"')
-    return enqueueFrom(context, file, { ...options, ...(queue === undefined ? {} : { queue }), ...(name === undefined ? {} : { class: name }) })
+    return enqueueFrom(context, file, {
+      ...options,
+      ...(queue === undefined ? {} : { queue }),
+      ...(name === undefined ? {} : { class: name }),
+    })
   }
-  if (queue === undefined || name === undefined) throw new ResQueueError('USAGE', 'something is missing: resqueue enqueue QUEUE CLASS [ARG…]')
+  if (queue === undefined || name === undefined)
+    throw new ResQueueError('USAGE', 'something is missing: resqueue enqueue QUEUE CLASS [ARG…]')
   const args = texts.map((text, i) => argument(text, i + 1))
   const given = await (await context.client()).enqueue({ ...options, queue, class: name, args })
   if (out.json) out.done('', { id: given, queue })
@@ -85,7 +104,9 @@ function argument(text: string, position: number): unknown {
     return parseJson(text)
   } catch (error) {
     const hint = /^[a-z_][\w .@/+-]*$/i.test(text) ? `; a string is written '"${text}"'` : ''
-    throw new ResQueueError('USAGE', `argument ${position} (${text}): ${(error as Error).message}${hint}`, { cause: error })
+    throw new ResQueueError('USAGE', `argument ${position} (${text}): ${(error as Error).message}${hint}`, {
+      cause: error,
+    })
   }
 }
 

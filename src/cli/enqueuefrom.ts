@@ -49,7 +49,10 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
   } finally {
     progress.end()
   }
-  output.done(`${plural(enqueued, 'job')} enqueued${signal.aborted ? '; interrupted' : ''}`, { enqueued, interrupted: signal.aborted })
+  output.done(`${plural(enqueued, 'job')} enqueued${signal.aborted ? '; interrupted' : ''}`, {
+    enqueued,
+    interrupted: signal.aborted,
+  })
   return 0
 }
 
@@ -57,7 +60,9 @@ async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal
   const input = file === '-' ? process.stdin : createReadStream(file)
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => undefined)
-  input.once('error', (error) => failed.reject(new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })))
+  input.once('error', (error) =>
+    failed.reject(new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })),
+  )
   const lines = createInterface({ input, crlfDelay: Infinity, signal })
   const each = lines[Symbol.asyncIterator]()
   try {
@@ -80,7 +85,8 @@ function requestOf(text: string, number: number, defaults: Defaults): JobRequest
     const line = value as Record<string, unknown>
     const unknown = Object.keys(line).find((field) => !FIELDS.has(field))
     if (unknown !== undefined) throw bad(`it has an unknown field "${unknown}"`)
-    if (line['args'] !== undefined && !Array.isArray(line['args'])) throw bad('"args" must be a list; one object is written [{…}]')
+    if (line['args'] !== undefined && !Array.isArray(line['args']))
+      throw bad('"args" must be a list; one object is written [{…}]')
     const request = { ...defaults, ...line } as Record<string, unknown>
     if (line['at'] !== undefined) delete request['in']
     else if (line['in'] !== undefined) delete request['at']

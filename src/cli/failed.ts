@@ -1,13 +1,32 @@
 import type { Option } from '../config.ts'
 import { ResQueueError } from '../errors.ts'
-import { listFailed, showFailed, type FailedEntry, type FailedFilter, type FailedList, type FailedQuery } from '../queue/failed.ts'
+import {
+  listFailed,
+  showFailed,
+  type FailedEntry,
+  type FailedFilter,
+  type FailedList,
+  type FailedQuery,
+} from '../queue/failed.ts'
 import { removeFailed, retryFailed, type FailedSelection } from '../queue/failedmoves.ts'
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
 import { words } from '../values.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, massAction } from './mass.ts'
-import { all, classFilter, dryRun, errorFilter, limit, most, output, queueFilter, sinceFilter, untilFilter, yes } from './options.ts'
+import {
+  all,
+  classFilter,
+  dryRun,
+  errorFilter,
+  limit,
+  most,
+  output,
+  queueFilter,
+  sinceFilter,
+  untilFilter,
+  yes,
+} from './options.ts'
 import type { Column } from './output.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -69,7 +88,13 @@ async function ls(context: Context): Promise<number> {
 
 async function show(context: Context): Promise<number> {
   const entry = await find(context, context.operands[0] as string)
-  context.output.show(failedDetails(entry), { ...failedRow(entry), backtrace: entry.backtrace, stderr: entry.stderr ?? null, payload: entry.fields?.['payload'] ?? null, entry: entry.text })
+  context.output.show(failedDetails(entry), {
+    ...failedRow(entry),
+    backtrace: entry.backtrace,
+    stderr: entry.stderr ?? null,
+    payload: entry.fields?.['payload'] ?? null,
+    entry: entry.text,
+  })
   return 0
 }
 
@@ -99,14 +124,17 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
   const filter = filterOf(context)
   const filtered = Object.keys(filter).length > 0
   if (operands.length > 0 && (filtered || get(all))) throw new ResQueueError('USAGE', 'name jobs, or filter, not both')
-  if (operands.length === 0) demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since, --until')
+  if (operands.length === 0)
+    demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since, --until')
   const lane = await context.lane()
   const list = listOf(context)
   const named: FailedEntry[] = []
   for (const name of operands) named.push(await find(context, name))
   const selections: FailedSelection[] =
     // From the tail: what is taken out shifts nothing that comes after.
-    operands.length > 0 ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ ...list, index, sha })) : [{ ...list, ...filter, all: get(all) }]
+    operands.length > 0
+      ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ ...list, index, sha }))
+      : [{ ...list, ...filter, all: get(all) }]
   return massAction(context, {
     verb,
     done: verb === 'Retry' ? 'retried' : 'removed',
@@ -158,7 +186,8 @@ export const verbs: readonly Verb[] = [
     summary: 'put failed jobs back into their queues',
     operands: '[INDEX|ID…]',
     count: [0, Infinity],
-    about: 'Moves the payload, byte for byte, to the tail of its queue and removes the entry, in one step: no job is lost or doubled, also when several people do this at once.',
+    about:
+      'Moves the payload, byte for byte, to the tail of its queue and removes the entry, in one step: no job is lost or doubled, also when several people do this at once.',
     examples: ['failed retry 17', 'failed retry --class SendEmail --since 1h --yes', 'failed retry --all --dry-run'],
     options: [...filters, most, all, listOption, dryRun, yes, output],
     redis: true,
@@ -173,6 +202,9 @@ export const verbs: readonly Verb[] = [
     options: [...filters, most, all, listOption, dryRun, yes, output],
     redis: true,
     run: (context) =>
-      many(context, 'Remove', async (lane, selection, options) => ({ moved: await removeFailed(lane, selection, options), skipped: 0 })),
+      many(context, 'Remove', async (lane, selection, options) => ({
+        moved: await removeFailed(lane, selection, options),
+        skipped: 0,
+      })),
   },
 ]

@@ -27,7 +27,10 @@ export async function strayIds(store: Store): Promise<readonly string[]> {
       return nonce === undefined ? [] : [{ id, nonce }]
     })
     if (ours.length === 0) continue
-    const known = (await store.command('hmget', [store.keys.processes, ...ours.map(({ nonce }) => nonce)])) as (string | null)[]
+    const known = (await store.command('hmget', [store.keys.processes, ...ours.map(({ nonce }) => nonce)])) as (
+      | string
+      | null
+    )[]
     ours.forEach(({ id }, i) => known[i] === null && strays.add(id))
   }
   return [...strays].sort()

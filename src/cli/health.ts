@@ -5,11 +5,30 @@ import { duration, words, yesNo } from '../values.ts'
 import { output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
-const host: Option<string> = { flag: 'host', value: 'HOST', fallback: '127.0.0.1', shown: '127.0.0.1', about: 'Where the worker runs.', read: words }
+const host: Option<string> = {
+  flag: 'host',
+  value: 'HOST',
+  fallback: '127.0.0.1',
+  shown: '127.0.0.1',
+  about: 'Where the worker runs.',
+  read: words,
+}
 
-const ready: Option<boolean> = { flag: 'ready', fallback: false, about: 'Ask whether it is ready (/readyz), not only alive (/healthz).', read: yesNo }
+const ready: Option<boolean> = {
+  flag: 'ready',
+  fallback: false,
+  about: 'Ask whether it is ready (/readyz), not only alive (/healthz).',
+  read: yesNo,
+}
 
-const patience: Option<number> = { flag: 'timeout', value: 'TIME', fallback: 2000, shown: '2s', about: 'How long to wait for the answer.', read: duration({ min: 1 }) }
+const patience: Option<number> = {
+  flag: 'timeout',
+  value: 'TIME',
+  fallback: 2000,
+  shown: '2s',
+  about: 'How long to wait for the answer.',
+  read: duration({ min: 1 }),
+}
 
 /** One check as the worker answered it. */
 interface Check {
@@ -30,9 +49,11 @@ async function health({ get, output: out }: Context): Promise<number> {
   }
   const checks = answer.text.split('\n').flatMap(checkOf)
   const healthy = answer.status === 200
-  if (out.json) out.done('', { healthy, url, error: healthy || checks.length > 0 ? null : `HTTP ${answer.status}`, checks })
+  if (out.json)
+    out.done('', { healthy, url, error: healthy || checks.length > 0 ? null : `HTTP ${answer.status}`, checks })
   else {
-    for (const check of checks) out.line(`${check.ok ? 'ok    ' : 'failed'}  ${check.name}${check.problem === null ? '' : `: ${check.problem}`}`)
+    for (const check of checks)
+      out.line(`${check.ok ? 'ok    ' : 'failed'}  ${check.name}${check.problem === null ? '' : `: ${check.problem}`}`)
     out.line(healthy ? 'healthy' : checks.length > 0 ? 'not healthy' : `not healthy: ${url} answered ${answer.status}`)
   }
   return healthy ? 0 : 1
@@ -70,7 +91,8 @@ export const verbs: readonly Verb[] = [
     summary: 'ask a worker how it is',
     operands: '',
     count: [0, 0],
-    about: 'Asks the worker that listens on --port of this machine, prints its checks, and exits with 0 when it is healthy, else 1. Needs no Redis.',
+    about:
+      'Asks the worker that listens on --port of this machine, prints its checks, and exits with 0 when it is healthy, else 1. Needs no Redis.',
     examples: ['health', 'health --port 9091 --ready -o json'],
     options: [port, host, ready, patience, output],
     redis: false,

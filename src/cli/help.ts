@@ -16,7 +16,7 @@ export function overview(): string {
     ...families.map((family) => `  ${family.name.padEnd(width)}  ${family.summary}`),
     '',
     'Examples:',
-    "  resqueue work --queues critical,mail --jobs ./jobs",
+    '  resqueue work --queues critical,mail --jobs ./jobs',
     `  resqueue enqueue mail SendEmail '{"to":"ann@example.org"}'`,
     '  resqueue failed retry --class SendEmail --since 1h',
     '',
@@ -41,9 +41,17 @@ export function familyHelp(family: Family, verbs: readonly Verb[]): string {
 /** What `resqueue queue ls --help` prints. */
 export function verbHelp(family: Family, verb: Verb): string {
   const name = nameOf(family, verb)
-  const lines = [`resqueue ${name}: ${verb.summary}`, '', `Usage: resqueue ${[name, verb.operands].filter(Boolean).join(' ')} [options]`]
+  const lines = [
+    `resqueue ${name}: ${verb.summary}`,
+    '',
+    `Usage: resqueue ${[name, verb.operands].filter(Boolean).join(' ')} [options]`,
+  ]
   if (verb.about) lines.push('', ...wrap(verb.about, WIDTH))
-  lines.push('', verb.examples.length > 1 ? 'Examples:' : 'Example:', ...verb.examples.map((example) => `  resqueue ${example}`))
+  lines.push(
+    '',
+    verb.examples.length > 1 ? 'Examples:' : 'Example:',
+    ...verb.examples.map((example) => `  resqueue ${example}`),
+  )
   for (const group of groupsOf(verb)) {
     const shown = group.options.filter((option) => option.flag !== '')
     if (shown.length > 0) lines.push('', `${group.title}:`, ...shown.flatMap((option) => describe(option)))

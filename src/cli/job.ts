@@ -7,7 +7,13 @@ import { output, queueFilter } from './options.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
 
-const prefix: Option<string | undefined> = { flag: 'prefix', value: 'TEXT', fallback: undefined, about: "php-resque's prefix of the status key.", read: words }
+const prefix: Option<string | undefined> = {
+  flag: 'prefix',
+  value: 'TEXT',
+  fallback: undefined,
+  about: "php-resque's prefix of the status key.",
+  read: words,
+}
 
 async function show({ operands, get, output: out, store: open, signal }: Context): Promise<number> {
   const id = operands[0] as string
@@ -26,7 +32,15 @@ async function show({ operands, get, output: out, store: open, signal }: Context
   }
   const value = {
     id,
-    status: status === false ? null : { state: status.state, updated_at: isoOf(status.updated), started_at: isoOf(status.started), result: status.result },
+    status:
+      status === false
+        ? null
+        : {
+            state: status.state,
+            updated_at: isoOf(status.updated),
+            started_at: isoOf(status.started),
+            result: status.result,
+          },
     places: places.map(placeOf),
     complete,
   }
@@ -47,15 +61,49 @@ async function show({ operands, get, output: out, store: open, signal }: Context
 function placeOf(place: Place): Record<string, unknown> {
   switch (place.kind) {
     case 'waiting':
-      return { place: 'waiting', queue: place.queue, class: classOf(place.raw), position: place.position, payload: place.raw }
+      return {
+        place: 'waiting',
+        queue: place.queue,
+        class: classOf(place.raw),
+        position: place.position,
+        payload: place.raw,
+      }
     case 'running':
-      return { place: 'running', queue: place.running.queue, class: place.running.class ?? null, worker: place.worker.id, host: place.worker.host, since: isoOf(place.running.since) }
+      return {
+        place: 'running',
+        queue: place.running.queue,
+        class: place.running.class ?? null,
+        worker: place.worker.id,
+        host: place.worker.host,
+        since: isoOf(place.running.since),
+      }
     case 'failed':
-      return { place: 'failed', queue: place.entry.queue, class: place.entry.payload?.class ?? null, index: place.entry.index, failed_at: isoOf(place.entry.failedAt), exception: place.entry.exception, error: place.entry.error }
+      return {
+        place: 'failed',
+        queue: place.entry.queue,
+        class: place.entry.payload?.class ?? null,
+        index: place.entry.index,
+        failed_at: isoOf(place.entry.failedAt),
+        exception: place.entry.exception,
+        error: place.entry.error,
+      }
     case 'retry':
-      return { place: 'retry', queue: place.entry.queue, class: place.entry.payload?.class ?? null, due_at: isoOf(place.entry.dueAt), attempt: place.entry.attempt, error: place.entry.error }
+      return {
+        place: 'retry',
+        queue: place.entry.queue,
+        class: place.entry.payload?.class ?? null,
+        due_at: isoOf(place.entry.dueAt),
+        attempt: place.entry.attempt,
+        error: place.entry.error,
+      }
     case 'delayed':
-      return { place: 'delayed', queue: place.job.queue, class: place.job.payload?.class ?? null, due_at: isoOf(place.job.at), payload: place.job.raw }
+      return {
+        place: 'delayed',
+        queue: place.job.queue,
+        class: place.job.payload?.class ?? null,
+        due_at: isoOf(place.job.at),
+        payload: place.job.raw,
+      }
   }
 }
 
@@ -85,8 +133,12 @@ export const verbs: readonly Verb[] = [
     summary: 'where a job is, and its status',
     operands: 'ID',
     count: [1, 1],
-    about: 'Looks through queues, workers, failed, retried and delayed jobs, 10,000 of each at most. Jobs enqueued by Ruby Resque and node-resque have no id. A job that ended well is found only if it was enqueued with --track, for a day.',
-    examples: ['job show 4ef89c99c036da6022cf926be7ec3edd', 'job show 4ef89c99c036da6022cf926be7ec3edd --queue mail -o json'],
+    about:
+      'Looks through queues, workers, failed, retried and delayed jobs, 10,000 of each at most. Jobs enqueued by Ruby Resque and node-resque have no id. A job that ended well is found only if it was enqueued with --track, for a day.',
+    examples: [
+      'job show 4ef89c99c036da6022cf926be7ec3edd',
+      'job show 4ef89c99c036da6022cf926be7ec3edd --queue mail -o json',
+    ],
     options: [queueFilter, prefix, output],
     redis: true,
     run: show,

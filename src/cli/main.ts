@@ -27,11 +27,19 @@ async function dispatch(argv: readonly string[], env: NodeJS.ProcessEnv): Promis
   }
   if (first === '--version' || first === '-V' || first === '-v') return dispatch(['version'], env)
   if (first === 'help' || first === '--help' || first === '-h') {
-    return second === undefined || second.startsWith('-') ? say(overview()) : dispatch([...argv.slice(1), '--help'], env)
+    return second === undefined || second.startsWith('-')
+      ? say(overview())
+      : dispatch([...argv.slice(1), '--help'], env)
   }
   if (first.startsWith('-')) throw usage(`the verb comes first, then its options: resqueue VERB ${first} …`)
   const family = families.find(({ name }) => name === first)
-  if (!family) throw usage(`there is no verb "${first}"${guess(first, families.map(({ name }) => name))}`)
+  if (!family)
+    throw usage(
+      `there is no verb "${first}"${guess(
+        first,
+        families.map(({ name }) => name),
+      )}`,
+    )
   const verbs = await family.load()
   const only = verbs.find(({ name }) => name === '')
   if (only) return run(family, only, argv.slice(1), env)
@@ -40,14 +48,22 @@ async function dispatch(argv: readonly string[], env: NodeJS.ProcessEnv): Promis
     throw usage(`say what to do: resqueue ${first} ${verbs.map(({ name }) => name).join('|')}`, first)
   }
   const verb = verbs.find(({ name }) => name === second)
-  if (!verb) throw usage(`there is no "${first} ${second}"${guess(second, verbs.map(({ name }) => name))}`, first)
+  if (!verb)
+    throw usage(
+      `there is no "${first} ${second}"${guess(
+        second,
+        verbs.map(({ name }) => name),
+      )}`,
+      first,
+    )
   return run(family, verb, argv.slice(2), env)
 }
 
 async function run(family: Family, verb: Verb, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const name = nameOf(family, verb)
   const dashes = argv.indexOf('--')
-  if ((dashes < 0 ? argv : argv.slice(0, dashes)).some((word) => word === '--help' || word === '-h')) return say(verbHelp(family, verb))
+  if ((dashes < 0 ? argv : argv.slice(0, dashes)).some((word) => word === '--help' || word === '-h'))
+    return say(verbHelp(family, verb))
   let context: OpenContext | undefined
   try {
     const settings = resolve(optionsOf(verb), argv, env)
@@ -91,11 +107,13 @@ async function explain(reply: Error): Promise<Error> {
 }
 
 function usage(message: string, name = ''): ResQueueError {
-  return new ResQueueError('USAGE', `${message.replace(/\.$/, '')} (see resqueue ${name === '' ? '' : `${name} `}--help)`)
+  return new ResQueueError(
+    'USAGE',
+    `${message.replace(/\.$/, '')} (see resqueue ${name === '' ? '' : `${name} `}--help)`,
+  )
 }
 
 function guess(word: string, candidates: readonly string[]): string {
   const meant = nearest(word, candidates)
   return meant === undefined ? '' : `; did you mean ${meant}?`
 }
-

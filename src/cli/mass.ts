@@ -36,11 +36,16 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
   const limited = limit === undefined ? {} : { limit }
   if (get(dryRun)) {
     const { moved, skipped } = await mass.act({ ...limited, dryRun: true, signal })
-    output.done(`${plural(moved, mass.what, mass.many)} would be ${mass.done}${leftOut(skipped)}`, report(moved, skipped, { dry_run: true }))
+    output.done(
+      `${plural(moved, mass.what, mass.many)} would be ${mass.done}${leftOut(skipped)}`,
+      report(moved, skipped, { dry_run: true }),
+    )
     return moved > 0 ? 0 : 1
   }
   if (mass.destroys || !mass.named) {
-    const target = process.stdin.isTTY ? plural((await mass.act({ ...limited, dryRun: true, signal })).moved, mass.what, mass.many) : (mass.many ?? `${mass.what}s`)
+    const target = process.stdin.isTTY
+      ? plural((await mass.act({ ...limited, dryRun: true, signal })).moved, mass.what, mass.many)
+      : (mass.many ?? `${mass.what}s`)
     if (!(await context.confirm(`${mass.verb} ${target}`))) return nothing(context)
   }
   const progress = context.progress(capital(mass.done))
@@ -60,7 +65,10 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
   } catch (error) {
     progress.end()
     if (!signal.aborted) throw error
-    output.done(`${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`, report(seen, 0, { interrupted: true }))
+    output.done(
+      `${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`,
+      report(seen, 0, { interrupted: true }),
+    )
     return 1
   }
 }

@@ -24,7 +24,12 @@ export const yes: Option<boolean> = {
   read: yesNo,
 }
 
-export const all: Option<boolean> = { flag: 'all', fallback: false, about: 'All of them, without a filter.', read: yesNo }
+export const all: Option<boolean> = {
+  flag: 'all',
+  fallback: false,
+  about: 'All of them, without a filter.',
+  read: yesNo,
+}
 
 export const dryRun: Option<boolean> = {
   flag: 'dry-run',

@@ -36,10 +36,15 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const queue = get(queueFilter)
   const rows: Row[] = []
   let total = 0
-  for (let offset = 0; rows.length < wanted; ) {
+  for (let offset = 0; rows.length < wanted;) {
     const page = await listQuarantine(store, { offset, limit: 1000 })
     total = page.total
-    rows.push(...page.entries.filter((entry) => queue === undefined || entry.queue === queue).map(rowOf).slice(0, wanted - rows.length))
+    rows.push(
+      ...page.entries
+        .filter((entry) => queue === undefined || entry.queue === queue)
+        .map(rowOf)
+        .slice(0, wanted - rows.length),
+    )
     offset += page.entries.length
     if (page.entries.length < 1000) break
   }
@@ -67,13 +72,16 @@ async function show(context: Context): Promise<number> {
 async function many(context: Context, verb: 'Release' | 'Remove'): Promise<number> {
   const { operands, get } = context
   const queue = get(queueFilter)
-  if (operands.length > 0 && (queue !== undefined || get(all))) throw new ResQueueError('USAGE', 'name elements, or filter, not both')
+  if (operands.length > 0 && (queue !== undefined || get(all)))
+    throw new ResQueueError('USAGE', 'name elements, or filter, not both')
   if (operands.length === 0) demandSelection(context, queue !== undefined, 'INDEX, --queue')
   const lane = await context.lane()
   const named: QuarantineEntry[] = []
   for (const name of operands) named.push(await find(context, name))
   const selections: QuarantineSelection[] =
-    operands.length > 0 ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ index, sha })) : [queue === undefined ? { all: true } : { queue }]
+    operands.length > 0
+      ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ index, sha }))
+      : [queue === undefined ? { all: true } : { queue }]
   return massAction(context, {
     verb,
     done: verb === 'Release' ? 'released' : 'removed',
@@ -84,7 +92,9 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
       const total = { moved: 0, skipped: 0 }
       for (const selection of selections) {
         const { moved, skipped } =
-          verb === 'Release' ? await releaseQuarantined(lane, selection, options) : { moved: await removeQuarantined(lane, selection, options), skipped: 0 }
+          verb === 'Release'
+            ? await releaseQuarantined(lane, selection, options)
+            : { moved: await removeQuarantined(lane, selection, options), skipped: 0 }
         total.moved += moved
         total.skipped += skipped
       }
@@ -94,14 +104,21 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
 }
 
 async function find(context: Context, name: string): Promise<QuarantineEntry> {
-  if (!/^\d{1,9}$/.test(name)) throw new ResQueueError('USAGE', `"${name}" is not an index; resqueue quarantine ls shows them`)
+  if (!/^\d{1,9}$/.test(name))
+    throw new ResQueueError('USAGE', `"${name}" is not an index; resqueue quarantine ls shows them`)
   const entry = await showQuarantined(await context.store(), Number(name))
   if (!entry) throw new ResQueueError('NOT_FOUND', `There is nothing in quarantine at index ${name}.`)
   return entry
 }
 
 function rowOf(entry: QuarantineEntry): Row {
-  return { index: entry.index, quarantined_at: isoOf(entry.quarantinedAt), queue: entry.queue, reason: entry.reason, payload: entry.raw }
+  return {
+    index: entry.index,
+    quarantined_at: isoOf(entry.quarantinedAt),
+    queue: entry.queue,
+    reason: entry.reason,
+    payload: entry.raw,
+  }
 }
 
 export const verbs: readonly Verb[] = [
@@ -130,7 +147,8 @@ export const verbs: readonly Verb[] = [
     summary: 'put elements back into their queues',
     operands: '[INDEX…]',
     count: [0, Infinity],
-    about: 'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one puts it here again.',
+    about:
+      'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one puts it here again.',
     examples: ['quarantine release 0', 'quarantine release --queue mail --yes'],
     options: [queueFilter, most, all, dryRun, yes, output],
     redis: true,

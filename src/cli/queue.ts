@@ -31,9 +31,28 @@ const columns: readonly Column<Row>[] = [
   { title: 'NEXT', of: (row) => row.next_class },
 ]
 
-const peekLimit: Option<number> = { ...limit, fallback: 10, shown: '10', about: 'Show at most so many, up to 1000.', read: integer({ min: 1, max: 1000 }) }
-const offset: Option<number> = { flag: 'offset', value: 'N', fallback: 0, shown: '0', about: 'Begin so many from the head; negative: from the tail.', read: integer() }
-const id: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, about: 'Only the job with this id; with --class.', read: words }
+const peekLimit: Option<number> = {
+  ...limit,
+  fallback: 10,
+  shown: '10',
+  about: 'Show at most so many, up to 1000.',
+  read: integer({ min: 1, max: 1000 }),
+}
+const offset: Option<number> = {
+  flag: 'offset',
+  value: 'N',
+  fallback: 0,
+  shown: '0',
+  about: 'Begin so many from the head; negative: from the tail.',
+  read: integer(),
+}
+const id: Option<string | undefined> = {
+  flag: 'id',
+  value: 'ID',
+  fallback: undefined,
+  about: 'Only the job with this id; with --class.',
+  read: words,
+}
 const values: Option<unknown> = {
   flag: 'args',
   value: 'JSON',
@@ -41,7 +60,8 @@ const values: Option<unknown> = {
   about: "Only jobs whose first argument's values all occur in this object or list; with --class.",
   read: (text) => {
     const value = parseJson(text)
-    if (typeof value !== 'object' || value === null) throw new ResQueueError('USAGE', 'it must be a JSON object or list')
+    if (typeof value !== 'object' || value === null)
+      throw new ResQueueError('USAGE', 'it must be a JSON object or list')
     return value
   },
 }
@@ -54,16 +74,14 @@ async function ls({ get, operands, output: out, store: open }: Context): Promise
       ? { queues: await queueInfos(store, operands), total: operands.length }
       : await listQueues(store, { limit: most === 0 ? Infinity : most })
   const running = await runningByQueue(store)
-  const rows = found.queues.map(
-    (queue): Row => ({
-      queue: queue.name,
-      waiting: queue.size,
-      latency_seconds: queue.latencySeconds ?? null,
-      running: running.get(queue.name) ?? 0,
-      paused: queue.paused,
-      next_class: queue.nextClass ?? null,
-    }),
-  )
+  const rows = found.queues.map((queue): Row => ({
+    queue: queue.name,
+    waiting: queue.size,
+    latency_seconds: queue.latencySeconds ?? null,
+    running: running.get(queue.name) ?? 0,
+    paused: queue.paused,
+    next_class: queue.nextClass ?? null,
+  }))
   out.list(columns, rows)
   if (rows.length < found.total) out.note(`${rows.length} of ${found.total} queues; --limit 0 shows all`)
   return 0
@@ -99,7 +117,12 @@ async function rm(context: Context): Promise<number> {
   const absent = infos.find(({ size }, i) => size === 0 && known[i] === 0)
   if (absent) throw new ResQueueError('NOT_FOUND', `There is no queue ${absent.name}.`)
   const jobs = infos.reduce((sum, { size }) => sum + size, 0)
-  if (!(await context.confirm(`Remove ${plural(operands.length, 'queue')} (${operands.join(', ')}) with ${plural(jobs, 'waiting job')}`))) return nothing(context)
+  if (
+    !(await context.confirm(
+      `Remove ${plural(operands.length, 'queue')} (${operands.join(', ')}) with ${plural(jobs, 'waiting job')}`,
+    ))
+  )
+    return nothing(context)
   const results: [string, unknown][] = []
   for (const queue of operands) {
     const removed = await removeQueue(lane, queue)
@@ -115,7 +138,12 @@ async function dequeueVerb(context: Context): Promise<number> {
   const items = itemsOf(context)
   if (items.length === 0 && !get(all)) throw new ResQueueError('USAGE', 'say which jobs: --class NAME, or --all')
   if (items.length > 0 && get(all)) throw new ResQueueError('USAGE', '--all and --class exclude each other')
-  if (!(await context.confirm(`Remove ${items.length === 0 ? 'all waiting jobs' : `waiting jobs of class ${get(classFilter)}`} from ${queue}`))) return nothing(context)
+  if (
+    !(await context.confirm(
+      `Remove ${items.length === 0 ? 'all waiting jobs' : `waiting jobs of class ${get(classFilter)}`} from ${queue}`,
+    ))
+  )
+    return nothing(context)
   const lane = await context.lane()
   const progress = context.progress('Removed')
   let removed = 0
@@ -132,7 +160,11 @@ async function dequeueVerb(context: Context): Promise<number> {
   } finally {
     progress.end()
   }
-  out.done(`${plural(removed, 'job')} removed from ${queue}${signal.aborted ? '; interrupted' : ''}`, { queue, removed, interrupted: signal.aborted })
+  out.done(`${plural(removed, 'job')} removed from ${queue}${signal.aborted ? '; interrupted' : ''}`, {
+    queue,
+    removed,
+    interrupted: signal.aborted,
+  })
   return removed > 0 ? 0 : 1
 }
 
@@ -152,7 +184,8 @@ export const verbs: readonly Verb[] = [
     summary: 'all queues, or those named, with what waits and runs',
     operands: '[QUEUE…]',
     count: [0, Infinity],
-    about: 'LATENCY is how long the job at the head has waited; "-" where its producer leaves no time (Ruby Resque, node-resque) or nothing waits.',
+    about:
+      'LATENCY is how long the job at the head has waited; "-" where its producer leaves no time (Ruby Resque, node-resque) or nothing waits.',
     examples: ['queue ls', 'queue ls mail critical -o json'],
     options: [limit, output],
     redis: true,
@@ -173,7 +206,8 @@ export const verbs: readonly Verb[] = [
     summary: 'stop taking jobs from queues',
     operands: 'QUEUE…',
     count: [1, Infinity],
-    about: "ResQueue's workers take nothing more from a paused queue; jobs can still be enqueued. Workers of other programs know no paused queues: `resqueue worker pause --all` stops Ruby's as well.",
+    about:
+      "ResQueue's workers take nothing more from a paused queue; jobs can still be enqueued. Workers of other programs know no paused queues: `resqueue worker pause --all` stops Ruby's as well.",
     examples: ['queue pause mail'],
     options: [output],
     redis: true,
@@ -204,7 +238,10 @@ export const verbs: readonly Verb[] = [
     summary: 'remove jobs from a queue',
     operands: 'QUEUE',
     count: [1, 1],
-    examples: [`queue dequeue mail --class SendEmail --args '{"to":"ann@example.org"}' --yes`, 'queue dequeue mail --all --yes'],
+    examples: [
+      `queue dequeue mail --class SendEmail --args '{"to":"ann@example.org"}' --yes`,
+      'queue dequeue mail --all --yes',
+    ],
     options: [classFilter, id, values, all, yes, output],
     redis: true,
     run: dequeueVerb,

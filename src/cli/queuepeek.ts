@@ -41,7 +41,14 @@ function rowOf(raw: string, index: number): Row {
   const parsed = parsePayload(raw)
   if (!parsed.ok) return { index, class: null, id: null, enqueued_at: null, problem: parsed.reason, payload: raw }
   const { class: name, id } = parsed.payload
-  return { index, class: name, id: id === '' ? null : id, enqueued_at: isoOf(enqueuedAt(parsed.payload)), problem: null, payload: raw }
+  return {
+    index,
+    class: name,
+    id: id === '' ? null : id,
+    enqueued_at: isoOf(enqueuedAt(parsed.payload)),
+    problem: null,
+    payload: raw,
+  }
 }
 
 function argsOf({ payload, problem }: Row): string {

@@ -20,7 +20,11 @@ type Texts = Map<Option<unknown>, { readonly origin: Origin; readonly texts: rea
  * Resolves `options` from a command line and an environment. Throws one `USAGE` error that names everything that is wrong,
  * on one line.
  */
-export function resolve(options: readonly Option<unknown>[], argv: readonly string[], env: NodeJS.ProcessEnv): Settings {
+export function resolve(
+  options: readonly Option<unknown>[],
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Settings {
   const problems: string[] = []
   const { texts, operands } = readFlags(options, argv, problems)
   for (const option of options) {
@@ -43,12 +47,19 @@ export function resolve(options: readonly Option<unknown>[], argv: readonly stri
   })
 }
 
-function readFlags(options: readonly Option<unknown>[], argv: readonly string[], problems: string[]): { texts: Texts; operands: string[] } {
+function readFlags(
+  options: readonly Option<unknown>[],
+  argv: readonly string[],
+  problems: string[],
+): { texts: Texts; operands: string[] } {
   const byName = new Map<string, { option: Option<unknown>; text?: string }>()
   const config: Record<string, { type: 'boolean' | 'string'; multiple: true; short?: string }> = {}
   for (const option of options) {
     if (option.flag === '') continue
-    const kind = { type: option.value === undefined ? ('boolean' as const) : ('string' as const), multiple: true as const }
+    const kind = {
+      type: option.value === undefined ? ('boolean' as const) : ('string' as const),
+      multiple: true as const,
+    }
     config[option.flag] = option.short === undefined ? kind : { ...kind, short: option.short }
     byName.set(option.flag, option.value === undefined ? { option, text: 'true' } : { option })
     if (option.value === undefined) {
@@ -56,7 +67,13 @@ function readFlags(options: readonly Option<unknown>[], argv: readonly string[],
       byName.set(`no-${option.flag}`, { option, text: 'false' })
     }
   }
-  const { tokens } = parseArgs({ args: [...argv], options: config, allowPositionals: true, strict: false, tokens: true })
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: config,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
   const found = new Map<Option<unknown>, { origin: string; texts: string[] }>()
   const operands: string[] = []
   const unknown = new Set<string>()

@@ -30,7 +30,13 @@ const columns: readonly Column<Row>[] = [
   { title: 'ERROR', of: (row) => row.error },
 ]
 
-const jobId: Option<string | undefined> = { flag: 'id', value: 'ID', fallback: undefined, about: 'Only the job with this id.', read: words }
+const jobId: Option<string | undefined> = {
+  flag: 'id',
+  value: 'ID',
+  fallback: undefined,
+  about: 'Only the job with this id.',
+  read: words,
+}
 
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
@@ -54,7 +60,8 @@ async function rm(context: Context): Promise<number> {
   const { operands, get } = context
   const filter = filterOf(context)
   const filtered = Object.keys(filter).length > 0
-  if (operands.length > 0 && (filtered || get(all))) throw new ResQueueError('USAGE', 'name claims, or filter, not both')
+  if (operands.length > 0 && (filtered || get(all)))
+    throw new ResQueueError('USAGE', 'name claims, or filter, not both')
   if (operands.length === 0) demandSelection(context, filtered, 'CLAIM, --queue, --class, --id')
   const lane = await context.lane()
   const filters = operands.length > 0 ? operands.map((claim) => ({ claim })) : [{ ...filter, all: get(all) }]
@@ -75,7 +82,11 @@ async function rm(context: Context): Promise<number> {
 
 function filterOf({ get }: Context): RetryFilter {
   const [queue, name, id] = [get(queueFilter), get(classFilter), get(jobId)]
-  return { ...(queue === undefined ? {} : { queue }), ...(name === undefined ? {} : { class: name }), ...(id === undefined ? {} : { id }) }
+  return {
+    ...(queue === undefined ? {} : { queue }),
+    ...(name === undefined ? {} : { class: name }),
+    ...(id === undefined ? {} : { id }),
+  }
 }
 
 function rowOf(entry: RetryEntry): Row {

@@ -36,7 +36,10 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
       ['waiting for a retry', count(found.retryJobs)],
       ['delayed to', `${plural(found.delayedTimestamps, 'second')}`],
       ['in quarantine', count(found.quarantinedJobs)],
-      ['workers', `${plural(found.workers, 'registration')}, ${plural(found.processes, 'process', 'processes')} of ResQueue`],
+      [
+        'workers',
+        `${plural(found.workers, 'registration')}, ${plural(found.processes, 'process', 'processes')} of ResQueue`,
+      ],
       ['paused', found.pausedAll ? 'all workers' : found.pausedQueues.join(', ')],
     ],
     value,

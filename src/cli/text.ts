@@ -85,7 +85,8 @@ export function isoOf(time: Date | number | null | undefined): string | null {
 export function bytes(n: number): string {
   let value = n
   for (const unit of ['B', 'KiB', 'MiB', 'GiB']) {
-    if (value < 1024 || unit === 'GiB') return `${value < 10 && unit !== 'B' ? Math.round(value * 10) / 10 : Math.round(value)} ${unit}`
+    if (value < 1024 || unit === 'GiB')
+      return `${value < 10 && unit !== 'B' ? Math.round(value * 10) / 10 : Math.round(value)} ${unit}`
     value /= 1024
   }
   return `${n} B`

@@ -4,7 +4,13 @@ import type { Context, Verb } from './verb.ts'
 
 async function version({ output: out }: Context): Promise<number> {
   const { node, v8 } = process.versions
-  out.done(`resqueue ${VERSION} (Node ${node}, ${process.platform}-${process.arch})`, { version: VERSION, node, v8, platform: process.platform, arch: process.arch })
+  out.done(`resqueue ${VERSION} (Node ${node}, ${process.platform}-${process.arch})`, {
+    version: VERSION,
+    node,
+    v8,
+    platform: process.platform,
+    arch: process.arch,
+  })
   return 0
 }
 

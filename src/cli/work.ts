@@ -45,7 +45,15 @@ async function work({ get, config }: Context): Promise<number> {
 
 /** What probes see until the worker exists. */
 function beforeStart({ concurrency }: WorkerOptions): WorkerView {
-  return Object.freeze({ slots: concurrency, busy: 0, isolation: 'none', loopAgeMs: 0, registered: false, stopping: false, queues: [] })
+  return Object.freeze({
+    slots: concurrency,
+    busy: 0,
+    isolation: 'none',
+    loopAgeMs: 0,
+    registered: false,
+    stopping: false,
+    queues: [],
+  })
 }
 
 export const verbs: readonly Verb[] = [
@@ -56,7 +64,7 @@ export const verbs: readonly Verb[] = [
     count: [0, 0],
     about: `Takes jobs from its queues, in order of priority, and performs each in a process of its own. TERM finishes running jobs until --shutdown-timeout and puts back what is still running then; QUIT finishes them without a deadline; INT is TERM; a second TERM or INT stops at once and puts jobs back. USR1 kills the running jobs, USR2 pauses, CONT resumes, HUP loads job code anew.`,
     examples: [
-      "work --queues critical,mail --jobs ./jobs --concurrency 4",
+      'work --queues critical,mail --jobs ./jobs --concurrency 4',
       "work --queues '*,!slow' --jobs ./jobs/index.js --job-memory 512 --timeout 10m",
       'work --queues import --jobs ./jobs --burst --port 0',
     ],

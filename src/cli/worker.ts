@@ -1,7 +1,14 @@
 import { maxRecoveries } from '../config.ts'
 import { ResQueueError } from '../errors.ts'
 import { isPausedAll, pauseAll, resumeAll } from '../queue/pause.ts'
-import { listWorkers, pauseWorker, resumeWorker, showWorker, type WorkerInfo, type WorkerProcess } from '../queue/workers.ts'
+import {
+  listWorkers,
+  pauseWorker,
+  resumeWorker,
+  showWorker,
+  type WorkerInfo,
+  type WorkerProcess,
+} from '../queue/workers.ts'
 import type { Store } from '../redis/store.ts'
 import { all, dryRun, limit, output } from './options.ts'
 import type { Column } from './output.ts'
@@ -50,7 +57,10 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const wanted = get(limit) === 0 ? Infinity : get(limit)
   const found = await listWorkers(store, { limit: wanted === Infinity ? Number.MAX_SAFE_INTEGER : wanted + 1 })
   const paused = await isPausedAll(store)
-  out.list(columns, found.slice(0, wanted).map((worker) => rowOf(worker, paused)))
+  out.list(
+    columns,
+    found.slice(0, wanted).map((worker) => rowOf(worker, paused)),
+  )
   if (found.length > wanted) out.note(`The first ${wanted} workers; --limit 0 shows all`)
   if (paused) out.note('All workers are paused; resqueue worker resume --all ends that')
   return 0
@@ -77,7 +87,8 @@ async function show({ operands, output: out, store: open }: Context): Promise<nu
       [
         'running',
         row.running.map(
-          (job) => `${job.class ?? '(unreadable)'} from ${job.queue}${job.id === null ? '' : `, id ${job.id}`}, for ${job.since === null ? 'unknown' : age((now - Date.parse(job.since)) / 1000)}`,
+          (job) =>
+            `${job.class ?? '(unreadable)'} from ${job.queue}${job.id === null ? '' : `, id ${job.id}`}, for ${job.since === null ? 'unknown' : age((now - Date.parse(job.since)) / 1000)}`,
         ),
       ],
     ],
@@ -114,7 +125,10 @@ interface Change {
   readonly done: string
 }
 
-async function change({ operands, get, output: out, store: open }: Context, { everyone, one, done }: Change): Promise<number> {
+async function change(
+  { operands, get, output: out, store: open }: Context,
+  { everyone, one, done }: Change,
+): Promise<number> {
   if (operands.length > 0 === get(all)) throw new ResQueueError('USAGE', 'name workers, or say --all')
   const store = await open()
   if (get(all)) {
@@ -124,7 +138,8 @@ async function change({ operands, get, output: out, store: open }: Context, { ev
   const found: WorkerProcess[] = []
   for (const id of operands) {
     const worker = await find(store, id)
-    if (worker.kind === 'foreign') throw new ResQueueError('NOT_FOUND', `${id} is a worker of another program: send it USR2 or CONT, or use --all.`)
+    if (worker.kind === 'foreign')
+      throw new ResQueueError('NOT_FOUND', `${id} is a worker of another program: send it USR2 or CONT, or use --all.`)
     found.push(worker)
   }
   const results: [string, unknown][] = []
@@ -143,11 +158,34 @@ async function find(store: Store, id: string): Promise<WorkerInfo> {
 }
 
 function rowOf(worker: WorkerInfo, pausedAll: boolean): Row {
-  const running = worker.running.map((job): Running => ({ slot: job.slot, queue: job.queue, class: job.class ?? null, id: job.id === '' ? null : job.id, since: isoOf(job.since) }))
-  const common = { id: worker.id, host: worker.host, pid: worker.pid ?? null, queues: worker.queues, started_at: isoOf(worker.started), busy: running.length, running }
+  const running = worker.running.map((job): Running => ({
+    slot: job.slot,
+    queue: job.queue,
+    class: job.class ?? null,
+    id: job.id === '' ? null : job.id,
+    since: isoOf(job.since),
+  }))
+  const common = {
+    id: worker.id,
+    host: worker.host,
+    pid: worker.pid ?? null,
+    queues: worker.queues,
+    started_at: isoOf(worker.started),
+    busy: running.length,
+    running,
+  }
   const working = running.length > 0 ? 'busy' : pausedAll ? 'paused' : 'idle'
   if (worker.kind === 'foreign') {
-    return { ...common, kind: 'foreign', state: working, slots: 1, heartbeat_at: isoOf(worker.heartbeat), pod: null, version: null, isolation: null }
+    return {
+      ...common,
+      kind: 'foreign',
+      state: working,
+      slots: 1,
+      heartbeat_at: isoOf(worker.heartbeat),
+      pod: null,
+      version: null,
+      isolation: null,
+    }
   }
   const { registration, alive, draining, paused, slots } = worker
   return {
@@ -168,7 +206,8 @@ export const verbs: readonly Verb[] = [
     summary: 'all workers, those of other programs as well',
     operands: '',
     count: [0, 0],
-    about: 'STATE is dead for a worker of ResQueue whose lease has lapsed: another worker puts its jobs back within seconds.',
+    about:
+      'STATE is dead for a worker of ResQueue whose lease has lapsed: another worker puts its jobs back within seconds.',
     examples: ['worker ls', 'worker ls -o json'],
     options: [limit, output],
     redis: true,
@@ -190,7 +229,8 @@ export const verbs: readonly Verb[] = [
     summary: 'stop workers from taking jobs',
     operands: '[ID…]',
     count: [0, Infinity],
-    about: 'Running jobs go on. --all pauses every worker of the namespace, also those that start later and those of Ruby Resque; php-resque and node-resque know no such thing.',
+    about:
+      'Running jobs go on. --all pauses every worker of the namespace, also those that start later and those of Ruby Resque; php-resque and node-resque know no such thing.',
     examples: ['worker pause 9d013abb0e7b', 'worker pause --all'],
     options: [all, output],
     redis: true,
@@ -211,7 +251,8 @@ export const verbs: readonly Verb[] = [
     summary: 'remove dead workers and put their jobs back',
     operands: '',
     count: [0, 0],
-    about: 'Workers of ResQueue do this for each other within seconds; this is for when none is left. A worker counts as dead when its lease was gone at two looks, so this takes some seconds; after a stop of Redis it waits until living workers had time to renew. Workers of other programs are left alone.',
+    about:
+      'Workers of ResQueue do this for each other within seconds; this is for when none is left. A worker counts as dead when its lease was gone at two looks, so this takes some seconds; after a stop of Redis it waits until living workers had time to renew. Workers of other programs are left alone.',
     examples: ['worker prune --dry-run', 'worker prune'],
     options: [dryRun, maxRecoveries, output],
     redis: true,

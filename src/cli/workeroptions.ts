@@ -16,7 +16,12 @@ export function workerOptions(settings: Pick<Settings, 'get'>): WorkerOptions {
     ...(jobs === undefined ? ['--jobs (JOBS): the module or folder that exports the jobs, for example ./jobs'] : []),
   ]
   if (jobs === undefined || missing.length > 0) throw new ResQueueError('USAGE', `missing ${missing.join('; ')}`)
-  const [interval, hooksFile, jobMemory, timeout] = [get(config.interval), get(config.hooks), get(config.jobMemory), get(config.timeout)]
+  const [interval, hooksFile, jobMemory, timeout] = [
+    get(config.interval),
+    get(config.hooks),
+    get(config.jobMemory),
+    get(config.timeout),
+  ]
   const [maxJobs, name] = [get(config.maxJobs), get(config.workerName)]
   const hooks = hooksFile === undefined ? {} : { hooks: absolute(hooksFile) }
   return {

@@ -41,7 +41,8 @@ export async function prune(context: Context): Promise<number> {
   }
   // On this machine a pid can be judged at once.
   for await (const registration of processes(store)) {
-    if (seenDead(registration)) await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
+    if (seenDead(registration))
+      await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
   }
   await buryLapsed(store, new Set(dead.map(({ id }) => id)), bury, signal)
   await removeStrays(store, strays)

@@ -4,8 +4,11 @@ import type { Store } from '../redis/store.ts'
 
 const bytesScript = loadScript('element_bytes')
 
-/** Entries read in one call. */
+/** Entries looked at in one call: few where most are moved, many where a walk deep into the list has to pay. */
 const CHUNK = 500
+const WIDE_CHUNK = 2000
+/** Characters beyond which a chunk stays small. */
+const MUCH_TEXT = 2_000_000
 
 /** One element of a list that is only looked through: a failed list or the quarantine. */
 export interface Entry {
@@ -53,12 +56,13 @@ export async function sweep(
   let start = 0
   let anchor: string | undefined
   let inVain = 0
+  let chunk = CHUNK
   for (;;) {
     signal?.throwIfAborted()
     const from = anchor === undefined ? start : start - 1
-    const texts = (await store.command('lrange', [list, from, start + CHUNK - 1], { signal })) as string[]
+    const texts = (await store.command('lrange', [list, from, start + chunk - 1], { signal })) as string[]
     if (anchor !== undefined && texts[0] !== anchor) {
-      start = Math.max(0, start - CHUNK)
+      start = Math.max(0, start - chunk)
       anchor = undefined
       continue
     }
@@ -69,11 +73,13 @@ export async function sweep(
     inVain = missing > 0 && removed.size === 0 ? inVain + 1 : 0
     // Somebody else who always is faster will see to these entries.
     if (missing > 0 && inVain < 10) {
-      start = Math.max(0, start - CHUNK)
+      start = Math.max(0, start - chunk)
       anchor = undefined
       continue
     }
     const kept = entries.filter((entry) => !removed.has(entry.index))
+    const characters = entries.reduce((sum, entry) => sum + entry.text.length, 0)
+    chunk = removed.size * 4 > entries.length || characters > (MUCH_TEXT * chunk) / WIDE_CHUNK ? CHUNK : WIDE_CHUNK
     start += kept.length
     anchor = kept.at(-1)?.text ?? anchor
   }

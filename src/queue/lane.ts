@@ -50,7 +50,7 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
 
   const ask = async ({ script, args, since }: Waiting): Promise<string> => {
     const full = [nonce, ++number, ...args]
-    const sentBefore = store.counts.commands
+    const { commands, reconnects } = store.counts
     const left = (): number => Math.max(PATIENCE_MS - (clock.monotonic() - since), LEAST_MS)
     try {
       try {
@@ -60,8 +60,10 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
         return (await store.run(script, full, { deadlineMs: left(), stubborn: true })) as string
       }
     } catch (error) {
-      const calls = store.counts.commands - sentBefore
-      throw isUnanswered(error, calls) ? unanswered(error, calls === 0 ? 'unsent' : 'unknown') : error
+      const unsent = store.counts.commands === commands
+      throw isUnanswered(error, store.counts.reconnects > reconnects)
+        ? unanswered(error, unsent ? 'unsent' : 'unknown')
+        : error
     }
   }
 
@@ -94,13 +96,13 @@ function passes(error: unknown): boolean {
 }
 
 /**
- * Whether a failed call may have run. A refusal is an answer: the script looks at its number before anything can be
- * refused, so one that says "full" or "wrong type" did not run earlier either. A refusal of another kind after several
- * attempts says nothing about the first.
+ * Whether a failed call is without an answer. A refusal is one: the script looks at its number before anything can be
+ * refused, so one that says "full" or "wrong type" did not run earlier either. But where the connection was lost in
+ * between, a refusal of a server that starts or fails over says nothing about the attempt before.
  */
-function isUnanswered(error: unknown, calls: number): error is ResQueueError {
+function isUnanswered(error: unknown, reconnected: boolean): error is ResQueueError {
   if (!(error instanceof ResQueueError)) return false
-  return error.code === 'REDIS_UNAVAILABLE' || (calls > 1 && passes(error))
+  return error.code === 'REDIS_UNAVAILABLE' || (reconnected && passes(error))
 }
 
 function unanswered(error: ResQueueError, kind: Unanswered): ResQueueError {

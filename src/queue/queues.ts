@@ -14,7 +14,8 @@ const headsScript = loadScript('queue_heads')
 const removeScript = loadScript('queue_remove')
 const dequeueScript = loadScript('dequeue')
 
-const CHUNK = 500
+/** Elements looked at in one call. */
+const CHUNK = 2000
 
 /** A queue as it stood at one instant. */
 export interface QueueInfo {

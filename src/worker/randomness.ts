@@ -12,6 +12,9 @@ const INT_CACHE = 1024
 /** From this size on, a buffer that was filled while loading is taken for a library's pool (nanoid, uuid), not for one secret. */
 const POOL_BYTES = 256
 
+// Node's own, which does not remember what it filled.
+const fillSync = crypto.randomFillSync
+
 const state = new Uint32Array(4)
 let uuidsAreStale = false
 let intsAreStale = false
@@ -96,6 +99,6 @@ export function renewRandomness(seed: Int32Array): void {
   intsAreStale = true
   for (const pool of pools) {
     const bytes = pool.deref()
-    if (bytes) crypto.randomFillSync(bytes)
+    if (bytes) fillSync(bytes)
   }
 }

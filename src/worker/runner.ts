@@ -13,7 +13,8 @@ import type { Outcome } from './outcome.ts'
 import type { ParentHooks } from './parenthooks.ts'
 
 export interface RunnerOptions {
-  engine(): Engine
+  readonly engine: Engine
+  readonly engine: Engine
   readonly hooks: ParentHooks
   readonly backends: Backends
   readonly observer: WorkerObserver
@@ -53,7 +54,7 @@ export function createRunner(options: RunnerOptions): Runner {
 
   const conclude = async (held: Held, payload: Payload, job: JobRun, outcome: Outcome, began: number): Promise<End> => {
     const extras = payload.fields['x'] === undefined ? {} : extrasOf(payload)
-    const verdict = judge(job, outcome, options.engine().policies.get(job.class), extras.retry, options.workerId(held.slot), clock.now())
+    const verdict = judge(job, outcome, options.engine.policies.get(job.class), extras.retry, options.workerId(held.slot), clock.now())
     const seconds = (clock.monotonic() - began) / 1000
     if (verdict.kind === 'return') {
       log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
@@ -104,7 +105,7 @@ export function createRunner(options: RunnerOptions): Runner {
       let outcome: Outcome
       try {
         if (hooks.has('beforeFork')) await hooks.tell('beforeFork', job)
-        outcome = await options.engine().run(job, signal)
+        outcome = await options.engine.run(job, signal)
       } catch (error) {
         // Engines promise not to reject; should one break, its job goes back and the reason is seen.
         outcome = { kind: 'returned', reason: `the engine broke: ${messageOf(error)}`, counted: true }

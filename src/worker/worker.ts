@@ -3,25 +3,28 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { release } from '../queue/recovery.ts'
 import { register, workerId, type Registration } from '../queue/registry.ts'
+import type { RenewReply } from '../queue/renew.ts'
 import { selectQueues } from '../queue/selection.ts'
 import type { State } from '../queue/turn.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
 import { VERSION } from '../version.ts'
 import { createBackends } from './backends.ts'
-import { createCaretaker } from './caretaker.ts'
+import { createCaretaker, type Caretaker } from './caretaker.ts'
+import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
 import type { WorkerOptions } from './options.ts'
-import { loadParentHooks } from './parenthooks.ts'
+import { loadParentHooks, type ParentHooks } from './parenthooks.ts'
 import { createQueueList } from './queuelist.ts'
-import { createRunner, Interrupted } from './runner.ts'
+import { createRunner } from './runner.ts'
+import { act, type WorkerActions, type WorkerSignal } from './signals.ts'
 import { startTurns, type TurnLoop } from './turns.ts'
 import { startWaiter, type Waiter } from './waiter.ts'
 
-export type WorkerSignal = 'SIGTERM' | 'SIGQUIT' | 'SIGINT' | 'SIGUSR1' | 'SIGUSR2' | 'SIGCONT' | 'SIGHUP'
+export type { WorkerSignal } from './signals.ts'
 
 export interface WorkerDependencies {
   readonly store: Store
@@ -38,10 +41,17 @@ export interface WorkerHandle {
   signal(name: WorkerSignal): void
 }
 
-/** Between two changes of the process title. */
-const TITLE_MS = 500
 /** Redis may be away when we leave; then others put our jobs back when the lease lapses. Milliseconds. */
 const FAREWELL_MS = 10_000
+
+/** What exists once the worker has registered. */
+interface Works {
+  readonly caretaker: Caretaker
+  readonly crew: Crew
+  readonly turns: TurnLoop
+  readonly waiter: Waiter | undefined
+  readonly heartbeat: { stop(): void }
+}
 
 /**
  * Starts a worker: loads the job code, registers, and works until told to stop, `--burst` finds nothing more, or
@@ -49,19 +59,16 @@ const FAREWELL_MS = 10_000
  */
 export function startWorker(options: WorkerOptions, dependencies: WorkerDependencies): WorkerHandle {
   const { store, log, observer, clock = systemClock } = dependencies
-  const { concurrency } = options
+  const { concurrency, maxJobs = Infinity } = options
   const identity = identify(options.name)
   const selection = selectQueues(options.queues)
   const queueList = createQueueList(store, selection)
   const hard = new AbortController() // ends every insistence on Redis
   const left = Promise.withResolvers<{ exitCode: number }>()
 
+  let registration: Registration | undefined
+  let works: Works | undefined
   let engine: Engine | undefined
-  let process_: Registration | undefined
-  let turns: TurnLoop | undefined
-  let waiter: Waiter | undefined
-  let heartbeat: { stop(): void } | undefined
-  let registered = false
   let pausedHere = false
   let remote: State = ''
   let stopping = false
@@ -72,8 +79,6 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let troubled = false
   let fencing: Promise<void> | undefined
   let leaving: Promise<void> | undefined
-  const running = new Map<number, { abort: AbortController; done: Promise<void> }>()
-  const statistics = Array.from({ length: concurrency }, () => ({ processed: 0, failed: 0, dirty: false }))
 
   const patience: Patience = {
     deadlineMs: Infinity,
@@ -86,106 +91,140 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       troubled = error !== undefined
     },
   }
-
-  const quota = (): number => {
-    if (stopping || pausedHere || remote !== '' || fencing || !engine) return 0
-    return options.maxJobs === undefined ? concurrency : Math.max(options.maxJobs - taken, 0)
-  }
-  const current = (): Registration => process_ as Registration
-  const able = (): boolean => quota() > 0 && (turns?.occupied ?? concurrency) < concurrency
-  let titledAt = -Infinity
+  const own = (): Registration => registration as Registration
+  const running = (): number => works?.crew.size ?? 0
+  const quota = (): number => (stopping || pausedHere || remote !== '' || fencing ? 0 : Math.min(concurrency, Math.max(maxJobs - taken, 0)))
+  const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
   const title = (state: string): void => {
-    if (clock.monotonic() - titledAt < TITLE_MS) return // writing it costs more than a job
-    titledAt = clock.monotonic()
     process.title = `resque-${VERSION} (${selection.label}): ${state}` // R56
   }
-  const break_ = (error: unknown): void => {
-    log.error({ 'error.message': messageOf(error) }, 'the worker cannot go on')
+
+  /** Leaves when there is nothing left to do. */
+  const settle = (): void => {
+    if (!works || fencing || works.turns.occupied > 0 || !works.turns.quiet) return
+    if (stopping || taken >= maxJobs) void leave()
+  }
+
+  const fail = (error: unknown): void => {
     exitCode = 1
     left.reject(error as Error)
     void leave()
   }
 
-  const settle = (): void => {
-    const idle = turns !== undefined && turns.occupied === 0 && turns.quiet
-    title(running.size > 0 ? `Processing ${running.size} since ${new Date(clock.now()).toISOString()}` : quota() === 0 ? 'Paused' : 'Waiting for jobs')
-    if (!idle || fencing) return
-    if (stopping || (options.maxJobs !== undefined && taken >= options.maxJobs)) void leave()
-  }
-
-  /** Stops all running jobs without recording their end, and waits until their processes are gone. */
-  const interrupt = async (reason: string, now: boolean): Promise<void> => {
-    for (const job of running.values()) job.abort.abort(new Interrupted(reason))
-    if (now) engine?.kill()
-    await Promise.all([...running.values()].map((job) => job.done))
-  }
-
-  /** Redis does not know us: others may hold our jobs. Stop them, and come back as somebody new. */
+  /** Redis does not know us: others may hold our jobs. Kill them, and come back as somebody new. */
   const fence = (): void => {
-    if (leaving) return
-    fencing ??= (async () => {
-      log.error({ process: current().nonce, jobs: running.size }, 'this worker was taken for dead and its jobs were put back; stopping them')
-      await interrupt('fenced', true)
-      turns?.reset()
+    if (leaving || fencing || !works) return
+    const { crew, turns } = works
+    log.error({ process: own().nonce, jobs: crew.size }, 'this worker was taken for dead and its jobs were put back; stopping them')
+    fencing = (async () => {
+      engine?.kill()
+      await crew.interrupt('fenced')
+      turns.reset()
       if (stopping) return
-      for (const counts of statistics) Object.assign(counts, { processed: 0, failed: 0, dirty: false })
-      process_ = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
-      await register(store, current(), patience)
-      log.info({ process: current().nonce }, 'registered anew')
+      crew.resetStatistics()
+      registration = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
+      await register(store, registration, patience)
+      log.info({ process: registration.nonce }, 'registered anew')
     })()
       .catch((error: unknown) => {
-        if (!hard.signal.aborted) break_(error)
+        if (!hard.signal.aborted) fail(error)
       })
       .finally(() => {
         fencing = undefined
-        turns?.wake()
+        turns.wake()
         settle()
       })
   }
 
-  const leave = (): Promise<void> =>
-    (leaving ??= (async () => {
-      clearTimeout(deadline)
-      waiter?.stop()
-      const within: Patience = { ...patience, deadlineMs: FAREWELL_MS }
-      try {
-        if (turns) await Promise.race([turns.flushed(), new Promise((resolve) => setTimeout(resolve, FAREWELL_MS).unref())])
-        turns?.stop()
-        if (process_) {
-          const result = await release(store, process_.nonce, { kind: 'owner' }, options.maxRecoveries, within)
-          if (result.kind === 'released' && result.back > 0) log.warn({ jobs: result.back }, 'unfinished jobs were put back in front of their queues')
-        }
-      } catch (error) {
-        log.error({ 'error.message': messageOf(error) }, 'could not unregister; other workers put the jobs back when the lease lapses')
+  const leave = (): Promise<void> => (leaving ??= farewell())
+  const farewell = async (): Promise<void> => {
+    clearTimeout(deadline)
+    works?.waiter?.stop()
+    try {
+      if (works) await Promise.race([works.turns.flushed(), new Promise((resolve) => setTimeout(resolve, FAREWELL_MS).unref())])
+      works?.turns.stop()
+      if (registration) {
+        const result = await release(store, registration.nonce, { kind: 'owner' }, options.maxRecoveries, { ...patience, deadlineMs: FAREWELL_MS })
+        if (result.kind === 'released' && result.back > 0) log.warn({ jobs: result.back }, 'unfinished jobs were put back in front of their queues')
       }
-      heartbeat?.stop()
-      hard.abort()
-      await engine?.stop()
-      log.info({ exit_code: exitCode, jobs: taken }, 'worker stopped')
-      left.resolve({ exitCode })
-    })())
-
-  const stop = (why: string, timeoutMs: number | undefined): void => {
-    if (!stopping) log.info({ signal: why, running: running.size }, 'stopping: running jobs are finished, no new ones are taken')
-    stopping = true
-    if (timeoutMs !== undefined) {
-      deadline ??= setTimeout(() => {
-        log.warn({ running: running.size }, 'the shutdown timeout is over: running jobs are stopped and put back')
-        void interrupt('shutdown', false).then(leave)
-      }, timeoutMs)
+    } catch (error) {
+      log.error({ 'error.message': messageOf(error) }, 'could not unregister; other workers put the jobs back when the lease lapses')
     }
-    if (turns) settle()
-    else void leave()
+    works?.heartbeat.stop()
+    hard.abort()
+    await engine?.stop()
+    log.info({ exit_code: exitCode, jobs: taken }, 'worker stopped')
+    left.resolve({ exitCode })
   }
 
-  const halt = (why: string, code: number): void => {
-    log.warn({ signal: why, running: running.size }, 'stopping at once: running jobs are killed and put back')
-    stopping = true
-    exitCode = code
-    void interrupt('shutdown', true).then(leave)
+  const actions: WorkerActions = {
+    get stopping() {
+      return stopping
+    },
+    drain: (why, withDeadline) => {
+      if (!stopping) log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
+      stopping = true
+      if (withDeadline) {
+        deadline ??= setTimeout(() => {
+          log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
+          void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
+        }, options.shutdownTimeoutMs)
+      }
+      if (works) settle()
+      else void leave()
+    },
+    halt: (why, code) => {
+      log.warn({ signal: why, running: running() }, 'stopping at once: running jobs are killed and put back')
+      stopping = true
+      exitCode = code
+      engine?.kill()
+      void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
+    },
+    cancelJobs: () => {
+      log.warn({ running: running() }, 'killing the running jobs')
+      works?.crew.cancel('killed by SIGUSR1')
+    },
+    pause: () => {
+      pausedHere = true
+      log.info({}, 'paused: running jobs go on, no new ones are taken')
+    },
+    resume: () => {
+      if (pausedHere) log.info({}, 'resumed')
+      pausedHere = false
+      works?.waiter?.nudge()
+      works?.turns.wake()
+    },
+    reload: () => {
+      engine?.reload().then(
+        () => log.info({}, 'job code loaded anew'),
+        (error: unknown) => log.error({ 'error.message': messageOf(error) }, 'job code could not be loaded anew; the old code stays'),
+      )
+    },
   }
 
-  const run = async (): Promise<void> => {
+  /** What a renewal tells is acted on here. `before`: what was so when it was sent. */
+  const renewed = (reply: RenewReply, before: { quiet: boolean; count: number; nonce: string }): void => {
+    if (leaving || !works) return
+    const { turns, waiter, caretaker } = works
+    moved = clock.monotonic()
+    if (reply.kind === 'gone') {
+      if (own().nonce === before.nonce) fence()
+      return
+    }
+    const resumed = remote !== '' && reply.state === ''
+    remote = reply.state
+    queueList.setPaused(reply.pausedQueues)
+    const atRest = before.quiet && turns.quiet && turns.count === before.count
+    const unknown = atRest && reply.records > turns.occupied // records that we do not know of: asking again brings them
+    if (reply.waiting > 0 || unknown || resumed) turns.wake()
+    if (resumed) waiter?.nudge()
+    queueList.refreshIfChanged(reply.knownQueues, moved, patience).then((changed) => changed && waiter?.nudge(), fail)
+    if (reply.retryDue || reply.delayedDue) void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
+    void caretaker.reap(patience)
+    title(running() > 0 ? `Processing ${running()} since ${new Date(clock.now()).toISOString()}` : quota() === 0 ? 'Paused' : 'Waiting for jobs')
+  }
+
+  const start = async (): Promise<void> => {
     title('Starting')
     const hooks = await loadParentHooks(options.hooks, log)
     const backends = await createBackends(options.failureBackends, log)
@@ -199,104 +238,77 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       },
     })
     if (stopping) return
+    const caretaker = await enroll(engine, hooks)
+    if (stopping) return
+    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, workerId: (slot) => workerId(own(), slot) }))
+    works.turns.wake()
+  }
+
+  /** Registers, and takes over what predecessors left. */
+  const enroll = async (loaded: Engine, hooks: ParentHooks): Promise<Caretaker> => {
     const starting: Patience = options.failFast ? { deadlineMs: 5000, signal: hard.signal } : { ...patience, stubborn: false }
-    process_ = identity.registration(concurrency, selection.label, engine.isolation)
+    const fresh = identity.registration(concurrency, selection.label, loaded.isolation)
     await queueList.refresh(starting)
     const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
-    await hooks.tell('beforeFirstFork', current())
-    await register(store, current(), starting)
-    await caretaker.recoverPredecessors(current(), patience)
-    registered = true
-    log.info({ process: current().nonce, queues: options.queues, slots: concurrency, isolation: engine.isolation, version: VERSION }, 'worker started')
+    await hooks.tell('beforeFirstFork', fresh)
+    await register(store, fresh, starting)
+    registration = fresh
+    await caretaker.recoverPredecessors(fresh, patience)
+    log.info({ process: fresh.nonce, queues: options.queues, slots: concurrency, isolation: loaded.isolation, version: VERSION }, 'worker started')
     await caretaker.promote({ retry: true, delayed: true }, patience)
+    return caretaker
+  }
 
-    const runner = createRunner({ engine: () => engine as Engine, hooks, backends, observer, log, clock, workerId: (slot) => workerId(current(), slot) })
-    turns = startTurns({
+  const assemble = (caretaker: Caretaker, runner: ReturnType<typeof createRunner>): Works => {
+    const { drainMark } = identity
+    const crew = createCrew(concurrency, runner, (end) => turns.end(end))
+    const turns = startTurns({
       store,
       clock,
       slots: concurrency,
-      drainMark: identity.drainMark,
+      drainMark,
       maxRecoveries: options.maxRecoveries,
       patience,
-      process: current,
+      process: own,
       queues: queueList.queues,
       quota,
       start: (held) => {
         taken++
-        const abort = new AbortController()
-        const done = runner.run(held, abort.signal).then((end) => {
-          running.delete(held.slot)
-          if (!end) return
-          const counts = statistics[held.slot]
-          if (counts && end.ending.verb !== 'return' && end.ending.verb !== 'quarantine') {
-            counts.processed++
-            if (end.ending.verb !== 'done') counts.failed++
-            counts.dirty = true
-          }
-          turns?.end(end)
-        })
-        running.set(held.slot, { abort, done })
+        crew.start(held)
       },
       turned: ({ state, pausedQueues, wanted, got }) => {
         moved = clock.monotonic()
         remote = state
         queueList.setPaused(pausedQueues)
-        if (wanted > got) {
-          if (options.burst && turns?.occupied === 0) stopping = true
-          waiter?.nudge()
-        }
+        if (options.burst && wanted > got && turns.occupied === 0) stopping = true
+        if (wanted > got) waiter?.nudge()
         settle()
       },
       gone: fence,
       refused: (end) => log.error({ slot: end.slot, claim: end.claim }, 'the end of a job can be recorded nowhere: keys of another type are in the way'),
-      broken: break_,
+      broken: fail,
     })
-    heartbeat = startHeartbeat({
+    const heartbeat = startHeartbeat({
       store,
       clock,
       intervalMs: options.intervalMs,
-      drainMark: identity.drainMark,
+      drainMark,
       patience,
-      process: current,
+      process: own,
       look: () => (able() ? queueList.waitable() : []),
-      statistics: () => {
-        const changed: [string, number, number][] = []
-        statistics.forEach((counts, slot) => {
-          if (!counts.dirty) return
-          counts.dirty = false
-          changed.push([workerId(current(), slot), counts.processed, counts.failed])
-        })
-        return changed
-      },
+      statistics: () => crew.changed().map(([slot, processed, failed]) => [workerId(own(), slot), processed, failed] as const),
       renewing: () => {
-        const before = { quiet: turns?.quiet === true, count: turns?.count, nonce: current().nonce }
-        return (reply) => {
-          if (leaving) return
-          moved = clock.monotonic()
-          if (reply.kind === 'gone') {
-            if (current().nonce === before.nonce && !fencing) fence()
-            return
-          }
-          const was = remote
-          remote = reply.state
-          queueList.setPaused(reply.pausedQueues)
-          if (was !== remote) waiter?.nudge()
-          const still = before.quiet && turns?.quiet === true && turns.count === before.count
-          if (reply.waiting > 0 || (still && reply.records > turns!.occupied) || (was !== '' && remote === '')) turns?.wake()
-          void queueList.refreshIfChanged(reply.knownQueues, clock.monotonic(), patience).then((changed) => changed && waiter?.nudge(), break_)
-          if (reply.retryDue || reply.delayedDue) void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
-          void caretaker.reap(patience)
-        }
+        const before = { quiet: turns.quiet, count: turns.count, nonce: own().nonce }
+        return (reply) => renewed(reply, before)
       },
-      broken: break_,
+      broken: fail,
     })
-    if (options.blocking) waiter = startWaiter(store, { able, queues: queueList.waitable, woken: (queue) => turns?.wake(queue) })
-    turns.wake()
+    const waiter = options.blocking ? startWaiter(store, { able, queues: queueList.waitable, woken: (queue) => turns.wake(queue) }) : undefined
+    return { caretaker, crew, turns, waiter, heartbeat }
   }
 
-  run().catch((error: unknown) => {
-    if (hard.signal.aborted || stopping) return leave()
-    left.reject(error as Error)
+  start().catch((error: unknown) => {
+    if (!hard.signal.aborted && !stopping) left.reject(error as Error)
     return leave()
   })
 
@@ -305,16 +317,16 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     view: {
       slots: concurrency,
       get busy() {
-        return running.size
+        return running()
       },
       get isolation() {
         return engine?.isolation ?? 'none'
       },
       get loopAgeMs() {
-        return registered ? clock.monotonic() - moved : 0
+        return registration ? clock.monotonic() - moved : 0
       },
       get registered() {
-        return registered
+        return works !== undefined
       },
       get stopping() {
         return stopping
@@ -323,40 +335,6 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         return queueList.queues()
       },
     },
-    signal: (name) => {
-      switch (name) {
-        case 'SIGTERM':
-          if (stopping) halt(name, 143)
-          else stop(name, options.shutdownTimeoutMs)
-          return
-        case 'SIGINT':
-          if (stopping) halt(name, 130)
-          else stop(name, options.shutdownTimeoutMs)
-          return
-        case 'SIGQUIT':
-          stop(name, undefined)
-          return
-        case 'SIGUSR1':
-          log.warn({ running: running.size }, 'killing the running jobs')
-          for (const job of running.values()) job.abort.abort(new Error('killed by SIGUSR1'))
-          return
-        case 'SIGUSR2':
-          pausedHere = true
-          log.info({}, 'paused: running jobs go on, no new ones are taken')
-          settle()
-          return
-        case 'SIGCONT':
-          if (pausedHere) log.info({}, 'resumed')
-          pausedHere = false
-          waiter?.nudge()
-          turns?.wake()
-          return
-        case 'SIGHUP':
-          engine?.reload().then(
-            () => log.info({}, 'job code loaded anew'),
-            (error: unknown) => log.error({ 'error.message': messageOf(error) }, 'job code could not be loaded anew; the old code stays'),
-          )
-      }
-    },
+    signal: (name) => act(name, actions),
   }
 }

@@ -35,7 +35,7 @@ async function sendMany(senders: readonly Sender[], random: Chance, total: numbe
 /** Sends a few jobs now and then, as long as it is told. */
 async function sendWhile(going: () => boolean, senders: readonly Sender[], random: Chance): Promise<void> {
   while (going()) {
-    await sendMany(senders, random, 20, 80)
+    await sendMany(senders, random, 10, 80)
     await delay(random.between(50, 300))
   }
 }
@@ -89,7 +89,8 @@ describe('weather', () => {
     const senders = [startSender(redisUrl, ns), startSender(proxy.url, ns)]
     let killing = true
     const sent = sendWhile(() => killing, senders, random)
-    for (const what of shuffled(random, [...Array<'worker'>(3).fill('worker'), ...Array<'zygote'>(3).fill('zygote'), ...Array<'job'>(8).fill('job')])) {
+    const deck = ['worker', 'worker', 'zygote', 'zygote', 'job', 'job', 'job', 'job', 'job', 'job'] as const
+    for (const what of shuffled(random, deck)) {
       await delay(random.between(50, 400))
       const victim = random.pick(workers)
       const pid = what === 'worker' ? victim.pid : await waitFor(() => relative(victim, what, random), {
@@ -105,7 +106,7 @@ describe('weather', () => {
     proxy.decide = undefined
     const account = await accountAtRest(redis, ns, ledger)
     await expectSound(redis, ns, account, ledger, senders)
-    expect(senders.flatMap(({ acknowledged }) => acknowledged).length).toBeGreaterThan(100)
+    expect(senders.flatMap(({ acknowledged }) => acknowledged).length).toBeGreaterThan(50)
   })
 
   test('nothing that was acknowledged is lost when Redis is killed and started again under load', async () => {

@@ -14,10 +14,22 @@ function retry(claim: string, queue: string, error: string, raw: string): string
   return `${claim} 2 ${Buffer.byteLength(queue)} ${Buffer.byteLength(error)} ${queue}${error}${raw}`
 }
 
-test('the quarantine is listed with reasons, released byte for byte, and removed from', async ({ redis, redisUrl, ns }) => {
+test('the quarantine is listed with reasons, released byte for byte, and removed from', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const binary = Buffer.concat([Buffer.from('1 2 é'), Buffer.from('\xff{', 'latin1')])
-  await redis.rpush(`${ns}:ext:quarantine`, quarantined('q', 'junk'), binary, quarantined('q', '{"class":"A"}'), quarantined('', '{"class":"B"}'), 'odd', quarantined('other', ''))
+  await redis.rpush(
+    `${ns}:ext:quarantine`,
+    quarantined('q', 'junk'),
+    binary,
+    quarantined('q', '{"class":"A"}'),
+    quarantined('', '{"class":"B"}'),
+    'odd',
+    quarantined('other', ''),
+  )
   const { entries, total } = await client.quarantine.list()
   expect(total).toBe(6)
   expect(entries.map(({ queue, raw }) => [queue, raw])).toEqual([
@@ -28,7 +40,10 @@ test('the quarantine is listed with reasons, released byte for byte, and removed
     ['', 'odd'],
     ['other', ''],
   ])
-  expect(entries[0]).toMatchObject({ quarantinedAt: new Date(1795371757491), reason: expect.stringContaining('not JSON') as string })
+  expect(entries[0]).toMatchObject({
+    quarantinedAt: new Date(1795371757491),
+    reason: expect.stringContaining('not JSON') as string,
+  })
   expect(entries[2]?.reason).toBe('')
   expect((await client.quarantine.list({ offset: 4, limit: 1 })).entries.map(({ index }) => index)).toEqual([4])
   expect(await client.quarantine.show(9)).toBeUndefined()
@@ -47,7 +62,11 @@ test('the quarantine is listed with reasons, released byte for byte, and removed
   await expect(client.quarantine.release({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
-test('a release sent twice moves once, also among equal elements, and other types are refused', async ({ redis, redisUrl, ns }) => {
+test('a release sent twice moves once, also among equal elements, and other types are refused', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const proxy = await startProxy(portOf(redisUrl))
   everyScriptTwice(proxy)
   const client = openQueue(proxy.url, ns)
@@ -68,11 +87,27 @@ test('waiting retries are listed by due time and removed, each by its claim', as
   everyScriptTwice(proxy)
   const client = openQueue(proxy.url, ns)
   const raw = '{"class":"A","args":[1],"id":"same"}'
-  await redis.zadd(`${ns}:ext:retry`, 3000, retry('n1.3', 'é q', 'Error: ü', raw), 2000, retry('n1.1', 'q', 'Error: boom', raw), 2000, retry('n1.10', 'q', '', '{"class":"B"}'))
+  await redis.zadd(
+    `${ns}:ext:retry`,
+    3000,
+    retry('n1.3', 'é q', 'Error: ü', raw),
+    2000,
+    retry('n1.1', 'q', 'Error: boom', raw),
+    2000,
+    retry('n1.10', 'q', '', '{"class":"B"}'),
+  )
   const { entries, total } = await client.retries.list()
   expect(total).toBe(3)
   expect(entries).toMatchObject([
-    { claim: 'n1.1', dueAt: new Date(2000), attempt: 2, queue: 'q', error: 'Error: boom', raw, payload: { id: 'same' } },
+    {
+      claim: 'n1.1',
+      dueAt: new Date(2000),
+      attempt: 2,
+      queue: 'q',
+      error: 'Error: boom',
+      raw,
+      payload: { id: 'same' },
+    },
     { claim: 'n1.10', queue: 'q', error: '', payload: { class: 'B' } },
     { claim: 'n1.3', dueAt: new Date(3000), queue: 'é q', error: 'Error: ü', raw },
   ])
@@ -87,7 +122,10 @@ test('waiting retries are listed by due time and removed, each by its claim', as
 
 test('a thousand retries go in chunks, those that do not fit stay', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
-  const members = Array.from({ length: 1200 }, (_, i): [number, string] => [1000 + Math.floor(i / 50), retry(`n.${i}`, i % 3 ? 'go' : 'stay', 'E: x', `{"class":"A","id":"${i}"}`)])
+  const members = Array.from({ length: 1200 }, (_, i): [number, string] => [
+    1000 + Math.floor(i / 50),
+    retry(`n.${i}`, i % 3 ? 'go' : 'stay', 'E: x', `{"class":"A","id":"${i}"}`),
+  ])
   await redis.zadd(`${ns}:ext:retry`, ...members.flat())
   expect(await client.retries.remove({ queue: 'go' }, { limit: 10 })).toBe(10)
   expect(await client.retries.remove({ queue: 'go' })).toBe(790)

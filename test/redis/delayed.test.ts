@@ -8,7 +8,11 @@ import { everyScriptTwice, openQueue } from './client.ts'
 const AT = 4_000_000_000
 const portOf = (url: string): { port: number } => ({ port: Number(new URL(url).port) })
 
-test('what php-resque, Ruby and node-resque filed is listed and removed by value, with all its traces', async ({ redis, redisUrl, ns }) => {
+test('what php-resque, Ruby and node-resque filed is listed and removed by value, with all its traces', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   await load(redis, ns, Object.values(readGolden('06-delayed.txt'))[0] ?? [])
   await redis.del(`${ns}:connection_test_key`)
@@ -18,14 +22,20 @@ test('what php-resque, Ruby and node-resque filed is listed and removed by value
     { second: 1795376418, size: 2 },
     { second: 1795376419, size: 1 },
   ])
-  expect((await client.delayed.list()).map(({ second, queue, payload }) => [second, queue, payload?.class, payload?.args])).toEqual([
+  expect(
+    (await client.delayed.list()).map(({ second, queue, payload }) => [second, queue, payload?.class, payload?.args]),
+  ).toEqual([
     [1795376418, 'default', 'OkJob', [{ p: '/x é' }]],
     [1795376418, 'default', 'OkJob', [{ p: '/x é' }]],
     [1795376419, 'default', 'OkJob', [{ p: '/x é' }]],
   ])
   expect(await client.delayed.remove({ queue: 'default', class: 'OkJob', args: [{ p: 'other' }] })).toBe(0)
-  expect(await client.delayed.remove({ queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] }, { dryRun: true })).toBe(3)
-  expect(await client.delayed.remove({ at: 1795376419, queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] })).toBe(1)
+  expect(
+    await client.delayed.remove({ queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] }, { dryRun: true }),
+  ).toBe(3)
+  expect(await client.delayed.remove({ at: 1795376419, queue: 'default', class: 'OkJob', args: [{ p: '/x é' }] })).toBe(
+    1,
+  )
   expect(await client.delayed.scheduleSize()).toBe(1)
   expect(await client.delayed.remove({ class: 'OkJob' })).toBe(2)
   expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
@@ -39,14 +49,27 @@ test('foreign keys that look like delayed lists are left alone', async ({ redis,
   expect(await redis.hlen(`${ns}:delayed:last_enqueued_at`)).toBe(1)
 })
 
-test('many at many seconds: listed in order by pages, removed by class, id and limit', async ({ redis, redisUrl, ns }) => {
+test('many at many seconds: listed in order by pages, removed by class, id and limit', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const ids = await client.enqueueBulk(
-    Array.from({ length: 1300 }, (_, i) => ({ queue: 'q', class: i % 2 ? 'Odd' : 'Even', args: [i], at: AT + Math.floor(i / 10) })),
+    Array.from({ length: 1300 }, (_, i) => ({
+      queue: 'q',
+      class: i % 2 ? 'Odd' : 'Even',
+      args: [i],
+      at: AT + Math.floor(i / 10),
+    })),
   )
-  await client.enqueueBulk(Array.from({ length: 1200 }, (_, i) => ({ queue: 'q', class: 'Same', args: [i], at: AT + 500 })))
+  await client.enqueueBulk(
+    Array.from({ length: 1200 }, (_, i) => ({ queue: 'q', class: 'Same', args: [i], at: AT + 500 })),
+  )
   expect(await client.delayed.scheduleSize()).toBe(131)
-  expect((await client.delayed.list({ offset: 95, limit: 10 })).map(({ payload }) => payload?.args[0])).toEqual([95, 96, 97, 98, 99, 100, 101, 102, 103, 104])
+  expect((await client.delayed.list({ offset: 95, limit: 10 })).map(({ payload }) => payload?.args[0])).toEqual([
+    95, 96, 97, 98, 99, 100, 101, 102, 103, 104,
+  ])
   expect(await client.delayed.remove({ id: String(ids[7]) })).toBe(1)
   expect(await client.delayed.remove({ class: 'Odd' }, { limit: 9 })).toBe(9)
   expect(await client.delayed.remove({ class: 'Odd' })).toBe(640)

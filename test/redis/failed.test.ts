@@ -10,13 +10,20 @@ const portOf = (url: string): { port: number } => ({ port: Number(new URL(url).p
 
 /** A failed entry with the payload's bytes as given. */
 function entry(payload: string, fields: Record<string, unknown> = {}): string {
-  const { failed_at = '2026/11/22 18:25:21 UTC', exception = 'Error', error = 'boom', worker = 'w:1:q', queue = 'q' } = fields
+  const {
+    failed_at = '2026/11/22 18:25:21 UTC',
+    exception = 'Error',
+    error = 'boom',
+    worker = 'w:1:q',
+    queue = 'q',
+  } = fields
   const rest = { exception, error, backtrace: [], worker, queue }
   return `{"failed_at":${JSON.stringify(failed_at)},"payload":${payload},${JSON.stringify(rest).slice(1)}`
 }
 
 /** JSON that would not survive being parsed and written again. */
-const DELICATE = '{ "class":"A", "args":[{"e":{},"l":[],"big":12345678901234567890,"f":1.10,"s":"\\u00e9\\/"}], "id":"i1" }'
+const DELICATE =
+  '{ "class":"A", "args":[{"e":{},"l":[],"big":12345678901234567890,"f":1.10,"s":"\\u00e9\\/"}], "id":"i1" }'
 
 async function ids(client: ResQueue): Promise<unknown[]> {
   return (await client.failed.list({ order: 'oldest', limit: 1000 })).entries.map((e) => e.payload?.id)
@@ -24,11 +31,19 @@ async function ids(client: ResQueue): Promise<unknown[]> {
 
 test('entries of every program of the family are read', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
-  const dumps = ['02-php-working-failed.txt', '03-ruby-working-failed.txt', '04-node-working-failed.txt', '05-redisqueue-working-failed.txt']
-  for (const name of dumps) await redis.rpush(`${ns}:failed`, ...elements(Object.values(readGolden(name))[0] ?? [], 'failed'))
+  const dumps = [
+    '02-php-working-failed.txt',
+    '03-ruby-working-failed.txt',
+    '04-node-working-failed.txt',
+    '05-redisqueue-working-failed.txt',
+  ]
+  for (const name of dumps)
+    await redis.rpush(`${ns}:failed`, ...elements(Object.values(readGolden(name))[0] ?? [], 'failed'))
   const { entries, total } = await client.failed.list({ order: 'oldest' })
   expect(total).toBe(10)
-  expect(entries.map((e) => [e.failedAt?.toISOString(), e.payload?.class, e.exception, e.worker, e.backtrace.length])).toEqual([
+  expect(
+    entries.map((e) => [e.failedAt?.toISOString(), e.payload?.class, e.exception, e.worker, e.backtrace.length]),
+  ).toEqual([
     ['2026-11-22T18:39:48.000Z', 'ThrowJob', 'RuntimeException', 'vm:16984:default', 5],
     ['2026-11-22T18:39:49.000Z', 'ExitJob', 'Resque\\Exceptions\\DirtyExitException', 'vm:16984:default', 2],
     ['2026-11-22T18:39:50.000Z', 'KillJob', 'Resque\\Exceptions\\DirtyExitException', 'vm:16984:default', 2],
@@ -44,12 +59,31 @@ test('entries of every program of the family are read', async ({ redis, redisUrl
 
 test('entries that are broken are listed, skipped by retry, and can be removed', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
-  const broken = ['', 'not json', '[]', '{}', entry('null'), entry('[]'), entry('"text"'), entry('{"args":[]}'), entry('{"class":null,"args":[],"raw":"x"}'), entry('{"class":"A"}', { queue: '' })]
-  const whole = '{"failed_at":1795371933,"payload":{"class":"A"},"exception":null,"error":7,"backtrace":null,"worker":1,"queue":"q"}'
+  const broken = [
+    '',
+    'not json',
+    '[]',
+    '{}',
+    entry('null'),
+    entry('[]'),
+    entry('"text"'),
+    entry('{"args":[]}'),
+    entry('{"class":null,"args":[],"raw":"x"}'),
+    entry('{"class":"A"}', { queue: '' }),
+  ]
+  const whole =
+    '{"failed_at":1795371933,"payload":{"class":"A"},"exception":null,"error":7,"backtrace":null,"worker":1,"queue":"q"}'
   await redis.rpush(`${ns}:failed`, ...broken, whole)
   const { entries } = await client.failed.list({ order: 'oldest' })
   expect(entries).toHaveLength(11)
-  expect(entries[10]).toMatchObject({ exception: '', error: '', backtrace: [], worker: '', queue: 'q', payload: { class: 'A' } })
+  expect(entries[10]).toMatchObject({
+    exception: '',
+    error: '',
+    backtrace: [],
+    worker: '',
+    queue: 'q',
+    payload: { class: 'A' },
+  })
   expect(await client.failed.retry({ all: true })).toEqual({ moved: 1, skipped: 10 })
   expect(await redis.lrange(`${ns}:failed`, 0, -1)).toEqual(broken)
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['{"class":"A"}'])
@@ -57,16 +91,27 @@ test('entries that are broken are listed, skipped by retry, and can be removed',
   expect(await client.failed.count()).toBe(0)
 })
 
-test('a retry moves the payload byte for byte to the tail of its queue and sets a tracked status to waiting', async ({ redis, redisUrl, ns }) => {
+test('a retry moves the payload byte for byte to the tail of its queue and sets a tracked status to waiting', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const raw = Buffer.from('{"class":"A","args":["\xff\xfe\xc3"],"id":"x"}', 'latin1')
   const [before, after] = entry('@', { queue: 'bin' }).split('@') as [string, string]
   await redis.rpush(`${ns}:queue:q`, 'first')
-  await redis.rpush(`${ns}:failed`, entry(DELICATE), Buffer.concat([Buffer.from(before), raw, Buffer.from(after)]), entry('{"class":"B"}'))
+  await redis.rpush(
+    `${ns}:failed`,
+    entry(DELICATE),
+    Buffer.concat([Buffer.from(before), raw, Buffer.from(after)]),
+    entry('{"class":"B"}'),
+  )
   await redis.set(`${ns}:job:i1:status`, '{"status":3,"updated":5,"started":4,"result":null}', 'EX', 86_400)
   expect(await client.failed.retry({ all: true })).toEqual({ moved: 3, skipped: 0 })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['first', DELICATE, '{"class":"B"}'])
-  expect((await redis.lrangeBuffer(`${ns}:queue:bin`, 0, -1)).map((b) => b.toString('latin1'))).toEqual([raw.toString('latin1')])
+  expect((await redis.lrangeBuffer(`${ns}:queue:bin`, 0, -1)).map((b) => b.toString('latin1'))).toEqual([
+    raw.toString('latin1'),
+  ])
   expect(await redis.get(`${ns}:job:i1:status`)).toMatch(/^\{"status":1,"updated":\d+,"started":4,"result":null\}$/)
   expect(await redis.ttl(`${ns}:job:i1:status`)).toBe(-1)
   expect((await redis.smembers(`${ns}:queues`)).sort()).toEqual(['bin', 'q'])
@@ -82,7 +127,8 @@ test('a selection by index, sha, id, queue, class, error and time', async ({ red
   await add('b', 'Two', { queue: 'other', failed_at: '2026-11-23T10:00:00+00:00' })
   await add('c', 'One', { exception: 'TimeoutError', error: 'took too long' })
   await add('d', 'Three', { failed_at: 'never' })
-  const listed = async (query: Parameters<ResQueue['failed']['list']>[0]): Promise<unknown[]> => (await client.failed.list(query)).entries.map((e) => e.payload?.id)
+  const listed = async (query: Parameters<ResQueue['failed']['list']>[0]): Promise<unknown[]> =>
+    (await client.failed.list(query)).entries.map((e) => e.payload?.id)
   expect(await listed({})).toEqual(['d', 'c', 'b', 'a'])
   expect(await listed({ class: 'One' })).toEqual(['c', 'a'])
   expect(await listed({ queue: 'other' })).toEqual(['b'])
@@ -107,7 +153,11 @@ test('a selection by index, sha, id, queue, class, error and time', async ({ red
 
 test('failed lists of single queues are read, retried and cleared', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
-  await redis.rpush(`${ns}:mail_failed`, entry('{"class":"A","id":"m"}', { queue: 'mail' }), entry('{"class":"B"}', { queue: 'mail' }))
+  await redis.rpush(
+    `${ns}:mail_failed`,
+    entry('{"class":"A","id":"m"}', { queue: 'mail' }),
+    entry('{"class":"B"}', { queue: 'mail' }),
+  )
   await redis.sadd(`${ns}:failed_queues`, 'mail_failed')
   expect(await client.failed.queues()).toEqual(['mail'])
   expect(await client.failed.count({ listOf: 'mail' })).toBe(2)
@@ -131,13 +181,16 @@ test('a long list is paged and swept in chunks; what is kept keeps its order', a
   expect(seen).toEqual(Array.from({ length: 1000 }, (_, i) => 2997 - 3 * i))
 
   const told: number[] = []
-  expect(await client.failed.retry({ class: 'Go' }, { limit: 700, progress: (n) => told.push(n) })).toEqual({ moved: 700, skipped: 0 })
+  expect(await client.failed.retry({ class: 'Go' }, { limit: 700, progress: (n) => told.push(n) })).toEqual({
+    moved: 700,
+    skipped: 0,
+  })
   expect(told.at(-1)).toBe(700)
   expect(await client.failed.retry({ class: 'Go' })).toEqual({ moved: 300, skipped: 0 })
   expect(await redis.lrange(`${ns}:failed`, 0, -1)).toEqual(all.filter((_, i) => i % 3))
-  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => Number((JSON.parse(raw) as { id: string }).id))).toEqual(
-    Array.from({ length: 1000 }, (_, i) => 3 * i),
-  )
+  expect(
+    (await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => Number((JSON.parse(raw) as { id: string }).id)),
+  ).toEqual(Array.from({ length: 1000 }, (_, i) => 3 * i))
 })
 
 test('a hundred retriers at once leave no copies and nothing behind', async ({ redis, redisUrl, ns }) => {
@@ -150,9 +203,18 @@ test('a hundred retriers at once leave no copies and nothing behind', async ({ r
   expect(await redis.exists(`${ns}:failed`)).toBe(0)
 })
 
-test('retriers with a filter, removers and new failures at once: each entry goes its one way', async ({ redis, redisUrl, ns }) => {
+test('retriers with a filter, removers and new failures at once: each entry goes its one way', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const add = (from: number): Promise<number> =>
-    redis.rpush(`${ns}:failed`, ...Array.from({ length: 500 }, (_, i) => entry(`{"class":"${['Retry', 'Remove', 'Keep'][i % 3]}","id":"${from + i}"}`)))
+    redis.rpush(
+      `${ns}:failed`,
+      ...Array.from({ length: 500 }, (_, i) =>
+        entry(`{"class":"${['Retry', 'Remove', 'Keep'][i % 3]}","id":"${from + i}"}`),
+      ),
+    )
   await add(0)
   await add(500)
   const clients = Array.from({ length: 6 }, () => openQueue(redisUrl, ns))
@@ -171,8 +233,15 @@ test('retriers with a filter, removers and new failures at once: each entry goes
   expect(await rest.failed.count()).toBe(498)
 })
 
-for (const [how, spoil] of [['sent twice', everyScriptTwice], ['whose first reply is lost', loseEveryFirstReply]] as const) {
-  test(`moves and removals ${how} have their effect once, also among equal entries`, async ({ redis, redisUrl, ns }) => {
+for (const [how, spoil] of [
+  ['sent twice', everyScriptTwice],
+  ['whose first reply is lost', loseEveryFirstReply],
+] as const) {
+  test(`moves and removals ${how} have their effect once, also among equal entries`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const proxy = await startProxy(portOf(redisUrl))
     spoil(proxy)
     const client = openQueue(proxy.url, ns)
@@ -188,7 +257,11 @@ for (const [how, spoil] of [['sent twice', everyScriptTwice], ['whose first repl
   })
 }
 
-test('where the queue key holds another type the retry is refused and the entry stays', async ({ redis, redisUrl, ns }) => {
+test('where the queue key holds another type the retry is refused and the entry stays', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   await redis.set(`${ns}:queue:bad`, 'text')
   await redis.rpush(`${ns}:failed`, entry('{"class":"A"}'), entry('{"class":"A"}', { queue: 'bad' }))

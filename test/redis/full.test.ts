@@ -7,8 +7,13 @@ test('when Redis is full an enqueue is refused as a whole, and what frees or mov
   const server = await startRedis()
   const redis = server.client()
   const client = openQueue(server.url, 'resque')
-  const entry = '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"f"},"exception":"E","error":"e","backtrace":[],"worker":"w","queue":"q"}'
-  await client.enqueueBulk([{ queue: 'q', class: 'A' }, { queue: 'q', class: 'B' }, { queue: 'drop', class: 'A' }])
+  const entry =
+    '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"f"},"exception":"E","error":"e","backtrace":[],"worker":"w","queue":"q"}'
+  await client.enqueueBulk([
+    { queue: 'q', class: 'A' },
+    { queue: 'q', class: 'B' },
+    { queue: 'drop', class: 'A' },
+  ])
   await client.enqueueAt(4_000_000_000, 'q', 'Later')
   await redis.rpush('resque:failed', entry, entry, entry)
   await redis.rpush('resque:ext:quarantine', '1 1 qjunk', '1 1 qjunk')
@@ -18,7 +23,12 @@ test('when Redis is full an enqueue is refused as a whole, and what frees or mov
   const full = { code: 'REDIS_FULL', message: expect.stringContaining('Nothing was written') as string }
   const started = performance.now()
   await expect(client.enqueue('q', 'A', {}, true)).rejects.toMatchObject(full)
-  await expect(client.enqueueBulk([{ queue: 'new', class: 'A' }, { queue: 'q', class: 'A' }])).rejects.toMatchObject(full)
+  await expect(
+    client.enqueueBulk([
+      { queue: 'new', class: 'A' },
+      { queue: 'q', class: 'A' },
+    ]),
+  ).rejects.toMatchObject(full)
   await expect(client.enqueueAt(4_000_000_001, 'q', 'A')).rejects.toMatchObject(full)
   expect(performance.now() - started).toBeLessThan(2000)
   expect(await redis.keys('resque:job:*')).toEqual([])

@@ -7,14 +7,24 @@ import { everyScriptTwice, loseEveryFirstReply, openQueue } from './client.ts'
 
 const portOf = (url: string): { port: number } => ({ port: Number(new URL(url).port) })
 
-test('queues are listed by name with size, pause, and the age and class of their heads', async ({ redis, redisUrl, ns }) => {
+test('queues are listed by name with size, pause, and the age and class of their heads', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const now = Date.now() / 1000
   await redis.sadd(`${ns}:queues`, 'b', 'a', 'c', 'huge', 'odd', 'active')
   await redis.rpush(`${ns}:queue:a`, `{"class":"A","args":[],"queue_time":${now - 100}}`, '{"class":"B"}')
   await redis.rpush(`${ns}:queue:b`, '{"class":"Ruby::Job","args":[]}')
-  await redis.rpush(`${ns}:queue:huge`, `{"class":"H \\"x\\"","args":["${'x'.repeat(100_000)}"],"id":"h1","prefix":"","queue_time":${now - 50}}`)
-  await redis.rpush(`${ns}:queue:active`, `{"class":"W","args":[{"job_class":"J","enqueued_at":"${new Date((now - 10) * 1000).toISOString()}"}]}`)
+  await redis.rpush(
+    `${ns}:queue:huge`,
+    `{"class":"H \\"x\\"","args":["${'x'.repeat(100_000)}"],"id":"h1","prefix":"","queue_time":${now - 50}}`,
+  )
+  await redis.rpush(
+    `${ns}:queue:active`,
+    `{"class":"W","args":[{"job_class":"J","enqueued_at":"${new Date((now - 10) * 1000).toISOString()}"}]}`,
+  )
   await redis.set(`${ns}:queue:odd`, 'text')
   await client.queues.pause('b')
   const { queues, total } = await client.queues.list()
@@ -39,7 +49,11 @@ test('size, peek, push, pop and reserve', async ({ redis, redisUrl, ns }) => {
   await client.queues.push('q', { class: 'C', args: [], id: 'c1' })
   expect(await redis.smembers(`${ns}:queues`)).toEqual(['q'])
   expect(await client.queues.size('q')).toBe(3)
-  expect(await client.queues.peek('q')).toEqual(['{ "class":"A", "n":1.10 }', '{"class":"B","args":[1]}', '{"class":"C","args":[],"id":"c1"}'])
+  expect(await client.queues.peek('q')).toEqual([
+    '{ "class":"A", "n":1.10 }',
+    '{"class":"B","args":[1]}',
+    '{"class":"C","args":[],"id":"c1"}',
+  ])
   expect(await client.queues.peek('q', 1, 1)).toEqual(['{"class":"B","args":[1]}'])
   expect(await client.queues.peek('q', -1, 5)).toEqual(['{"class":"C","args":[],"id":"c1"}'])
   expect(await client.queues.peek('q', 0, 0)).toEqual([])
@@ -58,7 +72,11 @@ test('size, peek, push, pop and reserve', async ({ redis, redisUrl, ns }) => {
   await expect(client.queues.push('q', { args: [] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
-test('a job recreated has a new id and keeps queue, class, arguments, prefix, extras and tracking', async ({ redis, redisUrl, ns }) => {
+test('a job recreated has a new id and keeps queue, class, arguments, prefix, extras and tracking', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   await client.enqueue('q', 'A', { a: 1 }, { track: true, prefix: 'p', retry: 3, id: 'old' })
   await client.queues.push('q', '{"class":"R","args":[1,"two"]}')
@@ -66,7 +84,9 @@ test('a job recreated has a new id and keeps queue, class, arguments, prefix, ex
   if (!tracked || !ruby) throw new Error('two jobs were enqueued')
   const id = await client.recreate(tracked)
   await client.recreate(ruby)
-  const [one, two] = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => JSON.parse(raw) as Record<string, unknown>)
+  const [one, two] = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map(
+    (raw) => JSON.parse(raw) as Record<string, unknown>,
+  )
   expect(one).toMatchObject({ class: 'A', args: [{ a: 1 }], id, prefix: 'p', x: { retry: { attempts: 3 } } })
   expect(two).toMatchObject({ class: 'R', args: [1, 'two'] })
   expect(id).not.toBe('old')
@@ -75,25 +95,48 @@ test('a job recreated has a new id and keeps queue, class, arguments, prefix, ex
   expect(jobOf('q', 'junk')).toBeUndefined()
 })
 
-test('removing a queue returns its size and takes name, token, flow and pause along', async ({ redis, redisUrl, ns }) => {
+test('removing a queue returns its size and takes name, token, flow and pause along', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
-  await client.enqueueBulk([{ queue: 'q', class: 'A' }, { queue: 'q', class: 'A' }, { queue: 'other', class: 'A' }])
+  await client.enqueueBulk([
+    { queue: 'q', class: 'A' },
+    { queue: 'q', class: 'A' },
+    { queue: 'other', class: 'A' },
+  ])
   await redis.set(`${ns}:ext:flow:q`, '1 1 0 5')
   await client.queues.pause('q')
   await client.queues.pause('other')
   expect(await client.queues.remove('q')).toBe(2)
   expect(await client.queues.remove('q')).toBe(0)
-  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual(['ext:paused', 'ext:token:other', 'queue:other', 'queues'])
+  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([
+    'ext:paused',
+    'ext:token:other',
+    'queue:other',
+    'queues',
+  ])
   expect(await client.queues.paused()).toEqual(['other'])
   expect(await redis.smembers(`${ns}:queues`)).toEqual(['other'])
 })
 
-const jobs = ['{"class":"A","args":[{"foo":1}],"id":"a1"}', '{"class":"B","args":[]}', '{"class":"A","args":[{"foo":2}],"id":"a2"}', 'junk', '{"class":"C"}', '{"class":"A","args":[]}']
+const jobs = [
+  '{"class":"A","args":[{"foo":1}],"id":"a1"}',
+  '{"class":"B","args":[]}',
+  '{"class":"A","args":[{"foo":2}],"id":"a2"}',
+  'junk',
+  '{"class":"C"}',
+  '{"class":"A","args":[]}',
+]
 const cases: [readonly Item[], readonly number[]][] = [
   [['A'], [1, 3, 4]],
   [[{ A: 'a2' }], [0, 1, 3, 4, 5]],
   [[{ A: { x: 1, y: 2 } }], [1, 3, 4, 5]],
-  [['B', { A: { foo: 1 } }], [2, 3, 4, 5]],
+  [
+    ['B', { A: { foo: 1 } }],
+    [2, 3, 4, 5],
+  ],
   [['Nobody'], [0, 1, 2, 3, 4, 5]],
   [[], []],
 ]
@@ -106,7 +149,11 @@ test.for(cases)('dequeue of %j leaves %j in their order', async ([items, left], 
   expect(await redis.smembers(`${ns}:queues`)).toEqual(['q'])
 })
 
-test('dequeue of many: order kept, while workers take at the head and others enqueue', async ({ redis, redisUrl, ns }) => {
+test('dequeue of many: order kept, while workers take at the head and others enqueue', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const raw = (i: number): string => `{"class":"${i % 2 ? 'Go' : 'Keep'}","args":[${i}]}`
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 5000 }, (_, i) => raw(i)))
@@ -145,9 +192,16 @@ test('pausing and resuming a queue; resuming wakes a worker for what waits', asy
   expect(await redis.exists(`${ns}:ext:token:é"`)).toBe(0)
 })
 
-test('pausing all is what Ruby workers read; resuming wakes workers for every queue with jobs', async ({ redis, redisUrl, ns }) => {
+test('pausing all is what Ruby workers read; resuming wakes workers for every queue with jobs', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
-  await client.enqueueBulk([{ queue: 'a', class: 'A' }, { queue: 'b', class: 'A' }])
+  await client.enqueueBulk([
+    { queue: 'a', class: 'A' },
+    { queue: 'b', class: 'A' },
+  ])
   await redis.sadd(`${ns}:queues`, 'empty')
   await redis.del(`${ns}:ext:token:a`, `${ns}:ext:token:b`)
   await client.queues.pauseAll()
@@ -160,12 +214,27 @@ test('pausing all is what Ruby workers read; resuming wakes workers for every qu
   expect(await redis.exists(`${ns}:ext:token:empty`)).toBe(0)
 })
 
-for (const [how, spoil] of [['sent twice', everyScriptTwice], ['whose first reply is lost', loseEveryFirstReply]] as const) {
-  test(`pop, reserve, dequeue, remove, push and statistics ${how} have their effect once`, async ({ redis, redisUrl, ns }) => {
+for (const [how, spoil] of [
+  ['sent twice', everyScriptTwice],
+  ['whose first reply is lost', loseEveryFirstReply],
+] as const) {
+  test(`pop, reserve, dequeue, remove, push and statistics ${how} have their effect once`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const proxy = await startProxy(portOf(redisUrl))
     spoil(proxy)
     const client = openQueue(proxy.url, ns)
-    await redis.rpush(`${ns}:queue:q`, 'junk', '{"class":"A","args":[1]}', '{"class":"A","args":[2]}', '{"class":"B"}', '{"class":"B"}', '{"class":"C"}')
+    await redis.rpush(
+      `${ns}:queue:q`,
+      'junk',
+      '{"class":"A","args":[1]}',
+      '{"class":"A","args":[2]}',
+      '{"class":"B"}',
+      '{"class":"B"}',
+      '{"class":"C"}',
+    )
     expect(String(await client.reserve('q'))).toBe('(Job{q} | A | [1])')
     expect(await client.queues.pop('q')).toBe('{"class":"A","args":[2]}')
     expect(await client.queues.dequeue('q', ['B'])).toBe(2)
@@ -186,7 +255,13 @@ test('statistics: 0 where there is none, added to, cleared', async ({ redisUrl, 
   expect(await client.stats.get('processed:w:1:q')).toBe(3)
   expect(await client.stats.clear('processed:w:1:q')).toBe(true)
   expect(await client.stats.clear('processed:w:1:q')).toBe(false)
-  expect(await client.stats.overview()).toMatchObject({ processed: 0, failed: 0, queues: 0, pausedAll: false, pausedQueues: [] })
+  expect(await client.stats.overview()).toMatchObject({
+    processed: 0,
+    failed: 0,
+    queues: 0,
+    pausedAll: false,
+    pausedQueues: [],
+  })
 })
 
 test('keys of other types are refused by name and nothing is changed', async ({ redis, redisUrl, ns }) => {

@@ -20,7 +20,10 @@ test('statuses as php-resque and redisQueue write them are read', async ({ redis
   })
   expect(await client.status('b5abb91d0a78a71b1f1b87222a9a86b9', 'pfx').isTracking()).toBe(true)
   expect(await client.status('b5abb91d0a78a71b1f1b87222a9a86b9').isTracking()).toBe(false)
-  expect(await client.status('2848d08edeca87e26f959b90d32a4a33').get()).toMatchObject({ state: 'complete', result: false })
+  expect(await client.status('2848d08edeca87e26f959b90d32a4a33').get()).toMatchObject({
+    state: 'complete',
+    result: false,
+  })
   expect(await client.status('affcfdf08225987beff418dba4fa0392').get()).toMatchObject({ state: 'failed' })
   expect(await client.status('187b664c263a17bebfb18cc91ce50326').get()).toEqual({
     code: 2,
@@ -31,7 +34,11 @@ test('statuses as php-resque and redisQueue write them are read', async ({ redis
   })
 })
 
-test('a status lives: created, updated with its start kept, terminal ones for a day, stopped', async ({ redis, redisUrl, ns }) => {
+test('a status lives: created, updated with its start kept, terminal ones for a day, stopped', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const key = `${ns}:job:p_j1:status`
   const status = client.status('j1', 'p')
@@ -62,11 +69,19 @@ test('what was seen as not tracked is not asked for again', async ({ redis, redi
   expect(await status.update('running')).toBe(false)
   await redis.set(`${ns}:job:j1:status`, '{"status":1,"updated":5,"started":5,"result":null}')
   expect(await status.isTracking()).toBe(false)
-  expect([await status.status(), await status.updated(), await status.started(), await status.result()]).toEqual([false, false, false, false])
+  expect([await status.status(), await status.updated(), await status.started(), await status.result()]).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ])
   expect(await client.status('j1').isTracking()).toBe(true)
 })
 
-test.for(['', 'text', '[]', '{}', '{"status":9}', '{"status":"x"}', 'null'])('a value %j is no status', async (value, { redis, redisUrl, ns }) => {
-  await redis.set(`${ns}:job:j1:status`, value)
-  expect(await openQueue(redisUrl, ns).status('j1').get()).toBe(false)
-})
+test.for(['', 'text', '[]', '{}', '{"status":9}', '{"status":"x"}', 'null'])(
+  'a value %j is no status',
+  async (value, { redis, redisUrl, ns }) => {
+    await redis.set(`${ns}:job:j1:status`, value)
+    expect(await openQueue(redisUrl, ns).status('j1').get()).toBe(false)
+  },
+)

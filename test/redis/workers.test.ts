@@ -6,8 +6,23 @@ import { openQueue, openTestLane } from './client.ts'
 
 function registration(nonce: string, slots = 2): Registration {
   return {
-    nonce, name: `host.${nonce}`, tail: ':7:mail,*', slots, instance: '', host: 'host', pid: 7, pid_namespace: '', boot_id: '',
-    pod: `pod-${nonce}`, pod_namespace: 'prod', pod_uid: `uid-${nonce}`, container: 'worker', started: 1795371757000, version: '0.1.0', isolation: 'fork', lease_ms: 8000,
+    nonce,
+    name: `host.${nonce}`,
+    tail: ':7:mail,*',
+    slots,
+    instance: '',
+    host: 'host',
+    pid: 7,
+    pid_namespace: '',
+    boot_id: '',
+    pod: `pod-${nonce}`,
+    pod_namespace: 'prod',
+    pod_uid: `uid-${nonce}`,
+    container: 'worker',
+    started: 1795371757000,
+    version: '0.1.0',
+    isolation: 'fork',
+    lease_ms: 8000,
   }
 }
 
@@ -23,7 +38,18 @@ test('our processes are listed with what each slot runs', async ({ redis, redisU
   await redis.del(`${ns}:ext:lease:bbb`)
   await redis.set(`${ns}:ext:draining:prod/uid-bbb`, 'token')
   const [one, two] = [...(await client.workers.list())].sort((a, b) => (a.id < b.id ? -1 : 1))
-  expect(one).toMatchObject({ kind: 'process', id: 'aaa', host: 'host', pid: 7, queues: ['mail', '*'], slots: 2, alive: true, paused: false, draining: false, started: new Date(1795371757000) })
+  expect(one).toMatchObject({
+    kind: 'process',
+    id: 'aaa',
+    host: 'host',
+    pid: 7,
+    queues: ['mail', '*'],
+    slots: 2,
+    alive: true,
+    paused: false,
+    draining: false,
+    started: new Date(1795371757000),
+  })
   expect(one?.running).toEqual([
     { slot: 0, queue: 'mail', since: new Date(1795371757491), class: 'A', id: 'j1' },
     { slot: 1, queue: 'é!', since: new Date(1795371757999), class: 'Big', id: 'j2' },
@@ -31,9 +57,12 @@ test('our processes are listed with what each slot runs', async ({ redis, redisU
   expect(two).toMatchObject({ id: 'bbb', alive: false, draining: true, running: [] })
   expect(await client.workers.list()).toHaveLength(2)
 
-  for (const id of ['aaa', 'host.aaa', 'pod-aaa', workerId(registration('aaa'), 1)]) expect(await client.workers.show(id)).toMatchObject({ id: 'aaa' })
+  for (const id of ['aaa', 'host.aaa', 'pod-aaa', workerId(registration('aaa'), 1)])
+    expect(await client.workers.show(id)).toMatchObject({ id: 'aaa' })
   expect(await client.workers.show('nobody')).toBeUndefined()
-  expect((await client.jobs.find('j2')).places).toMatchObject([{ kind: 'running', worker: { id: 'aaa' }, running: { slot: 1 } }])
+  expect((await client.jobs.find('j2')).places).toMatchObject([
+    { kind: 'running', worker: { id: 'aaa' }, running: { slot: 1 } },
+  ])
 })
 
 test('a process is paused and resumed by its nonce', async ({ redis, redisUrl, ns }) => {
@@ -52,11 +81,24 @@ test('a process is paused and resumed by its nonce', async ({ redis, redisUrl, n
   expect(await redis.exists(`${ns}:ext:inflight:nobody`)).toBe(0)
 })
 
-test('workers of Ruby, php, node-resque and redisQueue are listed with what they run', async ({ redis, redisUrl, ns }) => {
+test('workers of Ruby, php, node-resque and redisQueue are listed with what they run', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
-  for (const name of ['02-php-working-failed.txt', '03-ruby-working-failed.txt', '04-node-working-failed.txt', '05-redisqueue-working-failed.txt']) {
+  for (const name of [
+    '02-php-working-failed.txt',
+    '03-ruby-working-failed.txt',
+    '04-node-working-failed.txt',
+    '05-redisqueue-working-failed.txt',
+  ]) {
     const entries = Object.values(readGolden(name))[0] ?? []
-    await load(redis, ns, entries.filter(({ key }) => key.startsWith('worker:') || key.startsWith('workers')))
+    await load(
+      redis,
+      ns,
+      entries.filter(({ key }) => key.startsWith('worker:') || key.startsWith('workers')),
+    )
   }
   await redis.sadd(`${ns}:workers`, 'odd')
   await redis.set(`${ns}:worker:odd`, 'junk')
@@ -82,10 +124,20 @@ test('a job is found wherever it is', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   await client.enqueueBulk(Array.from({ length: 1500 }, (_, i) => ({ queue: 'q', class: 'A', args: [i], id: `w${i}` })))
   await client.enqueueAt(4_000_000_000, 'q', 'A', {}, { id: 'later', track: true })
-  await redis.rpush(`${ns}:failed`, '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"bad"},"queue":"q"}')
+  await redis.rpush(
+    `${ns}:failed`,
+    '{"failed_at":"2026/11/22 18:25:21 UTC","payload":{"class":"A","id":"bad"},"queue":"q"}',
+  )
   await redis.zadd(`${ns}:ext:retry`, 5, 'n.1 1 1 1 qE{"class":"A","id":"again"}')
-  expect(await client.jobs.find('w1234')).toMatchObject({ status: false, complete: true, places: [{ kind: 'waiting', queue: 'q', position: 1234 }] })
-  expect(await client.jobs.find('later')).toMatchObject({ status: { state: 'waiting' }, places: [{ kind: 'delayed', job: { second: 4_000_000_000 } }] })
+  expect(await client.jobs.find('w1234')).toMatchObject({
+    status: false,
+    complete: true,
+    places: [{ kind: 'waiting', queue: 'q', position: 1234 }],
+  })
+  expect(await client.jobs.find('later')).toMatchObject({
+    status: { state: 'waiting' },
+    places: [{ kind: 'delayed', job: { second: 4_000_000_000 } }],
+  })
   expect(await client.jobs.find('bad')).toMatchObject({ places: [{ kind: 'failed', entry: { index: 0 } }] })
   expect(await client.jobs.find('again')).toMatchObject({ places: [{ kind: 'retry', entry: { claim: 'n.1' } }] })
   expect(await client.jobs.find('nobody')).toEqual({ id: 'nobody', status: false, places: [], complete: true })

@@ -21,6 +21,9 @@ test.each<[unknown, string]>([
   expect(parseDate(text)?.toISOString()).toBe(iso)
 })
 
-test.each([undefined, null, '', 'yesterday', {}, '2026-99-99 00:00:00', 'Sun Foo 22 18:23:08 UTC 2026', NaN])('%j (%#) is no date', (value) => {
-  expect(parseDate(value)).toBeUndefined()
-})
+test.each([undefined, null, '', 'yesterday', {}, '2026-99-99 00:00:00', 'Sun Foo 22 18:23:08 UTC 2026', NaN])(
+  '%j (%#) is no date',
+  (value) => {
+    expect(parseDate(value)).toBeUndefined()
+  },
+)

@@ -2,7 +2,15 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { encodePayload, newId } from '../../src/queue/encode.ts'
 
-const draft = { class: 'SendEmail', args: [] as unknown[], id: 'a'.repeat(32), prefix: '', queueTime: 1795371757491, queue: undefined, extras: undefined }
+const draft = {
+  class: 'SendEmail',
+  args: [] as unknown[],
+  id: 'a'.repeat(32),
+  prefix: '',
+  queueTime: 1795371757491,
+  queue: undefined,
+  extras: undefined,
+}
 
 test('bytes are exactly those of the contract', () => {
   const id = '4ef89c99c036da6022cf926be7ec3edd'
@@ -24,7 +32,9 @@ test('bytes are canonical JSON.stringify output for all that JSON can carry', ()
       const raw = encodePayload({ ...draft, args, prefix, id })
       const value: unknown = JSON.parse(raw)
       expect(raw).toBe(JSON.stringify(value))
-      expect(value).toEqual(JSON.parse(JSON.stringify({ class: 'SendEmail', args, id, prefix, queue_time: 1795371757.491 })))
+      expect(value).toEqual(
+        JSON.parse(JSON.stringify({ class: 'SendEmail', args, id, prefix, queue_time: 1795371757.491 })),
+      )
     }),
   )
 })
@@ -49,14 +59,33 @@ test.each<[string, unknown]>([
   ['a lone surrogate in a key', { '\udc00': 1 }],
   ['nesting beyond what Redis reads', deep],
   ['a toJSON that returns a function', { toJSON: () => () => 1 }],
-  ['a toJSON that throws', { toJSON: () => { throw new Error('no') } }],
+  [
+    'a toJSON that throws',
+    {
+      toJSON: () => {
+        throw new Error('no')
+      },
+    },
+  ],
   ['an invalid date', { at: { toJSON: () => NaN } }],
 ])('%s is refused', (_, value) => {
-  expect(() => encodePayload({ ...draft, args: [value] })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+  expect(() => encodePayload({ ...draft, args: [value] })).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+  )
 })
 
 test('what JSON.stringify has a form for is taken', () => {
-  const args = [{ at: new Date(0), left: undefined, o: Object.create(null) as object, pair: '😀', url: new URL('http://x/'), n: -0, s: '\\ud800' }]
+  const args = [
+    {
+      at: new Date(0),
+      left: undefined,
+      o: Object.create(null) as object,
+      pair: '😀',
+      url: new URL('http://x/'),
+      n: -0,
+      s: '\\ud800',
+    },
+  ]
   expect(encodePayload({ ...draft, args })).toContain(`"args":${JSON.stringify(args)},`)
 })
 

@@ -79,7 +79,10 @@ test.each<[RetryOption, unknown]>([
     { attempts: 3, backoff: 'fixed', delay: 0.5, maxDelay: 10, jitter: 0 },
     { attempts: 3, backoff: 'fixed', delaysMs: [500], maxDelayMs: 10_000, jitter: 0 },
   ],
-  [{ attempts: 4, delays: [1, 5, 60] }, { attempts: 4, backoff: 'list', delaysMs: [1000, 5000, 60_000], jitter: 0.2 }],
+  [
+    { attempts: 4, delays: [1, 5, 60] },
+    { attempts: 4, backoff: 'list', delaysMs: [1000, 5000, 60_000], jitter: 0.2 },
+  ],
 ])('retry %j comes through a payload', (option, policy) => {
   const x = encodeExtras(option, undefined)
   expect(extrasOf(payload(`{"class":"A","x":${x}}`))).toEqual({ retry: policy })
@@ -91,20 +94,36 @@ test('a timeout comes through a payload, in seconds on the wire', () => {
   expect(encodeExtras(undefined, undefined)).toBeUndefined()
 })
 
-test.each([0, -1, 1.5, NaN, { attempts: 0 }, { attempts: 2, backoff: 'list' }, { attempts: 2, backoff: 'never' }, { attempts: 2, delay: -1 }, { attempts: 2, jitter: 2 }])(
-  'retry %j is refused',
-  (option) => {
-    expect(() => encodeExtras(option as RetryOption, undefined)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
-  },
-)
+test.each([
+  0,
+  -1,
+  1.5,
+  NaN,
+  { attempts: 0 },
+  { attempts: 2, backoff: 'list' },
+  { attempts: 2, backoff: 'never' },
+  { attempts: 2, delay: -1 },
+  { attempts: 2, jitter: 2 },
+])('retry %j is refused', (option) => {
+  expect(() => encodeExtras(option as RetryOption, undefined)).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+  )
+})
 
 test.each([0, -1, NaN, Infinity])('timeout %s is refused', (timeout) => {
   expect(() => encodeExtras(undefined, timeout)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
 })
 
-test.each(['1', 'null', '[]', '{}', '{"retry":5}', '{"retry":{"attempts":"5"}}', '{"retry":{"attempts":0}}', '{"timeout":"1"}', '{"timeout":0}'])(
-  'an x of %s from elsewhere is ignored',
-  (x) => {
-    expect(extrasOf(payload(`{"class":"A","x":${x}}`))).toEqual({})
-  },
-)
+test.each([
+  '1',
+  'null',
+  '[]',
+  '{}',
+  '{"retry":5}',
+  '{"retry":{"attempts":"5"}}',
+  '{"retry":{"attempts":0}}',
+  '{"timeout":"1"}',
+  '{"timeout":0}',
+])('an x of %s from elsewhere is ignored', (x) => {
+  expect(extrasOf(payload(`{"class":"A","x":${x}}`))).toEqual({})
+})

@@ -28,7 +28,9 @@ test.each(['{}', '[]', '1', '{"a":1}', '{"a":{"payload":1}}', ''])('%s has no pa
 
 test('bytes that are not UTF-8 stay', () => {
   const raw = Buffer.from('{"class":"A","args":["\xff\xfe"]}', 'latin1')
-  expect(field(Buffer.concat([Buffer.from('{"a":"é","payload":'), raw, Buffer.from('}')]), 'payload')).toBe(raw.toString('latin1'))
+  expect(field(Buffer.concat([Buffer.from('{"a":"é","payload":'), raw, Buffer.from('}')]), 'payload')).toBe(
+    raw.toString('latin1'),
+  )
 })
 
 test('any field of any object is found as it was written', () => {

@@ -163,6 +163,11 @@ test('a worker that is killed in mid-job gives its job back once, whatever Ruby 
   })
   const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
   await waitFor(() => readFileSync(record, 'utf8').includes('Gate'), { timeoutMs: 20_000 })
+  const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+  const { pid } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number }
+  // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
+  expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
+  expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
   await victim.kill()
   expect(await pruneFromHere(redis, ns)).toEqual([])
   writeFileSync(gate, '')

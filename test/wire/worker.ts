@@ -38,6 +38,8 @@ export interface WireWorker {
   readonly seen: readonly Seen[]
   /** Its registrations in the family's `workers`. */
   ids(): Promise<string[]>
+  /** What names its process in our own keys. */
+  nonce(): Promise<string>
   /** Waits until its jobs have noted `count` things. */
   sees(count: number): Promise<readonly Seen[]>
   /** A file that `Gate` jobs wait for. */
@@ -116,6 +118,10 @@ export async function startWireWorker(redisUrl: string, ns: string, options: Wir
       for (const file of [record, gate]) if (existsSync(file)) rmSync(file)
     }
   })
+  const ids = async (): Promise<string[]> => {
+    const all = (await store.command('smembers', [store.keys.workers])) as string[]
+    return all.filter((id) => id.includes(`:${process.pid}:`)).sort()
+  }
   await Promise.race([waitFor(() => handle.view.registered, { timeoutMs: 20_000 }), handle.done])
   return {
     handle,
@@ -123,10 +129,8 @@ export async function startWireWorker(redisUrl: string, ns: string, options: Wir
     get seen() {
       return seen()
     },
-    ids: async () => {
-      const all = (await store.command('smembers', [store.keys.workers])) as string[]
-      return all.filter((id) => id.includes(`:${process.pid}:`)).sort()
-    },
+    ids,
+    nonce: async () => /\.([0-9a-f]+)\.\d+:/.exec((await ids())[0] ?? '')?.[1] ?? '',
     sees: async (count) => {
       await waitFor(() => seen().length >= count, {
         describe: () => `${count} notes of jobs, having ${JSON.stringify(seen())}`,
@@ -153,4 +157,18 @@ export async function waitForRest(redis: Redis, ns: string, queues: readonly str
     },
     { describe: 'all jobs to end' },
   )
+}
+
+/** Waits for so many renewals of a worker's lease: an event that comes after what must not have happened. */
+export async function waitForRenewals(redis: Redis, ns: string, nonce: string, count = 2): Promise<void> {
+  const left = (): Promise<number> => redis.pttl(`${ns}:ext:lease:${nonce}`)
+  let before = await left()
+  for (let i = 0; i < count; i++) {
+    await waitFor(async () => {
+      const now = await left()
+      const renewed = now > before
+      before = now
+      return renewed
+    })
+  }
 }

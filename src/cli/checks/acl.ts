@@ -1,6 +1,6 @@
 import { messageOf } from '../../errors.ts'
 import { keysOf } from '../../redis/keys.ts'
-import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
+import { some, type Check, type Finding, type Patient } from './finding.ts'
 
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
 export const COMMANDS: readonly string[] = [
@@ -11,7 +11,9 @@ export const COMMANDS: readonly string[] = [
 ] // prettier-ignore
 
 /** What only the doctor needs, to look at Redis itself. */
-export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'scan']
+export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'pttl', 'scan']
+
+export const RULE_ADVICE: string = 'resqueue doctor --acl prints the rule that is needed.'
 
 /** Commands without keys, as ACL DRYRUN must be asked. */
 const KEYLESS: Readonly<Record<string, readonly string[]>> = {
@@ -27,9 +29,9 @@ const KEYLESS: Readonly<Record<string, readonly string[]>> = {
 /** The rule that lets a user do all that ResQueue does in a namespace, and nothing else. */
 export function aclRule(namespace: string, cluster: boolean): string {
   const commands = [...COMMANDS, ...(cluster ? ['cluster|slots', 'cluster|shards'] : []), ...DOCTOR_COMMANDS]
-  // A backslash keeps the glob characters of a namespace, such as the brace-free [ ] ? *, from matching others.
+  // A backslash keeps the glob characters of a namespace from matching others.
   const pattern = `${keysOf(namespace).prefix.replaceAll(/[[\]*?\\]/g, '\\$&')}*`
-  return `on >PASSWORD resetkeys ${quote(`~${pattern}`)} resetchannels -@all ${commands.map((name) => `+${name}`).join(' ')}`
+  return `on >PASSWORD resetkeys ~${pattern} resetchannels -@all ${commands.map((name) => `+${name}`).join(' ')}`
 }
 
 async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
@@ -54,7 +56,7 @@ async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
       id: 'acl',
       level: 'error',
       finding: `The Redis user ${user} may not use ${some(refused, 5)} on keys under ${store.keys.prefix === '' ? '(no namespace)' : store.keys.prefix}`,
-      advice: 'resqueue doctor --acl prints the rule that is needed.',
+      advice: RULE_ADVICE,
     },
   ]
 }
@@ -77,7 +79,12 @@ const ARGUMENTS: Readonly<Record<string, number>> = {
 } // prettier-ignore
 
 function unknown(finding: string): Finding {
-  return { id: 'acl-unknown', level: 'note', finding: finding.charAt(0).toUpperCase() + finding.slice(1), advice: 'resqueue doctor --acl prints the rule that is needed.' }
+  return {
+    id: 'acl-unknown',
+    level: 'note',
+    finding: finding.charAt(0).toUpperCase() + finding.slice(1),
+    advice: RULE_ADVICE,
+  }
 }
 
 async function ask(reply: Promise<unknown>): Promise<unknown> {

@@ -3,7 +3,7 @@ import { queueNames } from '../../queue/queues.ts'
 import { LAYOUT_VERSION } from '../../queue/registry.ts'
 import { overview } from '../../queue/stat.ts'
 import { age, count, plural } from '../text.ts'
-import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
+import { answers, quote, some, type Check, type Finding, type Patient } from './finding.ts'
 
 /** How much is looked at: entries of the failed list, queues, elements of each, keys of the whole database. */
 const MOST = { failed: 10_000, queues: 1000, elements: 20, keys: 200_000 }
@@ -26,30 +26,70 @@ async function types({ store }: Patient): Promise<readonly Finding[]> {
     [keys.paused, 'string'],
     [keys.meta, 'hash'],
   ]
-  const found = await store.pipeline(expected.map(([key]) => ['type', key]))
-  const wrong = expected.flatMap(([key, type], i) => (found[i] === type || found[i] === 'none' ? [] : [`${key} is a ${String(found[i])}, not a ${type}`]))
+  const found = await answers(
+    store,
+    expected.map(([key]) => ['type', key]),
+  )
+  const wrong = expected.flatMap(([key, type], i) =>
+    found[i] === type || found[i] === 'none' ? [] : [`${key} is a ${String(found[i])}, not a ${type}`],
+  )
   if (wrong.length === 0) return []
-  return [{ id: 'wrong-type', level: 'error', finding: `Keys hold another type than the Resque protocol says: ${some(wrong)}`, advice: 'Another program uses the same keys: choose another --namespace, or move its keys.' }]
+  return [
+    {
+      id: 'wrong-type',
+      level: 'error',
+      finding: `Keys hold another type than the Resque protocol says: ${some(wrong)}`,
+      advice: 'Another program uses the same keys: choose another --namespace, or move its keys.',
+    },
+  ]
 }
 
 async function layout({ store }: Patient): Promise<readonly Finding[]> {
   const version = Number(await store.command('hget', [store.keys.meta, 'version']))
   if (version <= LAYOUT_VERSION) return []
-  return [{ id: 'newer-layout', level: 'error', finding: `The namespace was written by a newer ResQueue (layout ${version}, this one knows ${LAYOUT_VERSION})`, advice: 'Use that version, or another namespace.' }]
+  return [
+    {
+      id: 'newer-layout',
+      level: 'error',
+      finding: `The namespace was written by a newer ResQueue (layout ${version}, this one knows ${LAYOUT_VERSION})`,
+      advice: 'Use that version, or another namespace.',
+    },
+  ]
 }
 
 async function lists({ store }: Patient): Promise<readonly Finding[]> {
   const findings: Finding[] = []
   const { quarantinedJobs, failedJobs, pausedAll, pausedQueues } = await overview(store)
   if (quarantinedJobs > 0) {
-    findings.push({ id: 'quarantine', level: 'warning', finding: `${plural(quarantinedJobs, 'element')} in quarantine: they cannot be jobs`, advice: 'resqueue quarantine ls shows what and why; mend the producer, then release or rm them.' })
+    findings.push({
+      id: 'quarantine',
+      level: 'warning',
+      finding: `${plural(quarantinedJobs, 'element')} in quarantine: they cannot be jobs`,
+      advice: 'resqueue quarantine ls shows what and why; mend the producer, then release or rm them.',
+    })
   }
   if (failedJobs > LARGE) {
-    findings.push({ id: 'large-failed-list', level: 'warning', finding: `The failed list has ${count(failedJobs)} entries, all in memory`, advice: 'resqueue failed rm --until 30d --dry-run counts what could go.' })
+    findings.push({
+      id: 'large-failed-list',
+      level: 'warning',
+      finding: `The failed list has ${count(failedJobs)} entries, all in memory`,
+      advice: 'resqueue failed rm --until 30d --dry-run counts what could go.',
+    })
   }
-  if (pausedAll) findings.push({ id: 'paused', level: 'note', finding: 'All workers are paused', advice: 'resqueue worker resume --all ends that.' })
+  if (pausedAll)
+    findings.push({
+      id: 'paused',
+      level: 'note',
+      finding: 'All workers are paused',
+      advice: 'resqueue worker resume --all ends that.',
+    })
   if (pausedQueues.length > 0) {
-    findings.push({ id: 'paused', level: 'note', finding: `Paused: ${some(pausedQueues)}`, advice: 'resqueue queue resume QUEUE ends that.' })
+    findings.push({
+      id: 'paused',
+      level: 'note',
+      finding: `Paused: ${some(pausedQueues)}`,
+      advice: 'resqueue queue resume QUEUE ends that.',
+    })
   }
   return findings
 }
@@ -57,7 +97,7 @@ async function lists({ store }: Patient): Promise<readonly Finding[]> {
 async function later({ store }: Patient): Promise<readonly Finding[]> {
   const { keys } = store
   const findings: Finding[] = []
-  const [time, delayed, retry] = await store.pipeline([
+  const [time, delayed, retry] = await answers(store, [
     ['time'],
     ['zrange', keys.delayedSchedule, 0, 0, 'WITHSCORES'],
     ['zrange', keys.retry, 0, 0, 'WITHSCORES'],
@@ -66,7 +106,10 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
   const names = ['resque-scheduler', 'node-resque'] as const
   let locked = false
   for (const [i, lock] of keys.schedulerLocks.entries()) {
-    const [holder, ttl] = await store.pipeline([['get', lock], ['pttl', lock]])
+    const [holder, ttl] = await answers(store, [
+      ['get', lock],
+      ['pttl', lock],
+    ])
     if (typeof holder !== 'string') continue
     locked = true
     const forever = ttl === -1
@@ -74,7 +117,9 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
       id: 'foreign-scheduler',
       level: forever ? 'warning' : 'note',
       finding: `The scheduler of ${names[i]} (${holder}) ${forever ? 'holds its lock without a time limit' : 'leads'}: delayed jobs are left to it`,
-      advice: forever ? `If it is not running: redis-cli DEL ${quote(lock)}` : 'Stop it, and ResQueue\'s workers move delayed jobs, with their bytes kept.',
+      advice: forever
+        ? `If it is not running: redis-cli DEL ${quote(lock)}`
+        : "Stop it, and ResQueue's workers move delayed jobs, with their bytes kept.",
     })
   }
   for (const [id, what, reply, unit] of [
@@ -87,7 +132,10 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
       id,
       level: 'warning',
       finding: `A ${what} has been due for ${age(now - due)} and nobody moved it`,
-      advice: locked && unit === 1 ? 'Look at the foreign scheduler that holds the lock.' : 'Any running ResQueue worker of this namespace moves what is due: start one.',
+      advice:
+        locked && unit === 1
+          ? 'Look at the foreign scheduler that holds the lock.'
+          : 'Any running ResQueue worker of this namespace moves what is due: start one.',
     })
   }
   return findings
@@ -110,7 +158,8 @@ async function elements({ store, signal }: Patient): Promise<readonly Finding[]>
       id: 'unreadable-jobs',
       level: 'warning',
       finding: `At the head of ${plural(bad.size, 'queue')} stands what cannot be a job: ${some([...bad])}`,
-      advice: "ResQueue's workers put it into quarantine; a Ruby worker dies of it. resqueue queue peek QUEUE shows it.",
+      advice:
+        "ResQueue's workers put it into quarantine; a Ruby worker dies of it. resqueue queue peek QUEUE shows it.",
     },
   ]
 }
@@ -163,14 +212,17 @@ function isFailure(text: string): boolean {
     const value = JSON.parse(text) as Record<string, unknown> | null
     const payload: unknown = value?.['payload']
     return (
-      typeof payload === 'object' && payload !== null && !Array.isArray(payload) &&
-      typeof value?.['failed_at'] === 'string' && typeof value['worker'] === 'string' && Array.isArray(value['backtrace'])
+      typeof payload === 'object' &&
+      payload !== null &&
+      !Array.isArray(payload) &&
+      typeof value?.['failed_at'] === 'string' &&
+      typeof value['worker'] === 'string' &&
+      Array.isArray(value['backtrace'])
     )
   } catch {
     return false
   }
 }
-
 
 export const dataChecks: readonly Check[] = [
   { name: 'types of keys', run: types },

@@ -1,5 +1,5 @@
 import type { RedisConfig } from '../../redis/url.ts'
-import type { Store } from '../../redis/store.ts'
+import type { Arg, Store } from '../../redis/store.ts'
 
 /** error: jobs are lost or do not run. warning: that may come. note: worth knowing, not counted. */
 export type Level = 'error' | 'warning' | 'note'
@@ -23,6 +23,13 @@ export interface Patient {
 export interface Check {
   readonly name: string
   run(patient: Patient): Promise<readonly Finding[]>
+}
+
+/** Several replies in one round trip; throws the first that Redis refused. */
+export async function answers(store: Store, commands: readonly (readonly [string, ...Arg[]])[]): Promise<unknown[]> {
+  const replies = await store.pipeline(commands)
+  for (const reply of replies) if (reply instanceof Error) throw reply
+  return replies
 }
 
 /** At most a few names, and how many more there are. */

@@ -9,7 +9,15 @@ const SKEW_MS = 2000
 
 async function server({ store, config }: Patient): Promise<readonly Finding[]> {
   const info = await readInfo(store)
-  return [...version(info), ...eviction(info), ...memory(info), ...clients(info), ...cluster(info, config.namespace), ...replication(info), ...(await persistence(store, info))]
+  return [
+    ...version(info),
+    ...eviction(info),
+    ...memory(info),
+    ...clients(info),
+    ...cluster(info, config.namespace),
+    ...replication(info),
+    ...(await persistence(store, info)),
+  ]
 }
 
 async function clock({ store }: Patient): Promise<readonly Finding[]> {
@@ -38,7 +46,9 @@ function version(info: Info): readonly Finding[] {
   const found = info.get('redis_version') ?? ''
   const [major = 0, minor = 0] = found.split('.').map(Number)
   if (major > 6 || (major === 6 && minor >= 2)) return []
-  return [{ id: 'redis-version', level: 'error', finding: `This is Redis ${found}`, advice: 'Redis 6.2 or newer is needed.' }]
+  return [
+    { id: 'redis-version', level: 'error', finding: `This is Redis ${found}`, advice: 'Redis 6.2 or newer is needed.' },
+  ]
 }
 
 function eviction(info: Info): readonly Finding[] {
@@ -63,7 +73,8 @@ function memory(info: Info): readonly Finding[] {
       id: 'memory-headroom',
       level: share < 0.95 ? 'warning' : 'error',
       finding: `${Math.round(share * 100)} % of maxmemory is used (${bytes(used)} of ${bytes(most)})`,
-      advice: 'Raise maxmemory or remove what is not needed (resqueue stats, failed rm). When it is reached nothing can be enqueued.',
+      advice:
+        'Raise maxmemory or remove what is not needed (resqueue stats, failed rm). When it is reached nothing can be enqueued.',
     },
   ]
 }
@@ -95,7 +106,14 @@ function cluster(info: Info, namespace: string): readonly Finding[] {
 
 function replication(info: Info): readonly Finding[] {
   if (info.get('role') === 'slave') {
-    return [{ id: 'replica', level: 'error', finding: 'This is a read-only replica', advice: 'Name the primary, or use a redis-sentinel:// URL.' }]
+    return [
+      {
+        id: 'replica',
+        level: 'error',
+        finding: 'This is a read-only replica',
+        advice: 'Name the primary, or use a redis-sentinel:// URL.',
+      },
+    ]
   }
   const findings: Finding[] = []
   const offset = number(info, 'master_repl_offset')
@@ -134,14 +152,24 @@ async function persistence(store: Store, info: Info): Promise<readonly Finding[]
       advice: 'CONFIG SET appendonly yes, and in redis.conf.',
     })
   } else if (config.get('appendfsync') === 'no') {
-    findings.push({ id: 'appendfsync', level: 'warning', finding: 'appendfsync is no: a power cut loses up to half a minute', advice: 'CONFIG SET appendfsync everysec.' })
+    findings.push({
+      id: 'appendfsync',
+      level: 'warning',
+      finding: 'appendfsync is no: a power cut loses up to half a minute',
+      advice: 'CONFIG SET appendfsync everysec.',
+    })
   }
   for (const [field, what] of [
     ['rdb_last_bgsave_status', 'The last snapshot'],
     ['aof_last_write_status', 'The last write to the append-only file'],
   ] as const) {
     if ((info.get(field) ?? 'ok') === 'ok') continue
-    findings.push({ id: 'saving-fails', level: 'error', finding: `${what} failed`, advice: "Look at Redis' log and at its disk; Redis refuses writes until that is mended." })
+    findings.push({
+      id: 'saving-fails',
+      level: 'error',
+      finding: `${what} failed`,
+      advice: "Look at Redis' log and at its disk; Redis refuses writes until that is mended.",
+    })
   }
   if (number(info, 'connected_slaves') > 0 && config.get('min-replicas-to-write') === '0') {
     findings.push({
@@ -156,7 +184,13 @@ async function persistence(store: Store, info: Info): Promise<readonly Finding[]
 
 async function readInfo(store: Store): Promise<Info> {
   const text = (await store.command('info', [])) as string
-  return new Map(text.split(/\r?\n/).flatMap((line) => (line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [])))
+  return new Map(
+    text
+      .split(/\r?\n/)
+      .flatMap((line) =>
+        line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [],
+      ),
+  )
 }
 
 /** Managed services forbid CONFIG: then nothing is known, and nothing found. */

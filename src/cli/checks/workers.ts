@@ -62,7 +62,10 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
       id: 'malformed-working',
       level: 'error',
       finding: `${plural(unreadable.length, 'busy record')} without a JSON object and payload, because of which the dashboard's Working page fails: ${some(unreadable)}`,
-      advice: `redis-cli DEL ${unreadable.slice(0, 3).map((id) => quote(keys.worker(id))).join(' ')}`,
+      advice: `redis-cli DEL ${unreadable
+        .slice(0, 3)
+        .map((id) => quote(keys.worker(id)))
+        .join(' ')}`,
     })
   }
   return [...findings, ...(await heartbeats({ store } as Patient, registered))]
@@ -103,7 +106,8 @@ async function heartbeats({ store }: Patient, registered: ReadonlySet<string>): 
       id: 'stale-heartbeats',
       level: 'warning',
       finding: `${plural(stale.length, 'worker')} of another program silent for up to ${age(oldest / 1000)}: ${some(stale)}`,
-      advice: 'They are probably dead. The next Ruby Resque worker that starts unregisters them and fails the jobs they held.',
+      advice:
+        'They are probably dead. The next Ruby Resque worker that starts unregisters them and fails the jobs they held.',
     })
   }
   return findings
@@ -117,7 +121,12 @@ async function unserved({ store }: Patient): Promise<readonly Finding[]> {
     if (worker.kind === 'process' ? !worker.alive : worker.queues.every((name) => name.startsWith('!'))) continue
     for (const name of selectQueues(worker.queues).resolve(names)) served.add(name)
   }
-  const left = (await queueInfos(store, names.slice(0, MOST).filter((name) => !served.has(name)))).filter(({ size }) => size > 0)
+  const left = (
+    await queueInfos(
+      store,
+      names.slice(0, MOST).filter((name) => !served.has(name)),
+    )
+  ).filter(({ size }) => size > 0)
   if (left.length === 0) return []
   return [
     {
@@ -133,7 +142,11 @@ async function unserved({ store }: Patient): Promise<readonly Finding[]> {
 function breaksDashboards(id: string): boolean {
   const parts = id.split(':')
   if (parts.length < 3) return true
-  const queues = parts.slice(2).join(':').split(',').filter((queue) => queue !== '')
+  const queues = parts
+    .slice(2)
+    .join(':')
+    .split(',')
+    .filter((queue) => queue !== '')
   return queues.length === 0 || queues.every((queue) => queue.startsWith('!'))
 }
 
@@ -141,7 +154,12 @@ function isBusyRecord(text: unknown): boolean {
   if (typeof text !== 'string') return false
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) && ('payload' in value || Object.keys(value).length === 0)
+    return (
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      ('payload' in value || Object.keys(value).length === 0)
+    )
   } catch {
     return false
   }

@@ -1,0 +1,278 @@
+import { rm } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { describe, expect, test } from 'vitest'
+import { sideBySide } from '../support/aside.ts'
+import { expectKept, job, startLedger, type Account, type Ledger, type Sent } from '../support/ledger.ts'
+import { startRedis, type RedisServer } from '../support/redis.ts'
+import { accountAtRest, fencings, recordsOf, releases } from '../support/rest.ts'
+import { startSender, type Sender } from '../support/sender.ts'
+import { waitFor } from '../support/wait.ts'
+import { startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
+
+const NS = 'resque'
+
+interface Place {
+  readonly server: RedisServer
+  readonly redis: Redis
+  readonly ledger: Ledger
+  readonly sender: Sender
+  start(more?: Partial<WorkerSetup>): Promise<Worker>
+}
+
+async function place(args: readonly string[] = []): Promise<Place> {
+  const server = await startRedis({ args })
+  const ledger = startLedger()
+  const start = (more: Partial<WorkerSetup> = {}): Promise<Worker> =>
+    startWorkerProcess({ redis: server.url, ns: NS, ledger, isolation: 'fork', concurrency: 2, ...more })
+  return { server, redis: server.client(), ledger, sender: startSender(server.url, NS), start }
+}
+
+/** What a scenario brought. */
+interface Outcome {
+  readonly sent: readonly Sent[]
+  readonly account: Account
+  readonly ledger: Ledger
+  readonly processed: number
+  readonly fencings: number
+  readonly releases: number
+  readonly nonces: readonly [before: readonly string[], after: readonly string[]]
+}
+
+/** Two workers with running jobs and waiting ones, while `spoil` does something to Redis. */
+async function spoiled(spoil: (place: Place, workers: readonly Worker[]) => Promise<void>, args: readonly string[] = []): Promise<Outcome> {
+  const here = await place(args)
+  const { redis, ledger, sender } = here
+  const workers = await Promise.all([here.start(), here.start()])
+  const before = workers.map(({ nonce }) => nonce)
+  const gates = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
+  await sender.send(...gates)
+  for (const { id } of gates) await ledger.sees('start', id)
+  await sender.send(...Array.from({ length: 20 }, () => job('q', 'Note', [5])))
+  await spoil(here, workers)
+  ledger.open()
+  await sender.send(...Array.from({ length: 20 }, () => job('q', 'Note', [5])))
+  const account = await accountAtRest(redis, NS, ledger)
+  const outcome = {
+    sent: sender.acknowledged,
+    account,
+    ledger,
+    processed: Number(await redis.get(`${NS}:stat:processed`)),
+    fencings: fencings(workers),
+    releases: releases(workers),
+    nonces: [before, (await redis.hkeys(`${NS}:ext:processes`)).sort()] as const,
+  }
+  for (const worker of workers) await worker.stop()
+  return outcome
+}
+
+function expectUnharmed({ sent, account, ledger, processed, ...rest }: Outcome): void {
+  expectKept(sent, account, ledger)
+  expect(rest.fencings).toBe(0)
+  expect(rest.releases).toBe(0)
+  expect(rest.nonces[1]).toEqual([...rest.nonces[0]].sort())
+  expect([...account.performed.values()].filter((times) => times > 1)).toEqual([])
+  expect(account.failed.size).toBe(0)
+  expect(processed).toBe(account.performed.size)
+}
+
+/** Waits until both workers have renewed their leases after a time without Redis. */
+async function renewed(redis: Redis, workers: readonly Worker[]): Promise<void> {
+  for (const { nonce } of workers) {
+    await waitFor(async () => (await redis.pttl(`${NS}:ext:lease:${nonce}`)) > 6500, { describe: `${nonce} to renew its lease` })
+  }
+}
+
+const scenarios = sideBySide({
+  /** A stopped worker is reaped while its job goes on; then it wakes up. */
+  stoppedWorker: async () => {
+    const { redis, ledger, sender, start } = await place()
+    const [stopped, other] = [await start({ concurrency: 1 }), await start({ concurrency: 1, queues: 'idle' })]
+    const nonce = stopped.nonce
+    const slow = job('q', 'Gate', [ledger.gate])
+    await sender.send(slow)
+    const first = await ledger.sees('start', slow.id)
+    const before = performance.now()
+    stopped.process.pause()
+    const heir = await start({ concurrency: 1 })
+    await ledger.sees('start', slow.id, 2, 30_000)
+    const seconds = (performance.now() - before) / 1000
+    ledger.open()
+    await waitFor(() => ledger.of('end', slow.id).length === 2)
+    await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '1')
+    stopped.process.resume()
+    await stopped.says('taken for dead')
+    await stopped.says('registered anew')
+    const processed = await redis.get(`${NS}:stat:processed`)
+    await heir.stop()
+    const next = job('q', 'Note', [0])
+    await sender.send(next)
+    const again = await ledger.sees('end', next.id)
+    const account = await accountAtRest(redis, NS, ledger)
+    await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '2')
+    const outcome = { seconds, processed, first, again, account, ledger, sent: sender.acknowledged, nonces: [nonce, stopped.nonce] as const, isolation: stopped.log.find(({ msg }) => msg === 'worker started')?.['isolation'] }
+    await stopped.stop()
+    await other.stop()
+    return { ...outcome, left: await redis.hlen(`${NS}:ext:processes`) }
+  },
+
+  /** As above, but the job still runs when its worker wakes up: its process must not go on beside the one that runs the job now. */
+  stoppedWithRunningJob: async () => {
+    const { redis, ledger, sender, start } = await place()
+    const stopped = await start({ concurrency: 1 })
+    const slow = job('q', 'Deaf', [ledger.gate])
+    await sender.send(slow)
+    const first = await ledger.sees('start', slow.id)
+    stopped.process.pause()
+    const heir = await start({ concurrency: 1 })
+    await ledger.sees('start', slow.id, 2, 30_000)
+    stopped.process.resume()
+    await stopped.says('registered anew')
+    await waitFor(() => !stopped.family().some(({ pid }) => pid === first.pid), { describe: 'the end of the first run' })
+    ledger.open()
+    await ledger.sees('end', slow.id)
+    const account = await accountAtRest(redis, NS, ledger)
+    await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '1')
+    await Promise.all([stopped.stop(), heir.stop()])
+    return { runs: account.performed.get(slow.id), failed: await redis.llen(`${NS}:failed`) }
+  },
+
+  /** kill -9 beside a worker that runs already: only the lease tells. */
+  killedWorker: async () => {
+    const { redis, ledger, sender, start } = await place()
+    const victim = await start()
+    const running = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
+    await sender.send(...running)
+    for (const { id } of running) await ledger.sees('start', id)
+    const heir = await start()
+    await victim.process.kill()
+    const before = performance.now()
+    const back = running.map(({ id }) => ledger.sees('start', id, 2, 30_000))
+    await Promise.all(back)
+    const seconds = (performance.now() - before) / 1000
+    ledger.open()
+    const account = await accountAtRest(redis, NS, ledger)
+    await heir.stop()
+    return { seconds, account, ledger, sent: sender.acknowledged, left: await redis.hlen(`${NS}:ext:processes`) }
+  },
+
+  pausedClients: () =>
+    spoiled(async ({ redis, sender }, workers) => {
+      await redis.call('client', 'pause', '13000', 'all')
+      const asked = performance.now()
+      await sender.send(job('q', 'Note', [0]))
+      expect(sender.uncertain.length, `after ${performance.now() - asked} ms`).toBe(1)
+      await waitFor(() => redis.ping(), { timeoutMs: 30_000 })
+      await renewed(redis, workers)
+    }),
+
+  stoppedTwice: () =>
+    spoiled(async ({ server, redis }, workers) => {
+      for (const ms of [12_500, 12_500]) {
+        server.pause()
+        await delay(ms)
+        server.resume()
+        await renewed(redis, workers)
+      }
+    }),
+
+  /** The second stop comes before anybody had the time to renew. */
+  stoppedTwiceAtOnce: () =>
+    spoiled(async ({ server, redis }, workers) => {
+      for (const ms of [12_500, 12_500]) {
+        server.pause()
+        await delay(ms)
+        server.resume()
+        await redis.ping()
+      }
+      await renewed(redis, workers)
+    }),
+
+  full: () =>
+    spoiled(async ({ redis, ledger, sender, server }, workers) => {
+      await redis.config('SET', 'maxmemory-policy', 'noeviction')
+      await redis.config('SET', 'maxmemory', '1')
+      const refused = job('q', 'Note', [0])
+      await sender.send(refused)
+      expect(sender.refused).toEqual([{ ...refused, code: 'REDIS_FULL' }])
+      // What waits is taken, runs and ends although Redis is full, and leases live on.
+      await waitFor(() => ledger.of('end').length === 20)
+      for (const { nonce } of workers) await waitFor(async () => Object.keys(await recordsOf(redis, NS, nonce)).length <= 2)
+      const until = performance.now() + 12_000
+      while (performance.now() < until) {
+        for (const { nonce } of workers) expect(await redis.exists(`${NS}:ext:lease:${nonce}`)).toBe(1)
+        await delay(500)
+      }
+      await redis.config('SET', 'maxmemory', '0')
+      expect(server.running).toBe(true)
+    }),
+
+  cannotSave: () =>
+    spoiled(async ({ server, redis, sender }, workers) => {
+      await rm(server.dir, { recursive: true, force: true })
+      await redis.config('SET', 'save', '3600 1')
+      await redis.call('bgsave')
+      await waitFor(async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'))
+      await sender.send(job('q', 'Note', [0]))
+      expect(sender.uncertain.length + sender.refused.length).toBe(1)
+      await waitFor(async () => (await Promise.all(workers.map(({ nonce }) => redis.exists(`${NS}:ext:lease:${nonce}`)))).every((n) => n === 0), {
+        timeoutMs: 20_000,
+        describe: 'the leases to lapse',
+      })
+      await redis.config('SET', 'stop-writes-on-bgsave-error', 'no')
+      await renewed(redis, workers)
+    }),
+})
+
+describe('a worker that stood still', () => {
+  test('records nothing of what others have done meanwhile, and goes on under a new name', () => {
+    const { sent, account, ledger, ...seen } = scenarios.stoppedWorker()
+    expectKept(sent, account, ledger)
+    expect(seen.isolation).toBe('fork')
+    expect(seen.processed).toBe('1')
+    expect(seen.nonces[1]).not.toBe(seen.nonces[0])
+    expect(seen.again.pid).not.toBe(seen.first.pid)
+    expect(seen.left).toBe(0)
+  })
+
+  test('is noticed within 15 seconds', () => {
+    expect(scenarios.stoppedWorker().seconds).toBeLessThan(15)
+  })
+
+  test('ends what it still runs when it wakes up', () => {
+    expect(scenarios.stoppedWithRunningJob()).toEqual({ runs: 1, failed: 0 })
+  })
+})
+
+describe('a worker that was killed', () => {
+  test('has its jobs back in other hands within 15 seconds', () => {
+    const { seconds, sent, account, ledger, left } = scenarios.killedWorker()
+    expectKept(sent, account, ledger)
+    expect([...account.performed.values()]).toEqual([1, 1])
+    expect(left).toBe(0)
+    expect(seconds).toBeLessThan(15)
+  })
+})
+
+describe('nobody is taken for dead', () => {
+  test('when Redis serves no client for 13 seconds', () => {
+    expectUnharmed(scenarios.pausedClients())
+  })
+
+  test('when Redis stands still for 12.5 seconds, twice', () => {
+    expectUnharmed(scenarios.stoppedTwice())
+  })
+
+  test('when Redis stands still again as soon as it is back', () => {
+    expectUnharmed(scenarios.stoppedTwiceAtOnce())
+  })
+
+  test('when Redis is full, and running jobs end and waiting ones are taken', () => {
+    expectUnharmed(scenarios.full())
+  })
+
+  test('when Redis cannot save and refuses all writes for longer than a lease', () => {
+    expectUnharmed(scenarios.cannotSave())
+  })
+})
+
