@@ -14,7 +14,6 @@ import type { ParentHooks } from './parenthooks.ts'
 
 export interface RunnerOptions {
   readonly engine: Engine
-  readonly engine: Engine
   readonly hooks: ParentHooks
   readonly backends: Backends
   readonly observer: WorkerObserver
