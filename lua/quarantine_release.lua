@@ -1,7 +1,7 @@
 -- Moves quarantined elements, byte for byte, to the tails of the queues they came from.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, index of the first, places looked at (at most 2000);
+-- ARGV     client nonce, call number, index of the first, places looked at (at most 1000);
 --          then place (0 is the first) and SHA-1 of each entry
 -- Returns  "<moved> <not there any more>"
 -- @include base

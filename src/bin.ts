@@ -10,5 +10,3 @@ if (Number(found.split('.')[0]) < needed) {
   const { main } = await import('./cli/main.ts')
   process.exitCode = await main(process.argv.slice(2))
 }
-
-export {}

@@ -53,6 +53,16 @@ const presence = (name: string, then: (on: boolean) => string | undefined, about
 /** Text, or nothing. */
 const optional = <T>(read: Reader<T>): Reader<T | undefined> => read
 
+/** An option that takes any text and has no default. */
+const text = (flag: string, value: string, about: string, ...env: readonly string[]): Option<string | undefined> => ({
+  flag,
+  ...(env.length > 0 ? { env: env.map((name) => ({ name })) } : {}),
+  value,
+  fallback: undefined,
+  about,
+  read: optional(words),
+})
+
 // Redis
 
 export const redisUrl: Option<string> = {
@@ -93,41 +103,33 @@ export const redisPassword: Option<string | undefined> = {
   read: optional(words),
 }
 
-export const redisPasswordFile: Option<string | undefined> = {
-  flag: 'redis-password-file',
-  env: [{ name: 'REDIS_PASSWORD_FILE' }],
-  value: 'FILE',
-  fallback: undefined,
-  about: 'File with the password, read again at every connection, so that a rotated secret is picked up.',
-  read: optional(words),
-}
+export const redisPasswordFile: Option<string | undefined> = text(
+  'redis-password-file',
+  'FILE',
+  'File with the password, read again at every connection, so that a rotated secret is picked up.',
+  'REDIS_PASSWORD_FILE',
+)
 
-export const redisCa: Option<string | undefined> = {
-  flag: 'redis-ca',
-  env: [{ name: 'REDIS_TLS_CA' }],
-  value: 'FILE',
-  fallback: undefined,
-  about: 'Certificates (PEM) to trust for TLS; turns TLS on.',
-  read: optional(words),
-}
+export const redisCa: Option<string | undefined> = text(
+  'redis-ca',
+  'FILE',
+  'Certificates (PEM) to trust for TLS; turns TLS on.',
+  'REDIS_TLS_CA',
+)
 
-export const redisCert: Option<string | undefined> = {
-  flag: 'redis-cert',
-  env: [{ name: 'REDIS_TLS_CERT' }],
-  value: 'FILE',
-  fallback: undefined,
-  about: "The client's own certificate (PEM), with --redis-key.",
-  read: optional(words),
-}
+export const redisCert: Option<string | undefined> = text(
+  'redis-cert',
+  'FILE',
+  "The client's own certificate (PEM), with --redis-key.",
+  'REDIS_TLS_CERT',
+)
 
-export const redisKey: Option<string | undefined> = {
-  flag: 'redis-key',
-  env: [{ name: 'REDIS_TLS_KEY' }],
-  value: 'FILE',
-  fallback: undefined,
-  about: "Key (PEM) of the client's certificate.",
-  read: optional(words),
-}
+export const redisKey: Option<string | undefined> = text(
+  'redis-key',
+  'FILE',
+  "Key (PEM) of the client's certificate.",
+  'REDIS_TLS_KEY',
+)
 
 export const redisGroup: OptionGroup = {
   title: 'Redis',
@@ -147,14 +149,13 @@ export const queues: Option<readonly string[]> = {
   read: queueList,
 }
 
-export const jobs: Option<string | undefined> = {
-  flag: 'jobs',
-  env: [{ name: 'JOBS' }, { name: 'APP_INCLUDE' }],
-  value: 'PATH',
-  fallback: undefined,
-  about: 'Module that exports jobs, or a folder whose modules are jobs. Required.',
-  read: optional(words),
-}
+export const jobs: Option<string | undefined> = text(
+  'jobs',
+  'PATH',
+  'Module that exports jobs, or a folder whose modules are jobs. Required.',
+  'JOBS',
+  'APP_INCLUDE',
+)
 
 export const concurrency: Option<number> = {
   flag: 'concurrency',
@@ -206,13 +207,11 @@ export const timeout: Option<number | undefined> = {
   read: optional(duration({ min: 1, max: 365 * DAY })),
 }
 
-export const hooks: Option<string | undefined> = {
-  flag: 'hooks',
-  value: 'FILE',
-  fallback: undefined,
-  about: 'Module with listeners for events in the worker and in the job processes.',
-  read: optional(words),
-}
+export const hooks: Option<string | undefined> = text(
+  'hooks',
+  'FILE',
+  'Module with listeners for events in the worker and in the job processes.',
+)
 
 export const failureBackend: Option<readonly string[]> = {
   flag: 'failure-backend',
@@ -321,14 +320,12 @@ export const workerName: Option<string | undefined> = {
   }),
 }
 
-export const pidfile: Option<string | undefined> = {
-  flag: 'pidfile',
-  env: [{ name: 'PIDFILE' }],
-  value: 'FILE',
-  fallback: undefined,
-  about: 'File to write the process id to; removed at the end.',
-  read: optional(words),
-}
+export const pidfile: Option<string | undefined> = text(
+  'pidfile',
+  'FILE',
+  'File to write the process id to; removed at the end.',
+  'PIDFILE',
+)
 
 // What it shows
 
@@ -391,21 +388,6 @@ export const workerGroups: readonly OptionGroup[] = [
     ],
   },
   { title: 'What to show', options: [port, maxClassLabels, logLevel] },
-]
-
-/** Variables that say where a worker runs; a Kubernetes manifest sets them from the downward API. There are no flags for them. */
-export const placeVariables: readonly Variable[] = [
-  { name: 'POD_NAME', about: 'the name of the pod; names the worker' },
-  {
-    name: 'POD_NAMESPACE',
-    about: 'the namespace of the pod; with POD_UID it makes drain marks of the controller apply',
-  },
-  {
-    name: 'POD_UID',
-    about:
-      'the uid of the pod; with CONTAINER_NAME it lets a restarted container recover the jobs of its predecessor at once',
-  },
-  { name: 'CONTAINER_NAME', about: 'the name of the container in its pod' },
 ]
 
 function readBackend(text: string): string {

@@ -70,19 +70,18 @@ async function ls(context: Context): Promise<number> {
   const store = await context.store()
   const wanted = get(limit) === 0 ? Infinity : get(limit)
   const entries: FailedEntry[] = []
-  let query: FailedQuery = { ...listOf(context), ...filterOf(context) }
+  const query: FailedQuery = { ...listOf(context), ...filterOf(context) }
   let total = 0
-  let more = false
-  for (;;) {
-    const page = await listFailed(store, { ...query, limit: Math.min(wanted - entries.length, 1000) })
-    total = page.total
+  let cursor: number | undefined
+  do {
+    const from = cursor === undefined ? {} : { cursor }
+    const page = await listFailed(store, { ...query, ...from, limit: Math.min(wanted - entries.length, 1000) })
     for (const entry of page.entries) entries.push(entry)
-    more = page.next !== undefined
-    if (page.next === undefined || entries.length >= wanted || signal.aborted) break
-    query = { ...query, cursor: page.next }
-  }
+    total = page.total
+    cursor = page.next
+  } while (cursor !== undefined && entries.length < wanted && !signal.aborted)
   out.list(columns, entries.map(failedRow))
-  if (more) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
+  if (cursor !== undefined) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
   return 0
 }
 

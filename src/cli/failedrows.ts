@@ -1,4 +1,5 @@
 import type { FailedEntry } from '../queue/failed.ts'
+import type { Shown } from './output.ts'
 import { bytes, isoOf } from './text.ts'
 
 /** A failed job as `failed ls` lists it. */
@@ -38,9 +39,9 @@ export function failedRow(entry: FailedEntry): FailedRow {
 }
 
 /** What `failed show` prints: everything that is there. */
-export function failedDetails(entry: FailedEntry): (readonly [string, unknown])[] {
+export function failedDetails(entry: FailedEntry): (readonly [string, Shown])[] {
   const row = failedRow(entry)
-  const fields: (readonly [string, unknown])[] = [
+  const fields: (readonly [string, Shown])[] = [
     ['index', row.index],
     ['id', row.id],
     ['failed at', row.failed_at],

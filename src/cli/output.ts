@@ -8,13 +8,16 @@ export interface Column<Row> {
   of(row: Row): string | number | null | undefined
 }
 
+/** What a field of one thing may be; a list takes a line for each. */
+export type Shown = string | number | null | undefined | readonly string[]
+
 /** Where a verb's results go: tables for people, JSON for programs, both on stdout; everything else on stderr. */
 export interface Output {
   readonly json: boolean
   /** A listing: aligned columns, or a JSON array of the rows as they are. */
   list<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void
   /** One thing: a line per field, or the value as a JSON object. */
-  show(fields: readonly (readonly [name: string, value: unknown])[], value: unknown): void
+  show(fields: readonly (readonly [name: string, value: Shown])[], value: unknown): void
   /** The result of an action: a sentence, or the value as a JSON object. */
   done(sentence: string, value: unknown): void
   /** The results of an action on several things: a sentence each, or a JSON array. */
@@ -37,7 +40,7 @@ export function createOutput(json: boolean, stdout: NodeJS.WriteStream, stderr: 
       if (json) print(safeJson(rows))
       else for (const line of layOut(columns, rows, stdout.isTTY ? stdout.columns : undefined)) print(line)
     },
-    show: (fields: readonly (readonly [string, unknown])[], value: unknown) => {
+    show: (fields: readonly (readonly [string, Shown])[], value: unknown) => {
       if (json) return print(safeJson(value))
       const width = Math.max(...fields.map(([name]) => name.length))
       for (const [name, field] of fields) {
@@ -82,9 +85,8 @@ function cell(value: string | number | null | undefined): string {
 }
 
 /** Text keeps its line breaks here, and nothing else that moves a cursor. */
-function linesOf(value: unknown): string[] {
+function linesOf(value: Shown): string[] {
   if (value === null || value === undefined || value === '') return ['-']
-  if (Array.isArray(value)) return value.length === 0 ? ['-'] : value.flatMap(linesOf)
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
-  return text.split('\n').map(printable)
+  if (typeof value === 'object') return value.length === 0 ? ['-'] : value.flatMap(linesOf)
+  return String(value).split('\n').map(printable)
 }

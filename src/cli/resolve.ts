@@ -8,9 +8,9 @@ export type Origin = string
 
 /** Options resolved: flags over environment over defaults. */
 export interface Settings {
-  get<T>(option: Option<T>): T
+  readonly get: <T>(option: Option<T>) => T
   /** Whether a flag or a variable gave it. */
-  given(option: Option<unknown>): boolean
+  readonly given: (option: Option<unknown>) => boolean
   readonly operands: readonly string[]
 }
 

@@ -34,7 +34,7 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
       ['waiting jobs', count(waiting)],
       ['failed list', count(found.failedJobs)],
       ['waiting for a retry', count(found.retryJobs)],
-      ['delayed to', `${plural(found.delayedTimestamps, 'second')}`],
+      ['delayed to', plural(found.delayedTimestamps, 'second')],
       ['in quarantine', count(found.quarantinedJobs)],
       [
         'workers',

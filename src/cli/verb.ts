@@ -36,24 +36,24 @@ export interface Family {
 /** What a verb is run with. */
 export interface Context {
   readonly operands: readonly string[]
-  get<T>(option: Option<T>): T
+  readonly get: <T>(option: Option<T>) => T
   /** Whether a flag or a variable gave it. */
-  given(option: Option<unknown>): boolean
+  readonly given: (option: Option<unknown>) => boolean
   readonly output: Output
   /** Aborts at Ctrl-C and TERM: long work stops at the next safe point and says how far it came. */
   readonly signal: AbortSignal
   readonly env: NodeJS.ProcessEnv
   readonly config: RedisConfig
   /** The client; opened at the first use, closed when the verb ends. */
-  client(): Promise<ResQueue>
+  readonly client: () => Promise<ResQueue>
   /** Redis, for what looks. Opened at the first use. */
-  store(): Promise<Store>
+  readonly store: () => Promise<Store>
   /** Redis with numbered calls, for what changes something. */
-  lane(): Promise<Lane>
+  readonly lane: () => Promise<Lane>
   /**
    * Asks before something is destroyed or moved in bulk: `action` as in "Remove the queue mail". True when `--yes` was given
    * or a person said so. Throws `USAGE` where nobody can be asked.
    */
-  confirm(action: string): Promise<boolean>
-  progress(what: string): Progress
+  readonly confirm: (action: string) => Promise<boolean>
+  readonly progress: (what: string) => Progress
 }

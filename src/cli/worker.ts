@@ -120,8 +120,8 @@ async function resume(context: Context): Promise<number> {
 }
 
 interface Change {
-  everyone(store: Store): Promise<string>
-  one(store: Store, nonce: string): Promise<string>
+  readonly everyone: (store: Store) => Promise<string>
+  readonly one: (store: Store, nonce: string) => Promise<string>
   readonly done: string
 }
 

@@ -6,7 +6,7 @@ const bytesScript = loadScript('element_bytes')
 
 /** Entries looked at in one call: few where most are moved, many where a walk deep into the list has to pay. */
 const CHUNK = 500
-const WIDE_CHUNK = 2000
+const WIDE_CHUNK = 1000
 /** Characters beyond which a chunk stays small. */
 const MUCH_TEXT = 2_000_000
 

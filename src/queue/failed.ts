@@ -151,7 +151,9 @@ export function parseFailed(text: string, index: number): FailedEntry {
   const parsed = payloadOf(fields?.['payload'])
   return {
     index,
-    sha: shaOf(text),
+    get sha() {
+      return shaOf(text)
+    },
     failedAt: parseDate(fields?.['failed_at']),
     queue: textOf(fields?.['queue']) ?? '',
     worker: textOf(fields?.['worker']) ?? '',

@@ -12,6 +12,7 @@ import {
   type FailedFilter,
   type FailedList,
 } from './failed.ts'
+import type { Entry } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { moveEntries, type MoveOptions, type Moved, type Mover } from './moves.ts'
 import { fieldSpan } from './span.ts'
@@ -52,12 +53,18 @@ async function act(lane: Lane, selection: FailedSelection, options: MoveOptions,
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which failed jobs: an index, a filter, or all.')
   }
   const list = failedListName(selection)
+  const parsed = new WeakMap<Entry, FailedEntry>()
+  const read = (entry: Entry): FailedEntry => {
+    const known = parsed.get(entry) ?? parseFailed(entry.text, entry.index)
+    parsed.set(entry, known)
+    return known
+  }
   const mover: Mover = {
     list,
     script: retrying ? retryScript : removeScript,
     before: [list],
-    fits: ({ text, index: at }) => matchesFailed(parseFailed(text, at), selection),
-    detail: ({ text, index: at }, bytes) => (retrying ? retryDetail(parseFailed(text, at), bytes) : []),
+    fits: (entry) => matchesFailed(read(entry), selection),
+    detail: (entry, bytes) => (retrying ? retryDetail(read(entry), bytes) : []),
   }
   const only = index === undefined ? undefined : await showFailed(lane.store, index, selection)
   if (index !== undefined && (!only || (sha !== undefined && only.sha !== sha) || !matchesFailed(only, selection)))

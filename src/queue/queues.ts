@@ -15,7 +15,7 @@ const removeScript = loadScript('queue_remove')
 const dequeueScript = loadScript('dequeue')
 
 /** Elements looked at in one call. */
-const CHUNK = 2000
+const CHUNK = 1000
 
 /** A queue as it stood at one instant. */
 export interface QueueInfo {

@@ -21,6 +21,8 @@ export interface RunnerOptions {
   readonly clock: Clock
   /** Family id of a slot's worker, for failure records. */
   workerId(slot: number): string
+  /** Writes the status *running* of a job whose id stands where the turn script does not look. Never rejects. */
+  markRunning(payload: Payload): void
 }
 
 /** Runs reserved jobs and says how their claims end. */
@@ -46,7 +48,7 @@ export function createRunner(options: RunnerOptions): Runner {
     claim: held.claim,
     queue: held.queue,
     reservedAt: held.reservedAt,
-    status: held.tracked && payload && payload.id !== '' ? statusName(payload.id, payload.prefix) : '',
+    status: payload && payload.id !== '' && (held.tracked || !idAtEnd(held.raw, payload.id)) ? statusName(payload.id, payload.prefix) : '',
     forget: held.remembered,
     ending,
   })
@@ -100,6 +102,7 @@ export function createRunner(options: RunnerOptions): Runner {
       const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
       observer.jobStarted(job.queue, shownClass(payload), waited)
       if (chatty) log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
+      if (!held.tracked && payload.id !== '' && !idAtEnd(held.raw, payload.id)) options.markRunning(payload)
       const began = clock.monotonic()
       let outcome: Outcome
       try {
@@ -113,6 +116,11 @@ export function createRunner(options: RunnerOptions): Runner {
       return conclude(held, payload, job, outcome, began)
     },
   }
+}
+
+/** Whether the turn script has seen the id: it looks at the last 600 bytes, where every family member writes it. */
+function idAtEnd(raw: string, id: string): boolean {
+  return raw.includes(`"id":"${id}"`, raw.length - 150)
 }
 
 function fieldsOf(job: JobRun): Record<string, unknown> {

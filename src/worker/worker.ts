@@ -1,10 +1,12 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { Payload } from '../queue/payload.ts'
 import { release } from '../queue/recovery.ts'
 import { register, workerId, type Registration } from '../queue/registry.ts'
 import type { RenewReply } from '../queue/renew.ts'
 import { selectQueues } from '../queue/selection.ts'
+import { updateStatus } from '../queue/status.ts'
 import type { State } from '../queue/turn.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
@@ -240,7 +242,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (stopping) return
     const caretaker = await enroll(engine, hooks)
     if (stopping) return
-    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, workerId: (slot) => workerId(own(), slot) }))
+    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, markRunning, workerId: (slot) => workerId(own(), slot) }))
     works.turns.wake()
   }
 
@@ -257,6 +259,12 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     log.info({ process: fresh.nonce, queues: options.queues, slots: concurrency, isolation: loaded.isolation, version: VERSION }, 'worker started')
     await caretaker.promote({ retry: true, delayed: true }, patience)
     return caretaker
+  }
+
+  const markRunning = ({ id, prefix }: Payload): void => {
+    updateStatus(store, id, 'running', null, prefix).catch((error: unknown) => {
+      log.debug({ job: id, 'error.message': messageOf(error) }, 'the status could not be written')
+    })
   }
 
   const assemble = (caretaker: Caretaker, runner: ReturnType<typeof createRunner>): Works => {

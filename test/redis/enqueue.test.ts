@@ -22,7 +22,7 @@ test('an enqueue writes exactly the bytes and keys of the contract', async ({ re
   const id = await client.enqueue('mail', 'SendEmail', { to: 'é', path: '/x' })
   const { 'queue:mail': list, queues, 'ext:token:mail': token, ...rest } = await snapshot(redis, ns)
   expect(id).toMatch(ID)
-  const raw = (list?.value as string[])[0] as string
+  const raw = String((list?.value as readonly string[] | undefined)?.[0])
   const time = /"queue_time":([\d.]+)\}$/.exec(raw)?.[1]
   expect(raw).toBe(
     `{"class":"SendEmail","args":[{"to":"é","path":"/x"}],"id":"${id}","prefix":"","queue_time":${time}}`,

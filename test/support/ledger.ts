@@ -16,6 +16,8 @@ export interface Note {
   readonly id: string
   readonly pid: number
   readonly attempt: number
+  /** Milliseconds since the epoch. */
+  readonly at: number
   readonly more: readonly string[]
 }
 
@@ -61,8 +63,8 @@ export function startLedger(): Ledger {
 }
 
 function parseNote(line: string): Note {
-  const [word = '', id = '', pid = '', attempt = '', ...more] = line.split('\t')
-  return { word, id, pid: Number(pid), attempt: Number(attempt), more }
+  const [word = '', id = '', pid = '', attempt = '', at = '', ...more] = line.split('\t')
+  return { word, id, pid: Number(pid), attempt: Number(attempt), at: Number(at), more }
 }
 
 /** A job as it was handed to Redis. */

@@ -23,7 +23,7 @@ test('listeners are called and awaited in the order in which they came', async (
 
 test('a listener is taken away by its handle, by itself, or with all', async () => {
   const events = createEvents<Told>()
-  const [one, two, three] = [vi.fn(), vi.fn(), vi.fn()]
+  const [one, two, three] = [vi.fn<() => void>(), vi.fn<() => void>(), vi.fn<() => void>()]
   const off = events.listen('ping', one)
   events.listen('ping', two)
   events.listen('pong', three)
@@ -45,7 +45,7 @@ test('a listener is taken away by its handle, by itself, or with all', async () 
 
 test('false ends the round, a throw passes on, what cannot be called is skipped', async () => {
   const events = createEvents<Told>()
-  const after = vi.fn()
+  const after = vi.fn<() => void>()
   const off = events.listen('pong', () => false)
   events.listen('pong', 'strlen' as never)
   events.listen('pong', after)

@@ -10,7 +10,7 @@ import { startRedis } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
-import { startWireWorker, waitForRenewals, waitForRest } from './worker.ts'
+import { startWireWorker, waitForRest } from './worker.ts'
 
 const HOOKS = `${ROOT}test/wire/hooks.ts`
 const job = (name: string, ...args: unknown[]): string => JSON.stringify({ class: name, args })
@@ -71,7 +71,8 @@ for (const blocking of [true, false]) {
   test(`a worker on * of an empty Redis waits without a fuss for the first queue (${blocking ? 'blocking' : 'polling'})`, async ({ redis, redisUrl, ns }) => {
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     const worker = await startWireWorker(redisUrl, ns, { queues: ['*'], blocking })
-    await waitForRenewals(redis, ns, await worker.nonce(), 1)
+    const nonce = await worker.nonce()
+    await waitFor(async () => Number(await redis.hget(`${ns}:ext:inflight:${nonce}`, 'k')) > 0)
     await client.enqueue('first', 'OkJob', { n: 1 })
     expect(await worker.sees(1)).toMatchObject([{ queue: 'first', args: [{ n: 1 }] }])
   })

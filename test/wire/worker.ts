@@ -160,7 +160,7 @@ export async function waitForRest(redis: Redis, ns: string, queues: readonly str
 }
 
 /** Waits for so many renewals of a worker's lease: an event that comes after what must not have happened. */
-export async function waitForRenewals(redis: Redis, ns: string, nonce: string, count = 2): Promise<void> {
+export async function waitForRenewals(redis: Redis, ns: string, nonce: string, count: number): Promise<void> {
   const left = (): Promise<number> => redis.pttl(`${ns}:ext:lease:${nonce}`)
   let before = await left()
   for (let i = 0; i < count; i++) {

@@ -91,7 +91,7 @@ async function ask(reply: Promise<unknown>): Promise<unknown> {
   try {
     return await reply
   } catch (error) {
-    return error as Error
+    return error
   }
 }
 

@@ -45,7 +45,7 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
   for await (const page of members(store, keys.workers)) {
     for (const id of page) registered.add(id)
     malformed.push(...page.filter(breaksDashboards))
-    const busy = (await store.pipeline(page.map((id) => ['get', keys.worker(id)]))) as unknown[]
+    const busy = await store.pipeline(page.map((id) => ['get', keys.worker(id)]))
     unreadable.push(...page.filter((_, i) => busy[i] !== null && !isBusyRecord(busy[i])))
     if (registered.size >= MOST) break
   }
@@ -147,7 +147,7 @@ function breaksDashboards(id: string): boolean {
     .join(':')
     .split(',')
     .filter((queue) => queue !== '')
-  return queues.length === 0 || queues.every((queue) => queue.startsWith('!'))
+  return queues.every((queue) => queue.startsWith('!'))
 }
 
 function isBusyRecord(text: unknown): boolean {
