@@ -1,67 +1,10 @@
 import { ResQueueError } from './errors.ts'
 import type { LogLevel } from './log.ts'
-import { duration, integer, mebibytes, oneOf, queueList, words, yesNo, type Reader } from './values.ts'
-
-/** An environment variable that an option listens to. `read` translates what the family writes there; undefined: says nothing. */
-export interface Variable {
-  readonly name: string
-  readonly read?: (text: string) => string | undefined
-  /** How it translates, for the documentation. */
-  readonly about?: string
-}
-
-/**
- * One option, told once: parsing, `--help`, shell completion and docs/configuration.md all come from here. A flag goes
- * before the environment, the environment before the default; of several variables the first that is set counts. An empty
- * variable counts as not set.
- */
-export interface Option<T> {
-  /** Without dashes; empty: only the environment can set it. */
-  readonly flag: string
-  readonly short?: string
-  readonly env?: readonly Variable[]
-  /** What the value is called in the help; absent: a switch, whose reader is given `true` or `false`. */
-  readonly value?: string
-  /** A switch that is on by default: the help shows `--no-<flag>`. */
-  readonly negative?: boolean
-  /** May be given several times; the reader is given the values one by one and `merge` joins them. */
-  merge?(values: readonly T[]): T
-  readonly choices?: readonly string[]
-  readonly fallback: T
-  /** The default as people read it; absent: there is none worth showing. */
-  readonly shown?: string
-  readonly about: string
-  readonly read: Reader<T>
-}
-
-/** Options of one kind, under one heading of the help. */
-export interface OptionGroup {
-  readonly title: string
-  readonly options: readonly Option<unknown>[]
-}
+import { duration, integer, mebibytes, oneOf, queueList, words, yesNo } from './values.ts'
+import { presence, text, type Option, type OptionGroup } from './option.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
-
-/** A family variable whose mere presence says yes. */
-const presence = (name: string, then: (on: boolean) => string | undefined, about: string): Variable => ({
-  name,
-  read: (text) => then(!/^(0|false|no|off)$/i.test(text.trim())),
-  about,
-})
-
-/** Text, or nothing. */
-const optional = <T>(read: Reader<T>): Reader<T | undefined> => read
-
-/** An option that takes any text and has no default. */
-const text = (flag: string, value: string, about: string, ...env: readonly string[]): Option<string | undefined> => ({
-  flag,
-  ...(env.length > 0 ? { env: env.map((name) => ({ name })) } : {}),
-  value,
-  fallback: undefined,
-  about,
-  read: optional(words),
-})
 
 // Redis
 
@@ -92,7 +35,7 @@ export const redisDb: Option<number | undefined> = {
   value: 'N',
   fallback: undefined,
   about: 'Database number; goes before the one in the URL.',
-  read: optional(integer({ min: 0, max: 1_000_000 })),
+  read: integer({ min: 0, max: 1_000_000 }),
 }
 
 export const redisPassword: Option<string | undefined> = {
@@ -100,7 +43,7 @@ export const redisPassword: Option<string | undefined> = {
   env: [{ name: 'REDIS_PASSWORD' }],
   fallback: undefined,
   about: 'Password for Redis. There is no flag for it, because other users of a machine can read command lines.',
-  read: optional(words),
+  read: words,
 }
 
 export const redisPasswordFile: Option<string | undefined> = text(
@@ -195,7 +138,7 @@ export const jobMemory: Option<number | undefined> = {
   shown: 'no limit',
   about:
     'Memory that one job may use, in MiB or as 512Mi, 2Gi. Beyond it the job is killed and recorded as out of memory.',
-  read: optional(mebibytes({ min: 16, max: 1024 * 1024 })),
+  read: mebibytes({ min: 16, max: 1024 * 1024 }),
 }
 
 export const timeout: Option<number | undefined> = {
@@ -204,7 +147,7 @@ export const timeout: Option<number | undefined> = {
   fallback: undefined,
   shown: 'no limit',
   about: 'How long a job may run where its class says nothing: 90 (seconds), 5m, 1h.',
-  read: optional(duration({ min: 1, max: 365 * DAY })),
+  read: duration({ min: 1, max: 365 * DAY }),
 }
 
 export const hooks: Option<string | undefined> = text(
@@ -263,7 +206,7 @@ export const maxJobs: Option<number | undefined> = {
   fallback: undefined,
   shown: 'no limit',
   about: 'Leave after this many jobs.',
-  read: optional(integer({ min: 1 })),
+  read: integer({ min: 1 }),
 }
 
 export const shutdownTimeout: Option<number> = {
@@ -309,15 +252,7 @@ export const workerName: Option<string | undefined> = {
   fallback: undefined,
   shown: 'POD_NAME, else the host name',
   about: 'Name under which the worker registers.',
-  read: optional((text) => {
-    const name = words(text).trim()
-    if (/[:,\s\p{Cc}]/u.test(name))
-      throw new ResQueueError(
-        'USAGE',
-        `"${name}" holds a colon, a comma or white space, which Resque's worker ids cannot carry`,
-      )
-    return name
-  }),
+  read: readName,
 }
 
 export const pidfile: Option<string | undefined> = text(
@@ -396,4 +331,10 @@ function readBackend(text: string): string {
   if (word === 'redis-multi-queue') return 'multi-queue'
   if (/[./\\]/.test(text)) return text
   return oneOf(['redis', 'multi-queue', './module'])(text)
+}
+
+function readName(text: string): string {
+  const name = words(text).trim()
+  if (!/[:,\s\p{Cc}]/u.test(name)) return name
+  throw new ResQueueError('USAGE', `"${name}" holds a colon, a comma or white space, which worker ids cannot carry`)
 }

@@ -14,8 +14,7 @@ interface Idle {
 
 async function idle({ redis, quick, say }: Bench, peer: PeerName): Promise<Idle> {
   await redis.flush()
-  for (const queue of QUEUES) await redis.client.sadd('resque:queues', queue)
-  await using _worker = await startWorker(peer, redis.port, { concurrency: 4, does: 'note', queues: QUEUES.join(',') })
+  await using _worker = await startWorker(peer, redis.port, { concurrency: 4, does: 'note', logLevel: 'info', queues: QUEUES.join(',') })
   await sleep(3000)
   const seconds = quick ? 10 : 30
   const sent = await sentCommands(redis.client, seconds * 1000)

@@ -20,13 +20,13 @@ export function readStarts(file: string): Start[] {
     })
 }
 
-/** Waits until `done` holds of what is noted, or for `ms`; returns what is noted then. */
-export async function startsUntil(file: string, done: (starts: readonly Start[]) => boolean, ms: number): Promise<Start[]> {
+/** Waits until `done` holds of what is noted, or for `ms`; returns what is noted then. Looks every `everyMs`. */
+export async function startsUntil(file: string, done: (starts: readonly Start[]) => boolean, ms: number, everyMs = 20): Promise<Start[]> {
   const until = performance.now() + ms
   for (;;) {
     const starts = readStarts(file)
     if (done(starts) || performance.now() > until) return starts
-    await sleep(5)
+    await sleep(everyMs)
   }
 }
 

@@ -27,6 +27,8 @@ export interface WorkerPlan {
   /** How ResQueue makes those processes. */
   readonly isolation?: 'fork' | 'spawn'
   readonly queues?: string
+  /** ResQueue's: as it is by default, or, where others are compared that log nothing, `warn` (default here). */
+  readonly logLevel?: 'info' | 'warn'
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -52,15 +54,14 @@ export async function startWorker(peer: PeerName, port: number, plan: WorkerPlan
     return proc
   }
   const isolation = plan.isolation ?? (plan.sandbox ? 'fork' : 'inline')
-  const proc = startNode(
+  return startNode(
     [
       path('../../dist/bin.js'),
       'work',
       ...['--redis', `redis://127.0.0.1:${port}`, '--queues', plan.queues ?? 'bench', '--jobs', path('../jobs/resqueue.mjs')],
       ...['--concurrency', String(plan.concurrency), '--isolation', isolation, '--port', '0'],
-      ...['--jobs-per-child', plan.sandbox === 'reused' ? '0' : '1', '--log-level', plan.does === 'count' ? 'warn' : 'info'],
+      ...['--jobs-per-child', plan.sandbox === 'reused' ? '0' : '1', '--log-level', plan.logLevel ?? 'warn'],
     ],
     env,
   )
-  return proc
 }

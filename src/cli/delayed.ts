@@ -1,10 +1,10 @@
-import type { Option } from '../config.ts'
+import type { Option } from '../option.ts'
 import { ResQueueError } from '../errors.ts'
 import { delayedJobs, removeDelayed, type DelayedFilter, type DelayedJob } from '../queue/delayed.ts'
-import { moment, words } from '../values.ts'
+import { moment } from '../values.ts'
 import { parseJson } from './json.ts'
 import { demandSelection, massAction } from './mass.ts'
-import { all, classFilter, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
+import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
@@ -26,13 +26,6 @@ const columns: readonly Column<Row & { readonly args: string }>[] = [
   { title: 'ARGS', of: (row) => row.args },
 ]
 
-const jobId: Option<string | undefined> = {
-  flag: 'id',
-  value: 'ID',
-  fallback: undefined,
-  about: 'Only the job with this id.',
-  read: words,
-}
 const due: Option<number | undefined> = {
   flag: 'at',
   value: 'TIME',
@@ -91,7 +84,7 @@ async function rm(context: Context): Promise<number> {
 }
 
 function filterOf({ get }: Context): DelayedFilter {
-  const [queue, name, id, list, at] = [get(queueFilter), get(classFilter), get(jobId), get(args), get(due)]
+  const [queue, name, id, list, at] = [get(queueFilter), get(classFilter), get(idFilter), get(args), get(due)]
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(name === undefined ? {} : { class: name }),
@@ -111,7 +104,7 @@ function rowOf({ at, queue, payload, raw }: DelayedJob): Row {
   }
 }
 
-const filters = [queueFilter, classFilter, jobId, args, due]
+const filters = [queueFilter, classFilter, idFilter, args, due]
 
 export const verbs: readonly Verb[] = [
   {

@@ -1,4 +1,5 @@
-import { namespace, type Option } from '../config.ts'
+import { namespace } from '../config.ts'
+import type { Option } from '../option.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { yesNo } from '../values.ts'
 import { aclChecks, aclRule, COMMANDS, RULE_ADVICE } from './checks/acl.ts'

@@ -1,10 +1,10 @@
-import type { Option } from '../config.ts'
+import { text, type Option } from '../option.ts'
 import { ResQueueError } from '../errors.ts'
 import type { EnqueueOptions } from '../queue/enqueue.ts'
 import { duration, words, yesNo } from '../values.ts'
 import { enqueueFrom } from './enqueuefrom.ts'
 import { parseJson } from './json.ts'
-import { at, inTime, output } from './options.ts'
+import { at, inTime, output, prefix } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
 const track: Option<boolean> = {
@@ -20,14 +20,6 @@ const id: Option<string | undefined> = {
   fallback: undefined,
   shown: 'a fresh one',
   about: "The job's id.",
-  read: words,
-}
-
-const prefix: Option<string | undefined> = {
-  flag: 'prefix',
-  value: 'TEXT',
-  fallback: undefined,
-  about: "php-resque's prefix of the status key.",
   read: words,
 }
 
@@ -53,13 +45,11 @@ const timeout: Option<number | undefined> = {
   read: duration({ min: 1 }),
 }
 
-const from: Option<string | undefined> = {
-  flag: 'from',
-  value: 'FILE',
-  fallback: undefined,
-  about: 'Enqueue one job per line of an NDJSON file; - reads standard input.',
-  read: words,
-}
+const from: Option<string | undefined> = text(
+  'from',
+  'FILE',
+  'Enqueue one job per line of an NDJSON file; - reads standard input.',
+)
 
 async function enqueue(context: Context): Promise<number> {
   const { operands, get, output: out } = context

@@ -1,4 +1,4 @@
-import type { Option } from '../config.ts'
+import { text, type Option } from '../option.ts'
 import { ResQueueError } from '../errors.ts'
 import {
   listFailed,
@@ -11,7 +11,6 @@ import {
 import { removeFailed, retryFailed, type FailedSelection } from '../queue/failedmoves.ts'
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
-import { words } from '../values.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, massAction } from './mass.ts'
 import {
@@ -30,13 +29,11 @@ import {
 import type { Column } from './output.ts'
 import type { Context, Verb } from './verb.ts'
 
-const listOption: Option<string | undefined> = {
-  flag: 'list',
-  value: 'QUEUE',
-  fallback: undefined,
-  about: 'The failed list of this queue alone, as --failure-backend multi-queue keeps them; default: the common one.',
-  read: words,
-}
+const listOption: Option<string | undefined> = text(
+  'list',
+  'QUEUE',
+  'The failed list of this queue alone, as --failure-backend multi-queue keeps them; default: the common one.',
+)
 
 const columns: readonly Column<FailedRow>[] = [
   { title: 'INDEX', right: true, of: (row) => row.index },

@@ -1,5 +1,6 @@
 import { get as request } from 'node:http'
-import { port, type Option } from '../config.ts'
+import { port } from '../config.ts'
+import type { Option } from '../option.ts'
 import { messageOf } from '../errors.ts'
 import { duration, words, yesNo } from '../values.ts'
 import { output } from './options.ts'

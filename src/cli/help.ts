@@ -1,4 +1,5 @@
-import { redisGroup, workerGroups, type Option, type OptionGroup } from '../config.ts'
+import { redisGroup, workerGroups } from '../config.ts'
+import type { Option, OptionGroup } from '../option.ts'
 import { families, nameOf } from './families.ts'
 import { commonGroup } from './options.ts'
 import type { Family, Verb } from './verb.ts'

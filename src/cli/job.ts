@@ -1,19 +1,9 @@
-import type { Option } from '../config.ts'
 import { ResQueueError } from '../errors.ts'
 import { findJob, type Place } from '../queue/jobs.ts'
 import { parsePayload } from '../queue/payload.ts'
-import { words } from '../values.ts'
-import { output, queueFilter } from './options.ts'
+import { output, prefix, queueFilter } from './options.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
-
-const prefix: Option<string | undefined> = {
-  flag: 'prefix',
-  value: 'TEXT',
-  fallback: undefined,
-  about: "php-resque's prefix of the status key.",
-  read: words,
-}
 
 async function show({ operands, get, output: out, store: open, signal }: Context): Promise<number> {
   const id = operands[0] as string

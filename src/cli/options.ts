@@ -1,5 +1,5 @@
-import type { Option, OptionGroup } from '../config.ts'
-import { duration, integer, moment, oneOf, past, words, yesNo } from '../values.ts'
+import { text, type Option, type OptionGroup } from '../option.ts'
+import { duration, integer, moment, oneOf, past, yesNo } from '../values.ts'
 
 // Options of verbs: told once, like those in config.ts, but without variables, because they belong to one call.
 
@@ -57,29 +57,19 @@ export const most: Option<number | undefined> = {
   read: integer({ min: 1 }),
 }
 
-export const queueFilter: Option<string | undefined> = {
-  flag: 'queue',
-  value: 'NAME',
-  fallback: undefined,
-  about: 'Only jobs of this queue.',
-  read: words,
-}
+export const queueFilter: Option<string | undefined> = text('queue', 'NAME', 'Only jobs of this queue.')
 
-export const classFilter: Option<string | undefined> = {
-  flag: 'class',
-  value: 'NAME',
-  fallback: undefined,
-  about: 'Only jobs of this class.',
-  read: words,
-}
+export const classFilter: Option<string | undefined> = text('class', 'NAME', 'Only jobs of this class.')
 
-export const errorFilter: Option<string | undefined> = {
-  flag: 'error',
-  value: 'TEXT',
-  fallback: undefined,
-  about: 'Only failures whose exception or message contains this text.',
-  read: words,
-}
+export const idFilter: Option<string | undefined> = text('id', 'ID', 'Only the job with this id.')
+
+export const prefix: Option<string | undefined> = text('prefix', 'TEXT', "php-resque's prefix of the status key.")
+
+export const errorFilter: Option<string | undefined> = text(
+  'error',
+  'TEXT',
+  'Only failures whose exception or message contains this text.',
+)
 
 export const sinceFilter: Option<number | undefined> = {
   flag: 'since',

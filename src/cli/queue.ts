@@ -1,9 +1,9 @@
-import type { Option } from '../config.ts'
+import { text, type Option } from '../option.ts'
 import { ResQueueError } from '../errors.ts'
 import type { Item } from '../queue/match.ts'
 import { pauseQueue, resumeQueue } from '../queue/pause.ts'
 import { dequeue, listQueues, queueInfos, removeQueue } from '../queue/queues.ts'
-import { integer, words } from '../values.ts'
+import { integer } from '../values.ts'
 import { parseJson } from './json.ts'
 import { nothing } from './mass.ts'
 import { all, classFilter, limit, output, yes } from './options.ts'
@@ -46,13 +46,7 @@ const offset: Option<number> = {
   about: 'Begin so many from the head; negative: from the tail.',
   read: integer(),
 }
-const id: Option<string | undefined> = {
-  flag: 'id',
-  value: 'ID',
-  fallback: undefined,
-  about: 'Only the job with this id; with --class.',
-  read: words,
-}
+const id: Option<string | undefined> = text('id', 'ID', 'Only the job with this id; with --class.')
 const values: Option<unknown> = {
   flag: 'args',
   value: 'JSON',

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Option, Variable } from '../config.ts'
+import type { Option, Variable } from '../option.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { nearest } from '../values.ts'
 

@@ -1,9 +1,7 @@
-import type { Option } from '../config.ts'
 import { ResQueueError } from '../errors.ts'
 import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
-import { words } from '../values.ts'
 import { demandSelection, massAction } from './mass.ts'
-import { all, classFilter, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
+import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
@@ -29,14 +27,6 @@ const columns: readonly Column<Row>[] = [
   { title: 'ID', of: (row) => row.id },
   { title: 'ERROR', of: (row) => row.error },
 ]
-
-const jobId: Option<string | undefined> = {
-  flag: 'id',
-  value: 'ID',
-  fallback: undefined,
-  about: 'Only the job with this id.',
-  read: words,
-}
 
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
@@ -81,7 +71,7 @@ async function rm(context: Context): Promise<number> {
 }
 
 function filterOf({ get }: Context): RetryFilter {
-  const [queue, name, id] = [get(queueFilter), get(classFilter), get(jobId)]
+  const [queue, name, id] = [get(queueFilter), get(classFilter), get(idFilter)]
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(name === undefined ? {} : { class: name }),
@@ -111,7 +101,7 @@ export const verbs: readonly Verb[] = [
     count: [0, 0],
     about: 'ATTEMPT is the number of attempts that have ended.',
     examples: ['retry ls', 'retry ls --class SendEmail -o json'],
-    options: [queueFilter, classFilter, jobId, limit, output],
+    options: [queueFilter, classFilter, idFilter, limit, output],
     redis: true,
     run: ls,
   },
@@ -121,7 +111,7 @@ export const verbs: readonly Verb[] = [
     operands: '[CLAIM…]',
     count: [0, Infinity],
     examples: ['retry rm --class SendEmail --yes', 'retry rm 3f2a90c1d7e4.17 --yes'],
-    options: [queueFilter, classFilter, jobId, most, all, dryRun, yes, output],
+    options: [queueFilter, classFilter, idFilter, most, all, dryRun, yes, output],
     redis: true,
     run: rm,
   },

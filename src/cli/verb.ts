@@ -1,4 +1,4 @@
-import type { Option } from '../config.ts'
+import type { Option } from '../option.ts'
 import type { ResQueue } from '../queue/client.ts'
 import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'

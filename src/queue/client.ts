@@ -14,7 +14,7 @@ import {
 import { createEvents, type ClientEvents, type Events } from './events.ts'
 import { recreateJob, reserveJob, type Job } from './job.ts'
 import { openLane, type Lane } from './lane.ts'
-import { openProducer } from './producer.ts'
+import { openProducer, type Replication } from './producer.ts'
 import { jobStatus, type JobStatus } from './status.ts'
 
 /** Where the client finds Redis. Everything is optional. */
@@ -23,6 +23,11 @@ export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'name
   readonly redis?: string
   /** What all keys start with. Default `resque`, the family's; may be empty. */
   readonly namespace?: string
+  /**
+   * Enqueues resolve only when so many replicas have the job: a failover then loses none that was acknowledged. Where they
+   * do not confirm in time the error is `ENQUEUE_UNCERTAIN`. Default: the primary's word is enough.
+   */
+  readonly replication?: Replication
 }
 
 /** The arguments of `enqueue(queue, job, args)`: an object (what PHP workers need), a list, or null. */
@@ -64,17 +69,24 @@ export class ResQueue implements AsyncDisposable {
   readonly jobs: Groups['jobs']
 
   readonly #config: RedisConfig
+  readonly #replication: Replication | undefined
   #session: Session | undefined
   #opening: Promise<Session> | undefined
   #closed = false
 
   /** Throws `USAGE` for a URL that cannot be understood. */
   constructor(options: ResQueueOptions = {}) {
-    const { redis = process.env['REDIS_URL'] ?? 'redis://localhost:6379', namespace = 'resque', ...rest } = options
+    const {
+      redis = process.env['REDIS_URL'] ?? 'redis://localhost:6379',
+      namespace = 'resque',
+      replication,
+      ...rest
+    } = options
     const passwordFile =
       rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
     this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
     parseEndpoint(this.#config)
+    this.#replication = replication
     const groups = groupsOf(() => this.#use())
     this.queues = groups.queues
     this.failed = groups.failed
@@ -188,7 +200,11 @@ export class ResQueue implements AsyncDisposable {
     const { openStore } = await import('../redis/store.ts')
     const store = openStore(this.#config, 'resqueue-client')
     const lane = openLane(store)
-    this.#session = Object.freeze({ store, lane, enqueuer: { producer: openProducer(lane), events: this.events } })
+    this.#session = Object.freeze({
+      store,
+      lane,
+      enqueuer: { producer: openProducer(lane, this.#replication), events: this.events },
+    })
     return this.#session
   }
 }

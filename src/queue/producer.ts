@@ -24,6 +24,14 @@ export interface Item {
   readonly at: number | undefined
 }
 
+/** Copies that must exist before an enqueue resolves, so that a failover loses nothing that was acknowledged (Redis' WAIT). */
+export interface Replication {
+  /** How many replicas must have a job beside the primary. */
+  readonly replicas: number
+  /** How long to wait for them, at most 4000. Default 1000. */
+  readonly timeoutMs?: number
+}
+
 /** Sends jobs, gathering all that come while a call is outstanding into the next one. */
 export interface Producer {
   /**
@@ -44,7 +52,7 @@ interface Parcel {
   readonly reject: (error: unknown) => void
 }
 
-export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
+export function openProducer(lane: Lane, replication?: Replication, clock: Clock = systemClock): Producer {
   let parcels: Parcel[] = []
   let head = 0
   let running: Promise<void> | undefined
@@ -58,6 +66,7 @@ export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
         first.later ? laterArgs(items) : nowArgs(items),
         first.since,
       )
+      if (replication) await replicated(lane, replication)
       for (const parcel of batch) parcel.resolve()
     } catch (error) {
       for (const parcel of batch) parcel.reject(explain(error, parcel.items))
@@ -102,6 +111,20 @@ export function openProducer(lane: Lane, clock: Clock = systemClock): Producer {
       await lane.idle()
     },
   })
+}
+
+/** Waits until replicas have what the connection wrote last. A connection made anew would wait for nothing. */
+async function replicated({ store }: Lane, { replicas, timeoutMs = 1000 }: Replication): Promise<void> {
+  const { reconnects } = store.counts
+  const copies = await store.command('wait', [replicas, Math.min(Math.max(Math.trunc(timeoutMs), 1), 4000)])
+  if (store.counts.reconnects === reconnects && Number(copies) >= replicas) return
+  throw new ResQueueError(
+    'REDIS_UNAVAILABLE',
+    `The primary has it, but ${String(copies)} of ${replicas} replicas confirmed it in time.`,
+    {
+      data: { unanswered: 'unknown' },
+    },
+  )
 }
 
 /** Where the batch that starts at `head` ends: parcels for the same script, within the limits, at least one. */
@@ -156,7 +179,7 @@ function explain(error: unknown, items: readonly Item[]): unknown {
   const what = ids.length === 1 ? `Job ${ids[0]} was sent` : `${ids.length} jobs were sent`
   return new ResQueueError(
     'ENQUEUE_UNCERTAIN',
-    `${what} and no answer came within 5 s: it may or may not be in its queue. Look for its id, or enqueue again if running twice does no harm. (${error.message})`,
+    `${what} and not confirmed in time: it may or may not be in its queue. Look for its id, or enqueue again if running twice does no harm. (${error.message})`,
     { cause: error, data: { id: ids[0], ids } },
   )
 }

@@ -52,8 +52,10 @@ export function createCaretaker(
     reap: async (patience) => {
       if (clock.monotonic() - lastLook < LOOK_MS) return
       lastLook = clock.monotonic()
+      // The next renewal looks again: looks that insist would pile up while Redis refuses them.
+      const brief: Patience = { deadlineMs: LOOK_MS, signal: patience.signal }
       try {
-        for (const nonce of await look(store, patience)) await recover(nonce, { kind: 'lease' }, patience)
+        for (const nonce of await look(store, brief)) await recover(nonce, { kind: 'lease' }, brief)
       } catch (error) {
         log.debug({ 'error.message': messageOf(error) }, 'no look at leases')
       }

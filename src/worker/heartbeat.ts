@@ -15,6 +15,8 @@ export interface HeartbeatOptions {
   readonly drainMark: string
   readonly patience: Patience
   process(): Registration
+  /** Whether a job could be taken now. */
+  able(): boolean
   /** Queues to look at now, none while nothing could be taken. */
   look(): readonly string[]
   /** Absolute per-worker statistics that changed since the last call. */
@@ -24,18 +26,30 @@ export interface HeartbeatOptions {
   broken(error: unknown): void
 }
 
-/**
- * Renews the lease and looks for work: every `intervalMs` while idle, at least every two seconds. Returns the function that
- * stops it; renewals go on until a release was acknowledged.
- */
-export function startHeartbeat(options: HeartbeatOptions): { stop(): void } {
+export interface Heartbeat {
+  /** A slot has become idle: the next look comes within `intervalMs`, however far off it was planned. */
+  idle(): void
+  /** Renewals go on until a release was acknowledged. */
+  stop(): void
+}
+
+/** Renews the lease and looks for work: every `intervalMs` while idle, at least every two seconds. */
+export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { store, clock, intervalMs, patience } = options
   let stopped = false
   let timer: NodeJS.Timeout | undefined
+  let due = Infinity
   let lastBeat = -Infinity
   let lastLook = -Infinity
 
+  const plan = (ms: number): void => {
+    clearTimeout(timer)
+    due = clock.monotonic() + ms
+    timer = setTimeout(() => void beat(), ms)
+  }
+
   const beat = async (): Promise<void> => {
+    due = -Infinity
     const began = clock.monotonic()
     const looking = began - lastLook >= intervalMs * 0.9
     const queues = looking ? options.look() : []
@@ -53,12 +67,15 @@ export function startHeartbeat(options: HeartbeatOptions): { stop(): void } {
       options.broken(error)
     }
     if (stopped) return
-    const period = options.look().length > 0 ? Math.min(intervalMs, RENEW_MS) : RENEW_MS
-    timer = setTimeout(() => void beat(), Math.max(period - (clock.monotonic() - began), 10))
+    const period = options.able() ? Math.min(intervalMs, RENEW_MS) : RENEW_MS
+    plan(Math.max(period - (clock.monotonic() - began), 10))
   }
   void beat()
 
   return {
+    idle: () => {
+      if (!stopped && due > clock.monotonic() + intervalMs) plan(intervalMs)
+    },
     stop: () => {
       stopped = true
       clearTimeout(timer)

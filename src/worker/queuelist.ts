@@ -9,7 +9,8 @@ export interface QueueList {
   readonly queues: () => readonly string[]
   /** Those worth waiting on: without the paused ones. */
   readonly waitable: () => readonly string[]
-  setPaused(names: readonly string[]): void
+  /** Returns whether a queue that was paused is so no longer. */
+  setPaused(names: readonly string[]): boolean
   refresh(patience: Patience): Promise<void>
   /** Reads the names anew where their number changed or five seconds passed. Resolves to whether the list changed. */
   refreshIfChanged(known: number, now: number, patience: Patience): Promise<boolean>
@@ -36,7 +37,10 @@ export function createQueueList(store: Store, selection: Selection): QueueList {
     queues: () => queues,
     waitable: () => (paused.size === 0 ? queues : queues.filter((queue) => !paused.has(queue))),
     setPaused: (names) => {
-      if (names.length !== paused.size || names.some((name) => !paused.has(name))) paused = new Set(names)
+      if (names.length === paused.size && names.every((name) => paused.has(name))) return false
+      const before = paused
+      paused = new Set(names)
+      return [...before].some((name) => !paused.has(name))
     },
     refresh,
     refreshIfChanged: async (known, now, patience) => {

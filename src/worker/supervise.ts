@@ -85,6 +85,7 @@ export function supervise(
     let hung = false
     let unbegun = false
     let settled = false
+    let afterStart: ((pid: number) => void) | undefined
     let killTimer: NodeJS.Timeout | undefined
     let stopWatching: (() => void) | undefined
     let timeout: NodeJS.Timeout | undefined
@@ -121,6 +122,7 @@ export function supervise(
           stopWatching = watchMemory(pid, limitBytes, () => intervene({ kind: 'out_of_memory', limitBytes }, 'KILL'))
         }
         started(pid)
+        afterStart?.(pid)
       },
       line: (stream, line) => options.events.output(job, stream, line),
       frame(type, body) {
@@ -135,8 +137,11 @@ export function supervise(
         // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
         if (intervention) return process.kill('SIGKILL')
         const stderr = report.kind === 'failed' ? process.stderr() : ''
+        const done = (pid: number): void => finish({ ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
         const pid = process.pid()
-        finish(pid === undefined ? report : { ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
+        // A child may be done before whoever forked it has said so.
+        if (pid === undefined) afterStart = done
+        else done(pid)
       },
       ended(end) {
         const stderr = process.stderr()

@@ -25,6 +25,8 @@ export interface TurnOptions {
   start(held: Held): void
   /** After each answered turn. */
   turned(reply: { state: State; pausedQueues: readonly string[]; wanted: number; got: number }): void
+  /** Asked for, and found nothing to send. */
+  rested(): void
   /** Redis does not know this process (any more). The loop rests until `reset`. */
   gone(): void
   /** The end of a job could not be recorded anywhere: keys of another type are in the way. It is tried again. */
@@ -106,7 +108,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
     wokenBy = ''
     if (sent.length === 0 && wanted === 0 && token === '') {
       turning = false
-      return settle()
+      settle()
+      options.rested()
+      return
     }
     const base = nextClaim
     nextClaim += wanted

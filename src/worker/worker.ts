@@ -15,7 +15,7 @@ import { createBackends } from './backends.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
-import { startHeartbeat } from './heartbeat.ts'
+import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
 import type { WorkerOptions } from './options.ts'
@@ -52,7 +52,7 @@ interface Works {
   readonly crew: Crew
   readonly turns: TurnLoop
   readonly waiter: Waiter | undefined
-  readonly heartbeat: { stop(): void }
+  readonly heartbeat: Heartbeat
 }
 
 /**
@@ -215,11 +215,11 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     }
     const resumed = remote !== '' && reply.state === ''
     remote = reply.state
-    queueList.setPaused(reply.pausedQueues)
+    const freed = queueList.setPaused(reply.pausedQueues)
     const atRest = before.quiet && turns.quiet && turns.count === before.count
     const unknown = atRest && reply.records > turns.occupied // records that we do not know of: asking again brings them
-    if (reply.waiting > 0 || unknown || resumed) turns.wake()
-    if (resumed) waiter?.nudge()
+    if (reply.waiting > 0 || unknown || resumed || freed) turns.wake()
+    if (resumed || freed) waiter?.nudge()
     queueList.refreshIfChanged(reply.knownQueues, moved, patience).then((changed) => changed && waiter?.nudge(), fail)
     if (reply.retryDue || reply.delayedDue) void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
     void caretaker.reap(patience)
@@ -289,9 +289,13 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         remote = state
         queueList.setPaused(pausedQueues)
         if (options.burst && wanted > got && turns.occupied === 0) stopping = true
-        if (wanted > got) waiter?.nudge()
+        if (wanted > got) {
+          waiter?.nudge()
+          heartbeat.idle()
+        }
         settle()
       },
+      rested: settle,
       gone: fence,
       refused: (end) => log.error({ slot: end.slot, claim: end.claim }, 'the end of a job can be recorded nowhere: keys of another type are in the way'),
       broken: fail,
@@ -303,6 +307,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       drainMark,
       patience,
       process: own,
+      able,
       look: () => (able() ? queueList.waitable() : []),
       statistics: () => crew.changed().map(([slot, processed, failed]) => [workerId(own(), slot), processed, failed] as const),
       renewing: () => {

@@ -197,8 +197,10 @@ test('a hundred retriers at once leave no copies and nothing behind', async ({ r
   const payloads = Array.from({ length: 2000 }, (_, i) => `{"class":"A","id":"${i % 4 === 0 ? 'same' : i}"}`)
   await redis.rpush(`${ns}:failed`, ...payloads.map((payload) => entry(payload)))
   const clients = Array.from({ length: 20 }, () => openQueue(redisUrl, ns))
-  const moved = await Promise.all(Array.from({ length: 100 }, (_, i) => clients[i % 20]?.failed.retry({ all: true })))
-  expect(moved.reduce((sum, m) => sum + (m?.moved ?? 0), 0)).toBe(2000)
+  const moved = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => (clients[i % 20] as ResQueue).failed.retry({ all: true })),
+  )
+  expect(moved.reduce((sum, m) => sum + m.moved, 0)).toBe(2000)
   expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).sort()).toEqual(payloads.sort())
   expect(await redis.exists(`${ns}:failed`)).toBe(0)
 })

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { startRedis } from '../support/redis.ts'
+import { waitFor } from '../support/wait.ts'
 import { openQueue } from './client.ts'
 
 test('when Redis is full an enqueue is refused as a whole, and what frees or moves memory goes on', async () => {
@@ -48,4 +49,22 @@ test('when Redis is full an enqueue is refused as a whole, and what frees or mov
 
   await redis.config('SET', 'maxmemory', '0')
   await client.enqueue('q', 'A')
+})
+
+test('with replication an enqueue resolves when the replicas have the job, and is uncertain while they have not', async () => {
+  const primary = await startRedis()
+  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
+  await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const client = openQueue(primary.url, 'resque', { replication: { replicas: 1, timeoutMs: 300 } })
+  await client.enqueue('q', 'A')
+  expect(await replica.client().llen('resque:queue:q')).toBe(1)
+  replica.pause()
+  await expect(client.enqueue('q', 'A', {}, { id: 'mine' })).rejects.toMatchObject({
+    code: 'ENQUEUE_UNCERTAIN',
+    data: { id: 'mine' },
+    message: expect.stringContaining('0 of 1 replicas') as string,
+  })
+  replica.resume()
+  await client.enqueue('q', 'A')
+  expect(await replica.client().llen('resque:queue:q')).toBe(3)
 })

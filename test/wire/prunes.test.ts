@@ -11,13 +11,14 @@ import { register } from '../../src/queue/registry.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { identify } from '../../src/worker/identity.ts'
 import { test } from '../support/fixtures.ts'
+import { isAlive, waitForDeath } from '../support/proc.ts'
 import { ROOT, spawnCli } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
 import { openNodeQueue } from './noderesque.ts'
 import { phpPrune, phpUnregister, rubyPrune, rubyUnregister } from './prunes.ts'
-import { startWireWorker, waitForRest } from './worker.ts'
+import { startWireWorker, waitForRenewals, waitForRest } from './worker.ts'
 
 /** Workers of Ruby and PHP start on our very machine and see none of our processes in their `ps`. */
 async function pruneFromHere(redis: Redis, ns: string): Promise<string[]> {
@@ -168,7 +169,12 @@ test('a worker that is killed in mid-job gives its job back once, whatever Ruby 
   // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
   expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
   expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
+  victim.signal('SIGPIPE')
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  await waitForRenewals(redis, ns, nonce, 1)
+  expect([isAlive(victim.pid), isAlive(pid)]).toEqual([true, true])
   await victim.kill()
+  await waitForDeath(pid)
   expect(await pruneFromHere(redis, ns)).toEqual([])
   writeFileSync(gate, '')
   const successor = await startWireWorker(redisUrl, ns)

@@ -1,0 +1,170 @@
+import { describe, expect } from 'vitest'
+import { test } from '../support/fixtures.ts'
+import { expectKept, idOf, job, startLedger, takeAccount, type Sent } from '../support/ledger.ts'
+import { accountAtRest, fencings, recordsOf } from '../support/rest.ts'
+import { startSender } from '../support/sender.ts'
+import { waitFor } from '../support/wait.ts'
+import { launchWorker, startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
+
+const order = (sent: readonly Sent[]): string[] => sent.map(({ id }) => id)
+
+describe('a successor', () => {
+  test('takes over at once when the container restarts in its pod, whatever became of its predecessor', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const env = { POD_NAME: 'mailer-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2', CONTAINER_NAME: 'worker' }
+    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 2, env }
+    const first = await startWorkerProcess(setup)
+    const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
+    await sender.send(...jobs)
+    for (const { id } of jobs) await ledger.sees('start', id)
+    // Alive for the kernel, so that nothing but the equal instance name can tell.
+    first.process.pause()
+    const second = await startWorkerProcess(setup)
+    const { reason, back } = await second.says('released a gone worker')
+    expect({ reason, back }).toEqual({ reason: 'instance', back: 2 })
+    for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
+    await first.process.kill()
+    ledger.open()
+    expectKept(jobs, await accountAtRest(redis, ns, ledger), ledger)
+    await second.stop()
+  })
+
+  test('on the same host takes over at once from a process that is dead', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 2 }
+    const first = await startWorkerProcess(setup)
+    const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
+    await sender.send(...jobs)
+    for (const { id } of jobs) await ledger.sees('start', id)
+    await first.process.kill()
+    const second = await startWorkerProcess(setup)
+    const { reason, back } = await second.says('released a gone worker')
+    expect({ reason, back }).toEqual({ reason: 'dead', back: 2 })
+    for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
+    ledger.open()
+    expectKept(jobs, await accountAtRest(redis, ns, ledger), ledger)
+    await second.stop()
+  })
+
+  test('leaves living workers of the same host alone', async ({ redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, args: ['--worker-name', 'twin'] }
+    const first = await startWorkerProcess(setup)
+    const slow = job('q', 'Gate', [ledger.gate])
+    await sender.send(slow)
+    await ledger.sees('start', slow.id)
+    const second = await startWorkerProcess(setup)
+    const other = job('q', 'Note', [0])
+    await sender.send(other)
+    await ledger.sees('end', other.id)
+    ledger.open()
+    await ledger.sees('end', slow.id)
+    await Promise.all([first.stop(), second.stop()])
+    expect(fencings([first, second])).toBe(0)
+    expect(ledger.of('start', slow.id).length).toBe(1)
+  })
+})
+
+describe('a job that kills its worker', () => {
+  test('is tried again as often as it may be and then is a failed one', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const poison = job('q', 'Poison')
+    await sender.send(poison)
+    for (const isolation of ['inline', 'fork', 'inline'] as const) {
+      const worker = launchWorker({ redis: redisUrl, ns, ledger, isolation, args: ['--max-recoveries', '2'] })
+      expect((await worker.process.waitForExit(20_000)).signal).toBe('SIGKILL')
+    }
+    const survivor = await startWorkerProcess({ redis: redisUrl, ns, ledger, args: ['--max-recoveries', '2'] })
+    const [entry = ''] = await waitFor(async () => (await redis.llen(`${ns}:failed`)) > 0 && redis.lrange(`${ns}:failed`, 0, -1))
+    expect(JSON.parse(entry)).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
+    expect(entry).toContain(poison.raw)
+    const next = job('q', 'Note', [0])
+    await sender.send(next)
+    await ledger.sees('end', next.id)
+    expect(ledger.of('start', poison.id).length).toBe(3)
+    expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+    await survivor.stop()
+  })
+
+  test('does not count against equal jobs that one crash hit together', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const raw = '{"class":"Gate","args":["nowhere"]}'
+    await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 10 }, () => raw))
+    for (let crash = 0; crash < 2; crash++) {
+      const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 10, args: ['--max-recoveries', '2'] })
+      await waitFor(() => ledger.of('start').length === 10 * (crash + 1))
+      await worker.process.kill()
+    }
+    const heir = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 10, args: ['--max-recoveries', '2', '--shutdown-timeout', '0'] })
+    await waitFor(() => ledger.of('start').length === 30)
+    expect(await redis.llen(`${ns}:failed`)).toBe(0)
+    await heir.stop()
+    expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(Array.from({ length: 10 }, () => raw))
+  })
+})
+
+describe('jobs that are put back', () => {
+  test('stand in front of their queues in the order in which they were taken', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const first = [1, 2, 3, 4, 5, 6].map((n) => job(n % 2 === 0 ? 'a' : 'b', 'Gate', [ledger.gate]))
+    await sender.send(...first)
+    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: 'a,b', concurrency: 6, args: ['--shutdown-timeout', '0.2'] })
+    await waitFor(() => ledger.of('start').length === 6)
+    const behind = [job('a', 'Note', [0]), job('b', 'Note', [0])]
+    await sender.send(...behind)
+    expect(await worker.stop()).toEqual({ code: 0, signal: null })
+    for (const queue of ['a', 'b']) {
+      const now = (await redis.lrange(`${ns}:queue:${queue}`, 0, -1)).map(idOf)
+      expect(now).toEqual(order([...first, ...behind].filter((one) => one.queue === queue)))
+    }
+    expectKept(sender.acknowledged, await takeAccount(redis, ns, ledger), ledger)
+    expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+  })
+
+  test('keep that order when their worker was killed, after slots changed hands many times', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    // Short ones in front shuffle the slots.
+    const short = Array.from({ length: 20 }, (_, n) => job('q', 'Note', [(n * 7) % 13]))
+    const long = Array.from({ length: 5 }, () => job('q', 'Gate', [ledger.gate]))
+    await sender.send(...short, ...long, job('q', 'Note', [0]))
+    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 5 }
+    const worker = await startWorkerProcess(setup)
+    for (const { id } of long) await ledger.sees('start', id)
+    await worker.process.kill()
+    const heir = await startWorkerProcess({ ...setup, queues: 'elsewhere' })
+    await heir.says('released a gone worker')
+    const now = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map(idOf)
+    expect(now).toEqual(order(sender.acknowledged.slice(short.length)))
+    await heir.stop()
+  })
+})
+
+describe('records', () => {
+  test('that a worker holds are what it runs, once it is at rest', async ({ redis, redisUrl, ns }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 3 })
+    const slow = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
+    await sender.send(...slow)
+    for (const { id } of slow) await ledger.sees('start', id)
+    // As after a failover that forgot the end of a job: a record that the worker knows nothing of.
+    const unknown = job('q', 'Note', [0])
+    const taken = Object.keys(await recordsOf(redis, ns, worker.nonce)).map(Number)
+    const free = [0, 1, 2].find((slot) => !taken.includes(slot))
+    await redis.hset(`${ns}:ext:inflight:${worker.nonce}`, `${free}`, `1 ${Date.now()} 1 q${unknown.raw}`)
+    await ledger.sees('end', unknown.id, 1, 6000)
+    await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 2)
+    const held = Object.values(await recordsOf(redis, ns, worker.nonce)).map((record) => idOf(record))
+    expect(held.sort()).toEqual(order(slow).sort())
+    ledger.open()
+    await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 0)
+    await worker.stop()
+    expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
+  })
+})

@@ -1,0 +1,187 @@
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '../support/proc.ts'
+import { ROOT, spawnNode } from '../support/process.ts'
+import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
+import { bench, fixture } from './engine.ts'
+
+interface Draw {
+  readonly pid: number
+  readonly ppid: number
+  readonly numbers: readonly unknown[]
+}
+
+/** The zygote of the only engine of this test. */
+function zygote(): ProcessInfo {
+  const found = descendants().filter((p) => p.command.includes('Forking jobs of') && p.ppid === process.pid)
+  if (found.length !== 1) throw new Error(`expected one zygote, there are ${found.length}`)
+  return found[0] as ProcessInfo
+}
+
+const waiting = (): ProcessInfo[] => descendants().filter((p) => p.command.includes(': Waiting') && p.state !== 'Z')
+
+/** A folder of the test's own, inside the checkout so that its modules find the package. */
+function folder(): string {
+  mkdirSync(join(ROOT, 'build'), { recursive: true })
+  const path = mkdtempSync(join(ROOT, 'build', 'jobs-'))
+  own(path, () => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+test('children share no random numbers, and know their own process', async () => {
+  const { run } = await bench({ isolation: 'fork', concurrency: 2 })
+  const seen = new Set<unknown>()
+  const pids = new Set<number>()
+  let left = 500
+  const slot = async (): Promise<void> => {
+    while (left-- > 0) {
+      const outcome = await run('Draw')
+      if (outcome.kind !== 'succeeded') throw new Error(JSON.stringify(outcome))
+      const { pid, ppid, numbers } = JSON.parse(outcome.result) as Draw
+      expect(pid).toBe(outcome.process?.pid)
+      expect(ppid).toBe(zygote().pid)
+      pids.add(pid)
+      for (const number of numbers) seen.add(number)
+    }
+  }
+  await Promise.all([slot(), slot()])
+  expect(pids.size).toBe(500)
+  expect(seen.size).toBe(500 * 6)
+  await waitFor(() => zombies().length === 0)
+})
+
+test('children wait ahead of need in next to no memory of their own', async () => {
+  await bench({ isolation: 'fork', concurrency: 3 })
+  const children = await waitFor(() => waiting().length === 3 && waiting())
+  for (const { pid } of children) {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+    const kib = Number(/^Private_Dirty: +(\d+) kB/m.exec(rollup)?.[1])
+    expect(kib).toBeLessThan(1024)
+    expect(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()).toBe('900')
+  }
+})
+
+test('a killed zygote takes its children along; their jobs go back, counted, and the next one runs', async () => {
+  const { engine, begin, run, output, notices } = await bench({ isolation: 'fork' })
+  const job = begin('Wait')
+  const pid = await job.pid
+  await waitFor(() => output.includes('stdout ready'))
+  process.kill(zygote().pid, 'SIGKILL')
+  expect(await job.outcome).toMatchObject({ kind: 'returned', counted: true, process: { pid } })
+  await waitForDeath(pid)
+  expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  expect(engine.isolation).toBe('fork')
+  expect(notices).toEqual([expect.stringMatching(/^warn .*the zygote ended with SIGKILL/), expect.stringMatching(/^info .*replaced/)])
+})
+
+test('children that do not begin are killed, their jobs go back uncounted, and after three of them processes are spawned', async () => {
+  const { engine, begin, run, notices } = await bench({ isolation: 'fork', concurrency: 3 })
+  const children = await waitFor(() => waiting().length === 3 && waiting())
+  for (const { pid } of children) process.kill(pid, 'SIGSTOP')
+  const jobs = [begin('Later'), begin('Later'), begin('Later')]
+  const outcomes = await Promise.all(jobs.map(({ outcome }) => outcome))
+  for (const outcome of outcomes) expect(outcome).toMatchObject({ kind: 'returned', counted: false })
+  await waitFor(() => engine.isolation === 'spawn')
+  expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  expect(notices[0]).toMatch(/3 forked children did not begin/)
+}, 30_000)
+
+test('a connection made while loading leads to spawn, and is named', async () => {
+  const server = createServer((socket) => socket.on('error', () => {}))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  own('server', () => server.close())
+  const { port } = server.address() as { port: number }
+  process.env['RESQUEUE_TEST_PORT'] = String(port)
+  const { engine, run, notices } = await bench({ isolation: 'auto', jobs: fixture('socket.ts') })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([expect.stringContaining(`a tcp connection to 127.0.0.1:${port}`)])
+  expect(await run('Port')).toMatchObject({ kind: 'succeeded', result: String(port) })
+})
+
+test('timers and threads started while loading lead to spawn, and are named', async () => {
+  process.env['RESQUEUE_TEST_THREAD'] = '1'
+  own('environment', () => delete process.env['RESQUEUE_TEST_THREAD'])
+  const { engine, notices } = await bench({ isolation: 'auto', jobs: fixture('timer.ts') })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([expect.stringMatching(/a timer \(setTimeout or setInterval\).*a worker thread/)])
+})
+
+describe.each(['fork', 'spawn', 'inline'] as const)('reload with %s', (isolation) => {
+  test('gives new code to the next job; bad code is refused and the old stays', async () => {
+    const jobs = join(folder(), 'jobs.mjs')
+    const write = (text: string): void => {
+      writeFileSync(`${jobs}.new`, text)
+      renameSync(`${jobs}.new`, jobs)
+    }
+    const job = (value: string): string => `export class Job { perform() { return ${value} } }`
+    write(job('"old"'))
+    const { engine, run } = await bench({ isolation, jobs })
+    expect(await run('Job')).toMatchObject({ result: '"old"' })
+    write(job('"new"'))
+    await engine.reload()
+    expect(await run('Job')).toMatchObject({ result: '"new"' })
+    write('throw new Error("broken")')
+    await expect(engine.reload()).rejects.toMatchObject({ code: 'JOBS', message: expect.stringContaining('broken') })
+    if (isolation !== 'spawn') expect(await run('Job')).toMatchObject({ result: '"new"' })
+    write(job('"newest"'))
+    await engine.reload()
+    expect(await run('Job')).toMatchObject({ result: '"newest"' })
+  })
+})
+
+test('a job that runs during a reload ends in its own time', async () => {
+  const { engine, begin, output } = await bench({ isolation: 'fork' })
+  const job = begin('Polite')
+  await waitFor(() => output.includes('stdout ready'))
+  await engine.reload()
+  job.abort('enough')
+  expect(await job.outcome).toMatchObject({ kind: 'cancelled', reason: 'enough' })
+  await waitFor(() => zygote())
+})
+
+test('modules that do not load are refused with file and reason', async () => {
+  const path = join(folder(), 'jobs.mjs')
+  copyFileSync(fixture('hooks.ts'), path.replace('.mjs', '.ts'))
+  for (const isolation of ['fork', 'spawn'] as const) {
+    await expect(bench({ isolation, jobs: path })).rejects.toMatchObject({ code: 'JOBS', message: expect.stringContaining(path) })
+    await expect(bench({ isolation, hooks: path })).rejects.toMatchObject({ code: 'CONFIG' })
+  }
+})
+
+describe.each(['fork', 'spawn'] as const)('the worker is killed with %s', (isolation) => {
+  test('no job process outlives it, not even in an endless loop', async () => {
+    const host = spawnNode([fixture('host.ts'), isolation, fixture('every.ts'), 'Loop', '[]'])
+    const pid = Number((await host.waitForLine(/^pid /)).slice(4))
+    await waitFor(() => descendants(pid).length >= 0 && isAlive(pid))
+    await host.kill()
+    await waitForDeath(pid)
+  })
+
+  test('what its jobs started goes too', async ({ skip }) => {
+    if (isolation === 'spawn') skip('only a zygote lives on to see to it')
+    const file = join(mkdtempSync(join(tmpdir(), 'resqueue-')), 'pids')
+    const host = spawnNode([fixture('host.ts'), isolation, fixture('every.ts'), 'Grandchild', JSON.stringify([file])])
+    const pids = await waitFor(() => readFileSync(file, 'utf8').split(' ').map(Number))
+    expect(pids.every(isAlive)).toBe(true)
+    await host.kill()
+    for (const pid of pids) await waitForDeath(pid)
+  })
+})
+
+test('inline performs in this process, and says when it is told to stop', async () => {
+  const { engine, run, begin, logs } = await bench({ isolation: 'inline' })
+  expect(engine.isolation).toBe('inline')
+  expect(await run('Echo', [1])).toMatchObject({ kind: 'succeeded', result: expect.stringContaining('"same":true') })
+  expect(await run('Throw')).toMatchObject({ kind: 'failed', error: { type: 'TypeError' } })
+  expect(await run('Skip')).toEqual({ kind: 'skipped' })
+  const polite = begin('Polite')
+  await polite.pid
+  polite.abort('enough')
+  expect(await polite.outcome).toEqual({ kind: 'cancelled', reason: 'enough' })
+  expect(await run('Later', [], { timeoutMs: 5 })).toEqual({ kind: 'timed_out', timeoutMs: 5 })
+  expect(logs).toEqual([])
+})

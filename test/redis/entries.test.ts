@@ -1,0 +1,73 @@
+import { expect } from 'vitest'
+import { exactBytes, sweep, type Entry } from '../../src/queue/entries.ts'
+import { test } from '../support/fixtures.ts'
+import { openTestLane } from './client.ts'
+
+const NOTHING = { removed: new Set<number>(), missing: 0 }
+
+test('a sweep passes over nothing when somebody else removes what it has seen', async ({ redis, redisUrl, ns }) => {
+  const { store } = openTestLane(redisUrl, ns)
+  const key = `${ns}:failed`
+  await redis.rpush(key, ...Array.from({ length: 5000 }, (_, i) => `${i}`))
+  const seen = new Set<string>()
+  let calls = 0
+  await sweep(store, key, async (entries) => {
+    for (const { text } of entries) seen.add(text)
+    calls++
+    // Shifts what was not seen yet into places that were.
+    if (calls <= 3) await redis.lpop(key, 150)
+    return NOTHING
+  })
+  expect(seen.size).toBe(5000)
+})
+
+test('a sweep looks again where entries were missing, and does not do so for ever', async ({ redis, redisUrl, ns }) => {
+  const { store } = openTestLane(redisUrl, ns)
+  const key = `${ns}:failed`
+  await redis.rpush(key, ...Array.from({ length: 1200 }, (_, i) => `${i}`))
+  const starts: number[] = []
+  await sweep(store, key, async (entries: readonly Entry[]) => {
+    starts.push(entries[0]?.index ?? -1)
+    return { removed: new Set(), missing: starts.length === 2 ? 5 : 0 }
+  })
+  expect(starts).toEqual([0, 500, 0, 1000])
+  let calls = 0
+  await sweep(store, key, async () => {
+    calls++
+    return { removed: new Set(), missing: 1 }
+  })
+  expect(calls).toBeLessThan(40)
+})
+
+test('new entries are met, removed places shift the walk, and enough is enough', async ({ redis, redisUrl, ns }) => {
+  const { store } = openTestLane(redisUrl, ns)
+  const key = `${ns}:failed`
+  await redis.rpush(key, ...Array.from({ length: 600 }, (_, i) => `${i}`))
+  const seen: string[] = []
+  await sweep(store, key, async (entries) => {
+    seen.push(...entries.map(({ text }) => text))
+    if (seen.length === 500) {
+      await redis.lpop(key, 500)
+      await redis.rpush(key, 'new')
+    }
+    return { removed: new Set(entries.slice(0, seen.length === 500 ? 500 : 0).map(({ index }) => index)), missing: 0 }
+  })
+  expect(seen).toEqual([...Array.from({ length: 600 }, (_, i) => `${i}`), 'new'])
+  let calls = 0
+  await sweep(store, key, async () => {
+    calls++
+    return { removed: new Set(), missing: 0, enough: true }
+  })
+  expect(calls).toBe(1)
+})
+
+test('bytes that are not UTF-8 are had exactly, unless the entry has gone', async ({ redis, redisUrl, ns }) => {
+  const { store } = openTestLane(redisUrl, ns)
+  const all = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+  await redis.rpush(`${ns}:failed`, all, 'é\ufffd')
+  const [text = ''] = await redis.lrange(`${ns}:failed`, 0, 0)
+  expect((await exactBytes(store, 'failed', { index: 0, text }))?.equals(all)).toBe(true)
+  expect((await exactBytes(store, 'failed', { index: 1, text: 'é\ufffd' }))?.toString()).toBe('é\ufffd')
+  expect(await exactBytes(store, 'failed', { index: 1, text })).toBeUndefined()
+  expect(await exactBytes(store, 'failed', { index: 2, text })).toBeUndefined()
+})
