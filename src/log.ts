@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import type prettyFactory from 'pino-pretty'
 import { pino, type DestinationStream, type LoggerOptions } from 'pino'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
@@ -28,7 +29,7 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
   }
   if (options.destination) return pino(settings, options.destination)
   if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
-  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
   return pino(settings, pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
 }
 

@@ -31,6 +31,8 @@ async function scrapes({ redis, say }: Bench): Promise<Scrapes> {
   const [, served] = await worker.line(/"port":(\d+)/)
   await worker.line(/worker started/)
   await sleep(2000)
+  const scrape = (): Promise<string> => fetch(`http://127.0.0.1:${served}/metrics`).then((response) => response.text())
+  await scrape() // Redis knows the script
   const seconds = 8
   const before = await sentCommands(redis.client, seconds * 1000)
   const ms: number[] = []
@@ -38,7 +40,7 @@ async function scrapes({ redis, say }: Bench): Promise<Scrapes> {
   for (let i = 0; i < SCRAPES; i++) {
     await sleep(1500)
     const began = performance.now()
-    const text = await fetch(`http://127.0.0.1:${served}/metrics`).then((response) => response.text())
+    const text = await scrape()
     ms.push(performance.now() - began)
     if (!text.includes('resqueue_redis_up 1')) throw new Error('/metrics could not read Redis')
   }

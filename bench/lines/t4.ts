@@ -12,7 +12,7 @@ async function bytesPerJob({ redis, size, say }: Bench, peer: PeerName): Promise
   await redis.flush()
   await sleep(500)
   const before = await usedMemory(redis.client)
-  const count = size(50_000)
+  const count = size(100_000)
   {
     await using producer = startProducer(peer, redis.port)
     await producer.call('fill', count)
@@ -27,7 +27,7 @@ export const t4: Line = {
   id: 'T4',
   title: 'Memory of waiting jobs',
   method:
-    "used_memory with 50,000 jobs waiting, less that of the empty server, per job. The target is the length of a payload's JSON and 16 bytes; node-resque's payload is shorter because it has no id and no time.",
+    "used_memory with 100,000 jobs waiting, less that of the empty server, per job. The target is the length of a payload's JSON and 16 bytes; node-resque's payload is shorter because it has no id and no time.",
   measure: async (bench) => {
     const bytes = Object.fromEntries(PEERS.map((peer) => [peer, [] as number[]])) as Record<PeerName, number[]>
     const over: number[] = []

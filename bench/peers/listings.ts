@@ -21,12 +21,13 @@ const listings: Readonly<Record<string, () => Promise<unknown>>> = {
 await queue.stats.overview() // connected
 const result: Record<string, number[]> = {}
 for (const [name, list] of Object.entries(listings)) {
-  result[name] = []
+  const times: number[] = []
   for (let i = 0; i < TIMES; i++) {
     const began = performance.now()
     await list()
-    result[name].push(performance.now() - began)
+    times.push(performance.now() - began)
   }
+  result[name] = times
 }
 process.stdout.write(`listings ${JSON.stringify(result)}\n`)
-process.disconnect()
+process.disconnect?.()

@@ -1,8 +1,10 @@
 import { Redis } from 'ioredis'
-import { Queue, Worker } from 'node-resque'
+import { Queue, Worker, type ConnectionOptions } from 'node-resque'
 import { chunks, payload, port, QUEUE, serve, type Payload } from './serve.ts'
 
-const connection = { redis: new Redis({ host: '127.0.0.1', port }), pkg: 'ioredis', namespace: 'nr' }
+// One connection for all; its types know another release of ioredis.
+const redis = new Redis({ host: '127.0.0.1', port }) as unknown as NonNullable<ConnectionOptions['redis']>
+const connection: ConnectionOptions = { redis, pkg: 'ioredis', namespace: 'nr' }
 /** Between two looks at empty queues, ms; its default of 5000 would be no fair latency. */
 const POLL_MS = 500
 

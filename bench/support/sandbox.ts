@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Bench } from './bench.ts'
+import { cpuOf } from './memory.ts'
 import { median, short } from './numbers.ts'
 import { clearStarts, startsUntil } from './starts.ts'
 import { startProducer, startWorker, type PeerName } from './workers.ts'
@@ -26,15 +27,21 @@ export async function measureSandboxes(bench: Bench, sandboxes: readonly Sandbox
   const rates = sandboxes.map((): number[] => [])
   for (let round = 0; round < bench.rounds; round++) {
     for (const [i, sandbox] of sandboxes.entries()) {
-      const rate = await measureSandbox(bench, sandbox)
+      const { rate, cpuMs } = await measureSandbox(bench, sandbox)
       rates[i]?.push(rate)
-      bench.say(`${sandbox.title}, ${sandbox.concurrency} at once: ${short(rate)} jobs/s`)
+      bench.say(`${sandbox.title}, ${sandbox.concurrency} at once: ${short(rate)} jobs/s, ${short(cpuMs)} ms of CPU a job`)
     }
   }
   return rates
 }
 
-async function measureSandbox({ redis, dir, size }: Bench, { peer, expected, ...plan }: Sandbox): Promise<number> {
+interface Run {
+  readonly rate: number
+  /** CPU of the worker and all its processes a job, their start included. */
+  readonly cpuMs: number
+}
+
+async function measureSandbox({ redis, dir, size }: Bench, { peer, expected, ...plan }: Sandbox): Promise<Run> {
   await redis.flush()
   const starts = join(dir, 'starts')
   clearStarts(starts)
@@ -43,13 +50,17 @@ async function measureSandbox({ redis, dir, size }: Bench, { peer, expected, ...
     await using producer = startProducer(peer, redis.port)
     await producer.call('fill', total)
   }
-  await using _worker = await startWorker(peer, redis.port, { ...plan, does: 'note', starts })
+  await using worker = await startWorker(peer, redis.port, { ...plan, does: 'note', starts })
   const seen = await startsUntil(starts, (all) => all.length >= total, 120_000, 250)
   if (seen.length !== total) throw new Error(`${peer} began ${seen.length} of ${total} jobs`)
   if (plan.sandbox === 'fresh' && new Set(seen.map(({ pid }) => pid)).size !== total) throw new Error(`${peer} used a process twice`)
+  const cpu = cpuOf(worker.pid)
   const times = seen.map(({ at }) => Number(at)).sort((a, b) => a - b)
   const warm = Math.floor(total / 4)
-  return (total - 1 - warm) / (((times.at(-1) ?? 0) - (times[warm] ?? 0)) / 1e9)
+  return {
+    rate: (total - 1 - warm) / (((times.at(-1) ?? 0) - (times[warm] ?? 0)) / 1e9),
+    cpuMs: (cpu / total) * 1000,
+  }
 }
 
 export function rateOf(rates: readonly number[] | undefined): string {

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 
-/** Bytes of a slow download, and the pieces in which it comes. */
+/** The pieces in which a slow download comes, and how long the first ones wait for the rest of their company. */
 const PIECES = 10
 const PIECE = Buffer.alloc(10_000, 'resqueue ')
 const PIECE_MS = 150
+const COMPANY_MS = 10_000
 
 /** An HTTP service that jobs call. */
 export interface Shop extends AsyncDisposable {
@@ -17,13 +18,14 @@ export interface Shop extends AsyncDisposable {
 }
 
 /**
- * Starts the service. `/orders/N` answers with the order; `/orders/N?busy` has no time at first; `/slow/N` takes
- * more than a second.
+ * Starts the service. `/orders/N` answers with the order; `/orders/N?busy` has no time at first; `/slow/N` takes more
+ * than a second from when `company` of them are there, so that all of them go on at one time.
  */
-export async function openShop(): Promise<Shop> {
+export async function openShop(company: number): Promise<Shop> {
   let requests = 0
   let downloading = 0
   let cutOff = 0
+  let complete = false
   const seen = new Set<string>()
   const server = createServer((request, response) => {
     requests++
@@ -35,9 +37,11 @@ export async function openShop(): Promise<Shop> {
       response.writeHead(200, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ no: Number(no), state: 'paid', total: Number(no) * 100 }))
     } else if (kind === 'slow') {
-      downloading++
+      complete = ++downloading === company || (complete && downloading > 1)
+      const since = performance.now()
       let left = PIECES
       const timer = setInterval(() => {
+        if (!complete && performance.now() - since < COMPANY_MS) return
         response.write(PIECE)
         if (--left === 0) response.end()
       }, PIECE_MS)

@@ -131,7 +131,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
 
   const obstacles = zygote.loaded.obstacles
   if (obstacles.length > 0) {
-    await quit()
+    await quit() // It has left by itself, this waits for it.
     throw new Unfit(`the job modules opened ${obstacles.join(', ')} while loading, which a fork would share`)
   }
   try {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
-import { messageOf, ResQueueError } from '../errors.ts'
+import { ResQueueError } from '../errors.ts'
 import type { Addon } from './addon.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
@@ -127,14 +127,15 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
       }
     })
     control.on('data', chunk => reader.push(chunk as Buffer))
-    control.on('error', error => options.events.notice('warn', `the zygote's channel broke: ${messageOf(error)}`))
+    // A zygote that is gone breaks its channel, too: its exit tells.
+    control.on('error', () => control.destroy())
     child.on('error', error => reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error })))
     child.on('exit', (code, signal) => {
       const last = addon.drain(controlFd)
       if (last) reader.push(last)
       control.destroy()
       const how = signal ?? `code ${code}`
-      if (!ready) reject(new ResQueueError('JOBS', `the process that loads ${options.jobs} ended with ${how}: ${stderr.tail().trim()}`))
+      if (!ready && !quitting) reject(new ResQueueError('JOBS', `the process that loads ${options.jobs} ended with ${how}: ${stderr.tail().trim()}`))
       else if (!quitting) news.died(`the zygote ended with ${how}`)
       said.flush()
       stderr.flush()

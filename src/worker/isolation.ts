@@ -95,6 +95,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return current.policies
     },
     async run(job, signal, started) {
+      if (stopped) return { kind: 'cancelled', reason: 'the engine was stopped' }
       while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
       if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
       const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs

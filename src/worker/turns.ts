@@ -73,7 +73,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
   let stopped = false
   let generation = 0
   let count = 0
-  let flushWaiters: (() => void)[] = []
+  const flushWaiters: (() => void)[] = []
 
   const schedule = (): void => {
     if (scheduled || turning || resting || stopped) return

@@ -109,7 +109,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
 
   const fail = (error: unknown): void => {
     exitCode = 1
-    left.reject(error as Error)
+    left.reject(error)
     void leave()
   }
 
@@ -321,7 +321,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   }
 
   start().catch((error: unknown) => {
-    if (!hard.signal.aborted && !stopping) left.reject(error as Error)
+    if (!hard.signal.aborted && !stopping) left.reject(error)
     return leave()
   })
 

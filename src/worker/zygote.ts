@@ -111,15 +111,16 @@ async function main(): Promise<void> {
   // Where process.exit ends up: undocumented, and what signal-exit and its like rely on.
   const native = process as unknown as { reallyExit(code: number): void }
   writeSync(CONTROL_FD, loadedFrame(code, stayed))
+  if (stayed.length > 0) process.exit(0)
   globalThis.gc?.()
-  // What the collection leaves to be done on the next occasion is done in these turns, not in every child.
-  for (let turn = 0; turn < 3; turn += 1) await new Promise(resolve => setImmediate(resolve))
-  // From the check phase of the loop: libuv must not be polling when a child replaces the loop's descriptors.
-  setImmediate(() => {
+  // The natural end of the zygote's own life: only then has Node waited for what its helper threads had to do. Forked earlier, a child
+  // would wait for work that no thread of its own will ever finish.
+  process.once('beforeExit', () => {
     const body = addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
     begin()
     native.reallyExit = addon.exit
-    child.take(numbers[3] as number, body)
+    // From the loop's next turn, so that it is alive again.
+    setImmediate(() => child.take(numbers[3] as number, body))
   })
 }
 

@@ -106,3 +106,11 @@ export function payloadOf(number: number, extra = ''): string {
 export const DONE: Ending = { verb: 'done', result: 'null' }
 export const FAILED: Ending = { verb: 'failed', lists: 'r', before: '{"failed_at":"2026/11/23 00:00:00 UTC","payload":', after: ',"exception":"E","error":"e","backtrace":[],"worker":"w:1:q","queue":"q"}' }
 export const RETRY: Ending = { verb: 'retry', delayMs: 0, attempt: 1, error: 'E: e' }
+export const ENDINGS: readonly Ending[] = [DONE, FAILED, RETRY, { verb: 'return', counted: true }, { verb: 'return', counted: false }, { verb: 'quarantine' }]
+
+/** What a slot holds; throws where it holds nothing. */
+export function heldBy(model: ProcessModel, slot: number): Held {
+  const job = model.held.get(slot)
+  if (!job) throw new Error(`slot ${slot} holds nothing`)
+  return job
+}

@@ -28,12 +28,15 @@ test('the page lists every behaviour of the family and every guarantee once, in 
 })
 
 test('each item says what becomes of it', () => {
-  const forms = /^(kept($|[ ;:,])|replaced by.+because.+|not applicable: .+|held by the worker's part: .+; the controller is not included yet$)/
+  const forms =
+    /^(kept($|[ ;:,])|replaced by.+because.+|not applicable: .+|held by the worker's part: .+; the controller is not included yet$)/
   expect(rows.filter(({ here }) => !forms.test(here)).map(({ item, here }) => `${item}: ${here}`)).toEqual([])
 })
 
 test('each item is held by tests that exist', () => {
-  const missing = rows.flatMap(({ item, tests }) => tests.filter((name) => !exists(name)).map((name) => `${item}: ${name}`))
+  const missing = rows.flatMap(({ item, tests }) =>
+    tests.filter((name) => !exists(name)).map((name) => `${item}: ${name}`),
+  )
   expect(missing).toEqual([])
 })
 

@@ -20,11 +20,16 @@ function value<T>(option: Option<T>, argv: readonly string[], env: NodeJS.Proces
 }
 
 function complaint(argv: readonly string[], env: NodeJS.ProcessEnv = {}): string {
+  const error = thrownBy(() => options(argv, env))
+  expect(error).toMatchObject({ code: 'USAGE', exitCode: 64 })
+  return error.message
+}
+
+function thrownBy(run: () => unknown): Error {
   try {
-    options(argv, env)
+    run()
   } catch (error) {
-    expect(error).toMatchObject({ code: 'USAGE', exitCode: 64 })
-    return (error as Error).message
+    return error as Error
   }
   throw new Error('Nothing was wrong')
 }
@@ -50,12 +55,15 @@ describe('what a worker is told', () => {
   })
 
   test('every option arrives', () => {
-    const argv = [
-      ...['--queues', 'critical,mail-*', '--queues', '!slow', '--jobs', '/srv/jobs', '--concurrency=4', '--isolation', 'spawn'],
-      ...['--jobs-per-child', '0', '--job-memory', '1Gi', '--timeout', '5m', '--hooks', '/srv/hooks.js', '--interval', '250ms'],
-      ...['--failure-backend', 'multi-queue,./mine.js', '--no-blocking', '--burst', '--max-jobs', '9', '--shutdown-timeout', '1m'],
-      ...['--kill-delay', '0.5', '--max-recoveries', '0', '--fail-fast', '--worker-name', 'w-1'],
-    ]
+    const argv = `
+      --queues critical,mail-* --queues !slow --jobs /srv/jobs --concurrency=4
+      --isolation spawn --jobs-per-child 0 --job-memory 1Gi --timeout 5m --hooks /srv/hooks.js
+      --interval 250ms --failure-backend multi-queue,./mine.js --no-blocking --burst
+      --max-jobs 9 --shutdown-timeout 1m --kill-delay 0.5 --max-recoveries 0
+      --fail-fast --worker-name w-1
+    `
+      .trim()
+      .split(/\s+/)
     expect(options(argv)).toEqual({
       queues: ['critical', 'mail-*', '!slow'],
       concurrency: 4,
@@ -197,15 +205,22 @@ test('docs/configuration.md lists the options as they are', () => {
   const [head, rest] = text.split(/(?<=<!-- options: .* -->\n)/) as [string, string]
   const end = rest.indexOf('<!-- end of options -->')
   const wanted = `${GROUPS.map(markdown).join('')}\n`
-  if (process.env['UPDATE_DOCS']) writeFileSync(file, head + wanted + rest.slice(end))
-  else expect(rest.slice(0, end), 'UPDATE_DOCS=1 npm run test:unit writes it anew').toBe(wanted)
+  const update = process.env['UPDATE_DOCS'] !== undefined
+  if (update) writeFileSync(file, head + wanted + rest.slice(end))
+  expect(update ? wanted : rest.slice(0, end), 'UPDATE_DOCS=1 npm run test:unit writes it anew').toBe(wanted)
 })
 
 function markdown({ title, options: group }: OptionGroup): string {
   const rows = group.map((option) => {
-    const flag = option.flag === '' ? '' : `\`--${option.negative ? 'no-' : ''}${option.flag}${option.value ? ` ${option.value}` : ''}\``
+    const flag =
+      option.flag === ''
+        ? ''
+        : `\`--${option.negative ? 'no-' : ''}${option.flag}${option.value ? ` ${option.value}` : ''}\``
     const env = (option.env ?? []).map(({ name, about }) => `\`${name}\`${about ? ` (${about})` : ''}`).join(', ')
-    return `| ${flag} | ${env} | ${option.shown ?? ''} | ${option.about.replaceAll('*', '\\*')} |`.replaceAll(/ {2,}/g, ' ')
+    return `| ${flag} | ${env} | ${option.shown ?? ''} | ${option.about.replaceAll('*', '\\*')} |`.replaceAll(
+      / {2,}/g,
+      ' ',
+    )
   })
   return [`\n## ${title}\n`, '| option | environment | default | |', '|---|---|---|---|', ...rows, ''].join('\n')
 }

@@ -5,7 +5,11 @@ import { runCli } from '../support/process.ts'
 import { familyViolations } from './family.ts'
 import { startWireWorker, waitForRest } from './worker.ts'
 
-test('a status can be created, read, changed and stopped; what is not tracked stays unknown to its handle', async ({ redis, redisUrl, ns }) => {
+test('a status can be created, read, changed and stopped; what is not tracked stays unknown to its handle', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const id = (await client.enqueue('mail', 'A', {}, true)) as string
   const status = client.status(id)
@@ -29,11 +33,19 @@ test('a status can be created, read, changed and stopped; what is not tracked st
   expect(await other.status()).toBe(1)
 })
 
-test('a job is taken from the head of a queue, describes itself, and is enqueued again with what it had', async ({ redis, redisUrl, ns }) => {
+test('a job is taken from the head of a queue, describes itself, and is enqueued again with what it had', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const id = await client.enqueue('mail', 'App\\Mail', { a: 1 }, { track: true, prefix: 'p', retry: 3 })
   await redis.rpush(`${ns}:queue:mail`, '{"class":"Ruby","args":[1,"two"]}')
-  const [mine, theirs, none] = [await client.reserve('mail'), await client.reserve('mail'), await client.reserve('mail')]
+  const [mine, theirs, none] = [
+    await client.reserve('mail'),
+    await client.reserve('mail'),
+    await client.reserve('mail'),
+  ]
   expect(String(mine)).toBe(`(Job{mail} | ID: ${id} | App\\Mail | [{"a":1}])`)
   expect(String(theirs)).toBe('(Job{mail} | Ruby | [1,"two"])')
   expect(none).toBeUndefined()
@@ -42,7 +54,13 @@ test('a job is taken from the head of a queue, describes itself, and is enqueued
   await client.recreate(theirs)
   expect(again).not.toBe(id)
   const [first, second] = (await client.queues.peek('mail')).map((raw) => JSON.parse(raw) as Record<string, unknown>)
-  expect(first).toMatchObject({ class: 'App\\Mail', args: [{ a: 1 }], id: again, prefix: 'p', x: { retry: { attempts: 3 } } })
+  expect(first).toMatchObject({
+    class: 'App\\Mail',
+    args: [{ a: 1 }],
+    id: again,
+    prefix: 'p',
+    x: { retry: { attempts: 3 } },
+  })
   expect(second).toMatchObject({ class: 'Ruby', args: [1, 'two'] })
   expect(await client.status(again as string, 'p').status()).toBe(1)
   expect(await client.status(second?.['id'] as string).get()).toBe(false)
@@ -50,7 +68,8 @@ test('a job is taken from the head of a queue, describes itself, and is enqueued
 
 test('queues are pushed to, looked at, taken from, thinned out and removed', async ({ redis, redisUrl, ns }) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  for (const n of [1, 2, 3]) await client.queues.push('q', { class: n === 2 ? 'B' : 'A', args: [{ foo: n, bar: 'x' }], id: `id-${n}` })
+  for (const n of [1, 2, 3])
+    await client.queues.push('q', { class: n === 2 ? 'B' : 'A', args: [{ foo: n, bar: 'x' }], id: `id-${n}` })
   await client.queues.push('q', '{"class":"A","args":[{"foo":1}],  "id":"id-4"}')
   await client.queues.push('q', { class: 'A', args: [] })
   expect([await client.queues.names(), await client.queues.size('q')]).toEqual([['q'], 5])
@@ -73,9 +92,17 @@ test('queues are pushed to, looked at, taken from, thinned out and removed', asy
 test('statistics are counted up and down, read and forgotten', async ({ redis, redisUrl, ns }) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   expect(await client.stats.get('mine')).toBe(0)
-  expect([await client.stats.incr('mine'), await client.stats.incr('mine', 5), await client.stats.decr('mine', 2)]).toEqual([1, 6, 4])
+  expect([
+    await client.stats.incr('mine'),
+    await client.stats.incr('mine', 5),
+    await client.stats.decr('mine', 2),
+  ]).toEqual([1, 6, 4])
   expect(await redis.get(`${ns}:stat:mine`)).toBe('4')
-  expect([await client.stats.clear('mine'), await client.stats.clear('mine'), await client.stats.get('mine')]).toEqual([true, false, 0])
+  expect([await client.stats.clear('mine'), await client.stats.clear('mine'), await client.stats.get('mine')]).toEqual([
+    true,
+    false,
+    0,
+  ])
 })
 
 test('the command line enqueues tracked jobs and lists and retries failed ones', async ({ redis, redisUrl, ns }) => {

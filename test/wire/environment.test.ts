@@ -6,7 +6,8 @@ import { redisGroup, workerGroups } from '../../src/config.ts'
 import { parseEndpoint } from '../../src/redis/url.ts'
 
 const OPTIONS = [redisGroup, ...workerGroups].flatMap((group) => group.options)
-const settings = (env: NodeJS.ProcessEnv, argv: readonly string[] = []) => resolve(OPTIONS, argv, { JOBS: '/jobs', QUEUE: 'default', ...env })
+const settings = (env: NodeJS.ProcessEnv, argv: readonly string[] = []) =>
+  resolve(OPTIONS, argv, { JOBS: '/jobs', QUEUE: 'default', ...env })
 const worker = (env: NodeJS.ProcessEnv, argv?: readonly string[]) => workerOptions(settings(env, argv))
 const redis = (env: NodeJS.ProcessEnv) => {
   const config = redisConfig(settings(env))
@@ -28,7 +29,16 @@ const VARIABLES: readonly (readonly [env: NodeJS.ProcessEnv, meaning: object])[]
   [{ RESQUE_TERM_TIMEOUT: '4' }, { engine: { killDelayMs: 4000 } }],
   [{ RESQUE_PRE_SHUTDOWN_TIMEOUT: '30' }, { shutdownTimeoutMs: 30_000 }],
   [{ FAILURE_BACKEND: 'redis_multi_queue' }, { failureBackends: [{ kind: 'multi-queue' }] }],
-  [{}, { concurrency: 1, intervalMs: 1000, blocking: true, failureBackends: [{ kind: 'redis' }], engine: { jobsPerChild: 1 } }],
+  [
+    {},
+    {
+      concurrency: 1,
+      intervalMs: 1000,
+      blocking: true,
+      failureBackends: [{ kind: 'redis' }],
+      engine: { jobsPerChild: 1 },
+    },
+  ],
 ]
 
 for (const [env, meaning] of VARIABLES) {
@@ -40,9 +50,17 @@ for (const [env, meaning] of VARIABLES) {
 test("the family's ways to name Redis and the namespace are understood", () => {
   expect(redis({})).toMatchObject({ kind: 'single', host: '127.0.0.1', port: 6379, db: 0, namespace: 'resque' })
   expect(redis({ REDIS_BACKEND: 'redis' })).toMatchObject({ host: 'redis', port: 6379 })
-  expect(redis({ REDIS_BACKEND: 'redis:7000', REDIS_BACKEND_DB: '3' })).toMatchObject({ host: 'redis', port: 7000, db: 3 })
+  expect(redis({ REDIS_BACKEND: 'redis:7000', REDIS_BACKEND_DB: '3' })).toMatchObject({
+    host: 'redis',
+    port: 7000,
+    db: 3,
+  })
   expect(redis({ REDIS_BACKEND: 'tcp://h:1' })).toMatchObject({ kind: 'single', host: 'h', port: 1 })
-  expect(redis({ REDIS_BACKEND: 'redis://user:p%40ss@h:1/2' })).toMatchObject({ username: 'user', password: 'p@ss', db: 2 })
+  expect(redis({ REDIS_BACKEND: 'redis://user:p%40ss@h:1/2' })).toMatchObject({
+    username: 'user',
+    password: 'p@ss',
+    db: 2,
+  })
   expect(redis({ REDIS_BACKEND: 'unix:///run/redis.sock' })).toMatchObject({ kind: 'socket', path: '/run/redis.sock' })
   expect(redis({ PREFIX: 'resQueue:' })).toMatchObject({ namespace: 'resQueue:' })
   expect(redis({ REDIS_BACKEND: 'a:1', REDIS_URL: 'redis://b:2' })).toMatchObject({ host: 'b', port: 2 })

@@ -38,7 +38,11 @@ const RULES: readonly (readonly [name: RegExp, types: string, check: (entry: Hel
   [/^delayed:last_enqueued_at$/, 'hash', () => []],
   [/^delayed:\d+$/, 'list', ({ value }) => each(value, badDelayed)],
   [/^delayed_queue_schedule$/, 'zset', ({ value }) => badSchedule(value)],
-  [/^timestamps:/, 'set', ({ value }) => each(value, (text) => (/^delayed:\d+$/.test(text) ? '' : 'is no delayed:<s>'))],
+  [
+    /^timestamps:/,
+    'set',
+    ({ value }) => each(value, (text) => (/^delayed:\d+$/.test(text) ? '' : 'is no delayed:<s>')),
+  ],
   [/^(pause-all-workers|connection_test_key|pruning_dead_workers_in_progress)$/, 'string', () => []],
   [/resque_scheduler_(master|leader)_lock$/, 'string', () => []],
   // Our own keys: any type that the dashboard's page of a key can show, and that is all but streams.
@@ -105,7 +109,9 @@ function badBusy(text: string): string {
   if (!value) return 'is no JSON object'
   if (!isObject(value['payload'])) return 'has no payload that is an object'
   if (typeof value['queue'] !== 'string') return 'has no queue'
-  return typeof value['run_at'] === 'string' && !Number.isNaN(Date.parse(value['run_at'])) ? '' : 'has no run_at that can be read'
+  return typeof value['run_at'] === 'string' && !Number.isNaN(Date.parse(value['run_at']))
+    ? ''
+    : 'has no run_at that can be read'
 }
 
 function badFailure(text: string): string {
@@ -113,10 +119,13 @@ function badFailure(text: string): string {
   if (!value) return 'is no JSON object'
   if (!isObject(value['payload'])) return 'has no payload that is an object'
   const { failed_at: failedAt } = value
-  if (typeof failedAt !== 'string' || !FAILED_AT.some((form) => form.test(failedAt))) return 'has no failed_at of the family'
-  for (const field of ['exception', 'error', 'worker', 'queue']) if (typeof value[field] !== 'string') return `has no ${field}`
+  if (typeof failedAt !== 'string' || !FAILED_AT.some((form) => form.test(failedAt)))
+    return 'has no failed_at of the family'
+  for (const field of ['exception', 'error', 'worker', 'queue'])
+    if (typeof value[field] !== 'string') return `has no ${field}`
   const { backtrace } = value
-  if (!Array.isArray(backtrace) || backtrace.some((line) => typeof line !== 'string')) return 'has no list of lines as backtrace'
+  if (!Array.isArray(backtrace) || backtrace.some((line) => typeof line !== 'string'))
+    return 'has no list of lines as backtrace'
   // node-resque finds an entry by writing it anew. The payload is as its producer wrote it; all around it is ours to keep canonical.
   const payload = payloadText(text)
   const around = payload === undefined ? text : text.replace(payload, () => '{}')
@@ -140,7 +149,9 @@ function badDelayed(text: string): string {
 }
 
 function badSchedule(value: Held['value']): string[] {
-  return Object.entries(value).flatMap(([second, score]) => (second === score && /^\d+$/.test(second) ? [] : [`${second} has the score ${score}`]))
+  return Object.entries(value).flatMap(([second, score]) =>
+    second === score && /^\d+$/.test(second) ? [] : [`${second} has the score ${score}`],
+  )
 }
 
 function badStatus(text: string, expires: boolean): string {

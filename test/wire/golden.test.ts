@@ -35,18 +35,27 @@ for (const [producer, expected] of PRODUCERS) {
     expect(await familyViolations(redis, ns)).toEqual([])
   })
 
-  test(`the bytes that ${producer} wrote stand in the busy worker and in the failure unchanged`, async ({ redis, redisUrl, ns }) => {
+  test(`the bytes that ${producer} wrote stand in the busy worker and in the failure unchanged`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const raws = elements(part(producer), 'queue:default')
     const failing = raws.map((raw) => raw.replace('OkJob', 'ThrowJob'))
     const worker = await startWireWorker(redisUrl, ns, { queues: ['gates', 'default'] })
     for (const raw of raws) {
       // The same bytes but for the class and one more argument in front, the file that the job waits for.
-      const held = raw.replace('OkJob', 'Gate').replace('"args":[', `"args":[${JSON.stringify(worker.gate)},`).replace(',]', ']')
+      const held = raw
+        .replace('OkJob', 'Gate')
+        .replace('"args":[', `"args":[${JSON.stringify(worker.gate)},`)
+        .replace(',]', ']')
       await redis.rpush(`${ns}:queue:gates`, held)
       const [id] = await worker.ids()
       const busy = await waitFor(() => redis.get(`${ns}:worker:${id}`))
       expect(busy).toContain(`"payload":${held}}`)
-      expect(await familyViolations(redis, ns)).toEqual(expect.not.arrayContaining([expect.stringContaining('worker:')]))
+      expect(await familyViolations(redis, ns)).toEqual(
+        expect.not.arrayContaining([expect.stringContaining('worker:')]),
+      )
       worker.open()
       await waitForRest(redis, ns, ['gates'])
       worker.shut()
@@ -58,14 +67,21 @@ for (const [producer, expected] of PRODUCERS) {
   })
 }
 
-test('what php, ruby, node and redisQueue enqueue is worked as their own workers work it', async ({ redis, redisUrl, ns }) => {
+test('what php, ruby, node and redisQueue enqueue is worked as their own workers work it', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const matrix = goldenText('07-matrix.txt').split('-- worked by ')
   const lines = (worker: string): string[] =>
     (matrix.find((text) => text.startsWith(worker)) ?? '').split('\n').filter((line) => line.startsWith('OkJob '))
   const from = ['php', 'ruby', 'node', 'redisQueue']
   for (const [i, [producer]] of PRODUCERS.entries()) {
     const raw = elements(part(producer), 'queue:default')[0] as string
-    await redis.rpush(`${ns}:queue:default`, raw.replace(/"args":\[.*?\}(,2|,\[\])?\]/, `"args":[{"from":"${from[i]}"}]`))
+    await redis.rpush(
+      `${ns}:queue:default`,
+      raw.replace(/"args":\[.*?\}(,2|,\[\])?\]/, `"args":[{"from":"${from[i]}"}]`),
+    )
   }
   await redis.sadd(`${ns}:queues`, 'default')
   const worker = await startWireWorker(redisUrl, ns)
@@ -84,7 +100,11 @@ const parse = (text: string): Record<string, unknown> => JSON.parse(text) as Rec
 const shape = (value: Record<string, unknown>): string[] =>
   Object.entries(value).map(([name, field]) => `${name}: ${Array.isArray(field) ? 'array' : typeof field}`)
 
-test('our failures have the fields, the order, the types and the texts of the family', async ({ redis, redisUrl, ns }) => {
+test('our failures have the fields, the order, the types and the texts of the family', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const queue = new ResQueue({ redis: redisUrl, namespace: ns })
   const worker = await startWireWorker(redisUrl, ns, { engine: { isolation: 'spawn' } })
   for (const golden of phpFailures) {
@@ -119,7 +139,8 @@ test('our statuses have the fields, the order and the life of those of php-resqu
   await using queue = new ResQueue({ redis: redisUrl, namespace: ns })
   const worker = await startWireWorker(redisUrl, ns)
   const key = (id: string | false): string => `${ns}:job:${id}:status`
-  const read = async (id: string | false): Promise<Record<string, unknown>> => parse((await redis.get(key(id))) ?? 'null')
+  const read = async (id: string | false): Promise<Record<string, unknown>> =>
+    parse((await redis.get(key(id))) ?? 'null')
   const ok = await queue.enqueue('default', 'OkJob', { a: 1 }, { track: true })
   const bad = await queue.enqueue('default', 'ThrowJob', {}, { track: true })
   const held = await queue.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate], track: true })
@@ -137,7 +158,11 @@ test('our statuses have the fields, the order and the life of those of php-resqu
   expect(await familyViolations(redis, ns)).toEqual([])
 })
 
-test('our registration and busy entry read as those of Ruby and php-resque, and go with the worker', async ({ redis, redisUrl, ns }) => {
+test('our registration and busy entry read as those of Ruby and php-resque, and go with the worker', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const ruby = readGolden('03-ruby-working-failed.txt')['Ruby resque 3.0.0 worker, mid-job']
   const theirs = parse(entry(ruby, /^worker:.*:default$/).value as string)
   await using queue = new ResQueue({ redis: redisUrl, namespace: ns })
@@ -162,9 +187,14 @@ test('our registration and busy entry read as those of Ruby and php-resque, and 
   expect(await redis.scard(`${ns}:workers`)).toBe(0)
 })
 
-test('delayed jobs as php, ruby and node file them are moved, performed and cleared away', async ({ redis, redisUrl, ns }) => {
+test('delayed jobs as php, ruby and node file them are moved, performed and cleared away', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const past = Math.floor(Date.now() / 1000) - 10
-  const due = (text: string): string => text.replaceAll('1795376418', String(past)).replaceAll('1795376419', String(past + 1))
+  const due = (text: string): string =>
+    text.replaceAll('1795376418', String(past)).replaceAll('1795376419', String(past + 1))
   const entries = JSON.parse(due(JSON.stringify(readGolden('06-delayed.txt')['delayed: php, ruby, node']))) as Entry[]
   await load(redis, ns, entries)
   const raws = entries.filter(({ key }) => /^delayed:\d/.test(key)).flatMap(({ value }) => value as string[])
@@ -187,7 +217,7 @@ test('our delayed jobs stand where and as those of ruby stand', async ({ redis, 
   await using queue = new ResQueue({ redis: redisUrl, namespace: ns })
   const id = await queue.enqueueAt(1_795_376_418, 'default', 'OkJob', { p: '/x é' })
   const found = await snapshot(redis, ns)
-  const [raw = ''] = found['delayed:1795376418']?.value as string[]
+  const [raw = ''] = (found['delayed:1795376418']?.value ?? []) as string[]
   expect(found['delayed_queue_schedule']?.value).toEqual({ 1795376418: '1795376418' })
   expect(found[`timestamps:${raw}`]?.value).toEqual(['delayed:1795376418'])
   const { id: ours, prefix: _, queue_time: __, ...rest } = parse(raw)
@@ -202,7 +232,11 @@ for (const [file, heading] of [
   ['04-node-working-failed.txt', 'node-resque worker, mid-job'],
   ['05-redisqueue-working-failed.txt', 'redisQueue worker, mid-job'],
 ] as const) {
-  test(`a worker of ours works beside the ${heading} and leaves what is theirs as it is`, async ({ redis, redisUrl, ns }) => {
+  test(`a worker of ours works beside the ${heading} and leaves what is theirs as it is`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await load(redis, ns, readGolden(file)[heading] ?? [])
     const before = await snapshot(redis, ns)
     await redis.rpush(`${ns}:queue:default`, '{"class":"OkJob","args":[1]}')

@@ -52,7 +52,11 @@ function entryOf([, key = '', type, ttl]: RegExpExecArray, values: readonly stri
     case 'set':
       return { ...common, type, value: values.map((value) => value.replace(/^- /, '')) }
     default:
-      return { ...common, type: type as 'hash' | 'zset', value: Object.fromEntries(values.map((value) => pairOf(value))) }
+      return {
+        ...common,
+        type: type as 'hash' | 'zset',
+        value: Object.fromEntries(values.map((value) => pairOf(value))),
+      }
   }
 }
 

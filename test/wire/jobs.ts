@@ -67,7 +67,9 @@ class Skip {
   }
 }
 
-class NoPerform {}
+class NoPerform {
+  readonly args = []
+}
 
 /** Tells everything that the class form is given, in the order in which it is called. */
 class Lifecycle {

@@ -34,11 +34,13 @@ export async function startNodeWorker(
 ): Promise<NodeWorker> {
   const performed: Performed[] = []
   const failures: unknown[] = []
-  const perform = (name: string) => async (...args: unknown[]) => {
-    performed.push([name, ...args])
-    await before()
-    return true
-  }
+  const perform =
+    (name: string) =>
+    async (...args: unknown[]) => {
+      performed.push([name, ...args])
+      await before()
+      return true
+    }
   const jobs = Object.fromEntries(names.map((name) => [name, { perform: perform(name) }]))
   const worker = new Worker({ connection: connection(redisUrl, ns), queues: [...queues], timeout: 20 }, jobs)
   worker.on('failure', (_queue, _job, error) => void failures.push(error))

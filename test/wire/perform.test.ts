@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -11,11 +11,16 @@ import { familyViolations } from './family.ts'
 import { startWireWorker, waitForRest, type Seen } from './worker.ts'
 
 const HOOKS = `${ROOT}test/wire/hooks.ts`
-const steps = (seen: readonly Seen[]): string[] => seen.map((one) => one.event ?? one.step ?? 'perform').filter((step) => step !== 'beforeFirstFork')
+const steps = (seen: readonly Seen[]): string[] =>
+  seen.map((one) => one.event ?? one.step ?? 'perform').filter((step) => step !== 'beforeFirstFork')
 
 const ALL = ['beforeFork', 'afterFork', 'beforePerform', 'setUp', 'perform', 'tearDown', 'afterPerform']
 
-test('a job runs through its whole life in order, and its instance has the first argument, the queue and the job', async ({ redis, redisUrl, ns }) => {
+test('a job runs through its whole life in order, and its instance has the first argument, the queue and the job', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const worker = await startWireWorker(redisUrl, ns, { hooks: HOOKS })
   const id = await client.enqueue('default', 'Lifecycle', { a: 1 }, { track: true })
@@ -29,14 +34,23 @@ test('a job runs through its whole life in order, and its instance has the first
 })
 
 test('without arguments, and with null for one, an instance has an empty list', async ({ redis, redisUrl, ns }) => {
-  await redis.rpush(`${ns}:queue:default`, '{"class":"Lifecycle"}', '{"class":"Lifecycle","args":[null]}', '{"class":"Lifecycle","args":[[1,2]]}')
+  await redis.rpush(
+    `${ns}:queue:default`,
+    '{"class":"Lifecycle"}',
+    '{"class":"Lifecycle","args":[null]}',
+    '{"class":"Lifecycle","args":[[1,2]]}',
+  )
   const worker = await startWireWorker(redisUrl, ns)
   await worker.sees(9)
   expect(worker.seen.filter(({ step }) => step === 'perform').map(({ given }) => given)).toEqual([[], [], [1, 2]])
 })
 
 for (const step of ['afterFork', 'beforePerform', 'setUp', 'perform', 'tearDown', 'afterPerform']) {
-  test(`a throw in ${step} fails the job: the rest is skipped, onFailure is told before the failure is recorded`, async ({ redis, redisUrl, ns }) => {
+  test(`a throw in ${step} fails the job: the rest is skipped, onFailure is told before the failure is recorded`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     const worker = await startWireWorker(redisUrl, ns, { hooks: HOOKS })
     const id = await client.enqueue('default', 'Lifecycle', { fail: step }, { track: true })
@@ -52,26 +66,44 @@ for (const step of ['afterFork', 'beforePerform', 'setUp', 'perform', 'tearDown'
     expect(await familyViolations(redis, ns)).toEqual([])
   })
 
-  test(`DoNotPerform from ${step} ends the job without a failure and with the result false`, async ({ redis, redisUrl, ns }) => {
+  test(`DoNotPerform from ${step} ends the job without a failure and with the result false`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     const worker = await startWireWorker(redisUrl, ns, { hooks: HOOKS })
     const id = await client.enqueue('default', 'Lifecycle', { skip: step }, { track: true })
     await waitForRest(redis, ns)
     expect(steps(worker.seen)).toEqual(ALL.slice(0, ALL.indexOf(step) + 1))
     expect(await client.status(id as string).get()).toMatchObject({ state: 'complete', result: false })
-    expect([await client.stats.get('processed'), await client.stats.get('failed'), await client.failed.count()]).toEqual([1, 0, 0])
+    expect([
+      await client.stats.get('processed'),
+      await client.stats.get('failed'),
+      await client.failed.count(),
+    ]).toEqual([1, 0, 0])
   })
 }
 
-test('a class that is unknown and one without perform fail with the words of the family', async ({ redis, redisUrl, ns }) => {
+test('a class that is unknown and one without perform fail with the words of the family', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await redis.rpush(`${ns}:queue:default`, '{"class":"NoSuch","args":[]}', '{"class":"NoPerform","args":[]}')
   await startWireWorker(redisUrl, ns)
   await waitForRest(redis, ns)
-  const failed = (await redis.lrange(`${ns}:failed`, 0, -1)).map((text) => (JSON.parse(text) as { error: string }).error)
+  const failed = (await redis.lrange(`${ns}:failed`, 0, -1)).map(
+    (text) => (JSON.parse(text) as { error: string }).error,
+  )
   expect(failed).toEqual(['Could not find job class NoSuch.', 'Job class NoPerform does not contain a perform method.'])
 })
 
-test('each ended job counts once, for the system and for its worker, and frees the worker', async ({ redis, redisUrl, ns }) => {
+test('each ended job counts once, for the system and for its worker, and frees the worker', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const worker = await startWireWorker(redisUrl, ns)
   const [id = ''] = await worker.ids()
@@ -98,7 +130,9 @@ for (const isolation of ['spawn', 'auto'] as const) {
     expect(jobs.map(({ class: name }) => name)).toEqual(['ExitZero', 'OkJob', 'KillJob', 'OkJob'])
     expect(new Set([process.pid, ...jobs.map(({ pid }) => pid)]).size).toBe(5)
     // afterFork belongs to the job's process, beforeFork to the worker's.
-    expect(worker.seen.filter(({ event }) => event === 'afterFork').map(({ pid }) => pid)).toEqual(jobs.map(({ pid }) => pid))
+    expect(worker.seen.filter(({ event }) => event === 'afterFork').map(({ pid }) => pid)).toEqual(
+      jobs.map(({ pid }) => pid),
+    )
     // exit(0) is a success without a result; a killed process is a failure that names itself.
     expect(await client.status(zero as string).get()).toMatchObject({ state: 'complete', result: null })
     expect((await client.failed.list()).entries).toMatchObject([
@@ -111,21 +145,32 @@ for (const isolation of ['spawn', 'auto'] as const) {
   })
 }
 
-test('failures go to one list per queue where that backend is chosen, in the keys of Ruby Resque', async ({ redis, redisUrl, ns }) => {
+test('failures go to one list per queue where that backend is chosen, in the keys of Ruby Resque', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   await startWireWorker(redisUrl, ns, { queues: ['a', 'b'], failureBackends: [{ kind: 'multi-queue' }] })
   await client.enqueue('a', 'ThrowJob', { n: 1 })
   await client.enqueue('b', 'ThrowJob', { n: 2 })
   await waitFor(async () => (await client.stats.get('failed')) === 2)
   expect(await redis.smembers(`${ns}:failed_queues`)).toEqual(expect.arrayContaining(['a_failed', 'b_failed']))
-  expect([await redis.llen(`${ns}:failed`), await redis.llen(`${ns}:a_failed`), await redis.llen(`${ns}:b_failed`)]).toEqual([0, 1, 1])
+  expect([
+    await redis.llen(`${ns}:failed`),
+    await redis.llen(`${ns}:a_failed`),
+    await redis.llen(`${ns}:b_failed`),
+  ]).toEqual([0, 1, 1])
   expect(await client.failed.queues()).toEqual(['a', 'b'])
   expect((await client.failed.list({ listOf: 'b' })).entries).toMatchObject([{ payload: { args: [{ n: 2 }] } }])
   expect(await familyViolations(redis, ns)).toEqual([])
   expect(await client.failed.retry({ listOf: 'a', all: true })).toEqual({ moved: 1, skipped: 0 })
 })
 
-test("a failure backend of one's own gets each failure, and when it throws the failed list has it", async ({ redis, redisUrl, ns }) => {
+test("a failure backend of one's own gets each failure, and when it throws the failed list has it", async ({
+  redisUrl,
+  ns,
+}) => {
   const folder = mkdtempSync(join(tmpdir(), 'resqueue-wire-'))
   own('folder', () => rmSync(folder, { recursive: true }))
   const file = join(folder, 'backend.mjs')
@@ -142,16 +187,22 @@ test("a failure backend of one's own gets each failure, and when it throws the f
   await client.enqueue('default', 'ThrowJob', {})
   await client.enqueue('default', 'NoSuch', {})
   await waitFor(async () => (await client.stats.get('failed')) === 2)
-  const { readFileSync } = await import('node:fs')
-  expect(readFileSync(join(folder, 'saved'), 'utf8')).toBe('ThrowJob boom é /slash\nNoSuch Could not find job class NoSuch.\n')
+  expect(readFileSync(join(folder, 'saved'), 'utf8')).toBe(
+    'ThrowJob boom é /slash\nNoSuch Could not find job class NoSuch.\n',
+  )
   expect((await client.failed.list()).entries).toMatchObject([{ payload: { class: 'NoSuch' } }])
 })
 
-test('a delayed job is moved raw, oldest second first and first in first out, and beforeDelayedEnqueue is told', async ({ redis, redisUrl, ns }) => {
+test('a delayed job is moved raw, oldest second first and first in first out, and beforeDelayedEnqueue is told', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const now = Math.floor(Date.now() / 1000)
   const ids = []
-  for (const [n, back] of [10, 20, 20, 5].entries()) ids.push(await client.enqueueAt(now - back, 'default', 'OkJob', { n }, { track: true }))
+  for (const [n, back] of [10, 20, 20, 5].entries())
+    ids.push(await client.enqueueAt(now - back, 'default', 'OkJob', { n }, { track: true }))
   const items = await redis.lrange(`${ns}:delayed:${now - 20}`, 0, -1)
   await redis.rpush(`${ns}:delayed:${now - 10}`, 'no json', '{"class":"OkJob","args":[]}')
   const worker = await startWireWorker(redisUrl, ns, { hooks: HOOKS })
@@ -162,7 +213,9 @@ test('a delayed job is moved raw, oldest second first and first in first out, an
   expect(forks.map(({ payload }) => payload).slice(0, 2)).toEqual(items)
   for (const id of ids) expect(await client.status(id as string).get()).toMatchObject({ state: 'complete' })
   // What cannot go to a queue is kept aside and stops nothing.
-  expect((await client.quarantine.list()).entries.map(({ raw }) => raw).toSorted()).toEqual(['no json', '{"class":"OkJob","args":[]}'].toSorted())
+  expect((await client.quarantine.list()).entries.map(({ raw }) => raw).toSorted()).toEqual(
+    ['no json', '{"class":"OkJob","args":[]}'].toSorted(),
+  )
   expect(await client.delayed.scheduleSize()).toBe(0)
   expect(await familyViolations(redis, ns)).toEqual([])
 })

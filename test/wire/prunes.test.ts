@@ -37,9 +37,16 @@ async function stand(redis: Redis, ns: string, ids: readonly string[]): Promise<
   return true
 }
 
-test('workers of Ruby and PHP that start on our host find nothing of ours to prune, before, during and after a job', async ({ redis, redisUrl, ns }) => {
+test('workers of Ruby and PHP that start on our host find nothing of ours to prune, before, during and after a job', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const worker = await startWireWorker(redisUrl, ns, { name: hostname().replaceAll(/[^\w.-]/g, '-'), queues: ['default'] })
+  const worker = await startWireWorker(redisUrl, ns, {
+    name: hostname().replaceAll(/[^\w.-]/g, '-'),
+    queues: ['default'],
+  })
   const ids = await worker.ids()
   const dead = `${hostname()}:999999:default`
   const expectOnly = async (): Promise<void> => {
@@ -60,54 +67,64 @@ test('workers of Ruby and PHP that start on our host find nothing of ours to pru
   expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
 })
 
-test('a worker that was pruned by force works on, loses no job, and stands in the registry again', { timeout: 60_000 }, async ({ redis, redisUrl, ns }) => {
-  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const peer = await openNodeQueue(redisUrl, ns)
-  const worker = await startWireWorker(redisUrl, ns, { concurrency: 3 })
-  const ids = await worker.ids()
-  const [ruby = '', php = '', node = ''] = ids
-  const forceClean = () => peer.forceCleanWorker(node.split(':').slice(0, 2).join(':'))
+test(
+  'a worker that was pruned by force works on, loses no job, and stands in the registry again',
+  { timeout: 60_000 },
+  async ({ redis, redisUrl, ns }) => {
+    await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+    const peer = await openNodeQueue(redisUrl, ns)
+    const worker = await startWireWorker(redisUrl, ns, { concurrency: 3 })
+    const ids = await worker.ids()
+    const [ruby = '', php = '', node = ''] = ids
+    const forceClean = () => peer.forceCleanWorker(node.split(':').slice(0, 2).join(':'))
 
-  // Before a job: all slots go from the registry, and take jobs all the same.
-  await rubyUnregister(redis, ns, ruby)
-  await phpUnregister(redis, ns, php)
-  expect(await forceClean()).toBeUndefined()
-  for (const n of [1, 2, 3]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
-  await worker.sees(3)
-  await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
-  expect(await familyViolations(redis, ns)).toEqual([])
+    // Before a job: slots that went from the registry take jobs all the same.
+    await rubyUnregister(redis, ns, ruby)
+    await phpUnregister(redis, ns, php)
+    for (const n of [1, 2, 3]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
+    await worker.sees(3)
+    expect(await stand(redis, ns, ids)).toBe(false)
 
-  // During one: Ruby and node-resque file the job as failed, PHP drops it; all go on, and are shown again.
-  await rubyUnregister(redis, ns, ruby)
-  await phpUnregister(redis, ns, php)
-  expect(await forceClean()).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
-  expect(await redis.llen(`${ns}:failed`)).toBe(2)
-  await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
-  for (const id of ids) {
-    const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as { payload: { args: unknown[] }; worker: string }
-    expect(busy).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
-    expect(id.startsWith(`${busy.worker}:`)).toBe(true)
-  }
-  expect(await familyViolations(redis, ns)).toEqual([])
-  worker.open()
-  await waitForRest(redis, ns)
-  expect(worker.seen.map(({ args }) => args[1]).sort()).toEqual([1, 2, 3])
-  expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
+    // During one: Ruby and node-resque file the job as failed, PHP drops it; all go on, and are shown again.
+    await rubyUnregister(redis, ns, ruby)
+    await phpUnregister(redis, ns, php)
+    expect(await forceClean()).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+    expect(await redis.llen(`${ns}:failed`)).toBe(2)
+    await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
+    for (const id of ids) {
+      const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as {
+        payload: { args: unknown[] }
+        worker: string
+      }
+      expect(busy).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+      expect(id.startsWith(`${busy.worker}:`)).toBe(true)
+    }
+    expect(await familyViolations(redis, ns)).toEqual([])
+    worker.open()
+    await waitForRest(redis, ns)
+    expect(worker.seen.map(({ args }) => String(args[1])).sort()).toEqual(['1', '2', '3'])
+    expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
 
-  // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
-  await rubyUnregister(redis, ns, ruby)
-  await phpUnregister(redis, ns, php)
-  await forceClean()
-  for (const n of [4, 5, 6]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
-  await worker.sees(6)
-  await waitForRest(redis, ns)
-  expect(worker.seen).toHaveLength(6)
-  expect(await redis.llen(`${ns}:failed`)).toBe(2)
-  for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
-})
+    // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
+    await rubyUnregister(redis, ns, ruby)
+    await phpUnregister(redis, ns, php)
+    await forceClean()
+    for (const n of [4, 5, 6]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
+    await worker.sees(6)
+    await waitForRest(redis, ns)
+    expect(worker.seen).toHaveLength(6)
+    expect(await redis.llen(`${ns}:failed`)).toBe(2)
+    for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
+  },
+)
 
 /** A process of ours that took one job and was lost: registration and record as the scripts write them. */
-async function loseWorker(redisUrl: string, redis: Redis, ns: string, queue: string): Promise<{ id: string; raw: string; recover: () => Promise<unknown> }> {
+async function loseWorker(
+  redisUrl: string,
+  redis: Redis,
+  ns: string,
+  queue: string,
+): Promise<{ id: string; raw: string; recover: () => Promise<unknown> }> {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   await client.enqueue(queue, 'OkJob', { n: 1 })
   const store = openStore({ url: redisUrl, namespace: ns })
@@ -115,15 +132,26 @@ async function loseWorker(redisUrl: string, redis: Redis, ns: string, queue: str
   const lost = identify('lost').registration(1, queue, 'fork')
   await register(store, lost)
   const raw = (await redis.lpop(`${ns}:queue:${queue}`)) as string
-  await redis.hset(`${ns}:ext:inflight:${lost.nonce}`, '0', `1 ${Date.now()} ${Buffer.byteLength(queue)} ${queue}${raw}`)
+  await redis.hset(
+    `${ns}:ext:inflight:${lost.nonce}`,
+    '0',
+    `1 ${Date.now()} ${Buffer.byteLength(queue)} ${queue}${raw}`,
+  )
   const id = `${lost.name}.0${lost.tail}`
-  await redis.set(`${ns}:worker:${id}`, `{"queue":${JSON.stringify(queue)},"run_at":"2026-11-22T18:24:39Z","worker":"x:1","payload":${raw}}`)
+  await redis.set(
+    `${ns}:worker:${id}`,
+    `{"queue":${JSON.stringify(queue)},"run_at":"2026-11-22T18:24:39Z","worker":"x:1","payload":${raw}}`,
+  )
   await redis.del(`${ns}:ext:lease:${lost.nonce}`)
   return { id, raw, recover: () => release(store, lost.nonce, { kind: 'lease' }, 3) }
 }
 
 for (const queue of ['default', 'a/b', 'größe']) {
-  test(`a lost worker's job on ${queue} that a Ruby worker pruned is in the failed list and nowhere else`, async ({ redis, redisUrl, ns }) => {
+  test(`a lost worker's job on ${queue} that a Ruby worker pruned is in the failed list and nowhere else`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, queue)
     await redis.hset(`${ns}:workers:heartbeat`, id, '2020-01-01T00:00:00Z')
     expect(await rubyPrune(redis, ns, { host: 'elsewhere', pids: [], queues: ['unrelated'] })).toEqual([id])
@@ -145,46 +173,77 @@ test("a lost worker's job that a PHP worker pruned is put back, with its bytes",
   expect(await redis.llen(`${ns}:failed`)).toBe(0)
 })
 
-test("an earlier failure of the same payload does not keep a lost worker's job from coming back", async ({ redis, redisUrl, ns }) => {
+test("an earlier failure of the same payload does not keep a lost worker's job from coming back", async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, 'default')
-  const entry = { failed_at: '2026/11/22 18:25:21 UTC', payload: JSON.parse(raw) as object, exception: 'E', error: 'e', backtrace: [], worker: 'other:1:default', queue: 'default' }
+  const entry = {
+    failed_at: '2026/11/22 18:25:21 UTC',
+    payload: JSON.parse(raw) as object,
+    exception: 'E',
+    error: 'e',
+    backtrace: [],
+    worker: 'other:1:default',
+    queue: 'default',
+  }
   await redis.rpush(`${ns}:failed`, JSON.stringify(entry))
   await phpUnregister(redis, ns, id)
   await recover()
   expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([raw])
 })
 
-test('a worker that is killed in mid-job gives its job back once, whatever Ruby and PHP prune meanwhile', { timeout: 60_000 }, async ({ redis, redisUrl, ns }) => {
-  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const record = join(tmpdir(), `resqueue-wire-${randomUUID()}`)
-  const gate = `${record}.gate`
-  own('files', () => [record, gate].forEach((file) => rmSync(file, { force: true })))
-  const victim = spawnCli(['work', '--queues', 'default', '--jobs', `${ROOT}test/wire/jobs.ts`, '--redis', redisUrl, '--namespace', ns, '--port', '0'], {
-    env: { WIRE_RECORD: record },
-  })
-  const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
-  await waitFor(() => readFileSync(record, 'utf8').includes('Gate'), { timeoutMs: 20_000 })
-  const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
-  const { pid } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number }
-  // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
-  expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
-  expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
-  victim.signal('SIGPIPE')
-  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
-  await waitForRenewals(redis, ns, nonce, 1)
-  expect([isAlive(victim.pid), isAlive(pid)]).toEqual([true, true])
-  await victim.kill()
-  await waitForDeath(pid)
-  expect(await pruneFromHere(redis, ns)).toEqual([])
-  writeFileSync(gate, '')
-  const successor = await startWireWorker(redisUrl, ns)
-  expect(await pruneFromHere(redis, ns)).toEqual([])
-  const [again] = await successor.sees(1)
-  expect(again).toMatchObject({ id, class: 'Gate', args: [gate] })
-  await waitForRest(redis, ns)
-  expect(await redis.llen(`${ns}:failed`)).toBe(0)
-  expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
-  expect(await redis.smembers(`${ns}:workers`)).toEqual(await successor.ids())
-  expect(await redis.get(`${ns}:job:${id}:status`)).toContain('"status":4')
-  expect(await familyViolations(redis, ns)).toEqual([])
-})
+test(
+  'a worker that is killed in mid-job gives its job back once, whatever Ruby and PHP prune meanwhile',
+  { timeout: 60_000 },
+  async ({ redis, redisUrl, ns }) => {
+    await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+    const record = join(tmpdir(), `resqueue-wire-${randomUUID()}`)
+    const gate = `${record}.gate`
+    own('files', () => [record, gate].forEach((file) => rmSync(file, { force: true })))
+    const victim = spawnCli(
+      [
+        'work',
+        '--queues',
+        'default',
+        '--jobs',
+        `${ROOT}test/wire/jobs.ts`,
+        '--redis',
+        redisUrl,
+        '--namespace',
+        ns,
+        '--port',
+        '0',
+      ],
+      {
+        env: { WIRE_RECORD: record },
+      },
+    )
+    const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
+    await waitFor(() => readFileSync(record, 'utf8').includes('Gate'), { timeoutMs: 20_000 })
+    const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+    const { pid } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number }
+    // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
+    expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
+    expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
+    victim.signal('SIGPIPE')
+    const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+    await waitForRenewals(redis, ns, nonce, 1)
+    expect([isAlive(victim.pid), isAlive(pid)]).toEqual([true, true])
+    await victim.kill()
+    await waitForDeath(pid)
+    expect(await pruneFromHere(redis, ns)).toEqual([])
+    writeFileSync(gate, '')
+    const successor = await startWireWorker(redisUrl, ns)
+    expect(await pruneFromHere(redis, ns)).toEqual([])
+    const [again] = await successor.sees(1)
+    expect(again).toMatchObject({ id, class: 'Gate', args: [gate] })
+    await waitForRest(redis, ns)
+    expect(await redis.llen(`${ns}:failed`)).toBe(0)
+    expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
+    expect(await redis.smembers(`${ns}:workers`)).toEqual(await successor.ids())
+    expect(await redis.get(`${ns}:job:${id}:status`)).toContain('"status":4')
+    expect(await familyViolations(redis, ns)).toEqual([])
+  },
+)

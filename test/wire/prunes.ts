@@ -45,13 +45,21 @@ const STILL_PROCESSED = ['Resque::DirtyExit', 'Job still being processed'] as co
 const PRUNED = ['Resque::PruneDeadWorkerDirtyExit', 'Worker was pruned while processing a job'] as const
 
 /** What Ruby Resque does about one worker: its job fails, payload as Ruby parsed it, and its registration goes. */
-export async function rubyUnregister(redis: Redis, ns: string, id: string, why: readonly [string, string] = STILL_PROCESSED): Promise<void> {
+export async function rubyUnregister(
+  redis: Redis,
+  ns: string,
+  id: string,
+  why: readonly [string, string] = STILL_PROCESSED,
+): Promise<void> {
   const busy = await redis.get(`${ns}:worker:${id}`)
   if (busy !== null) {
     const { queue, payload } = JSON.parse(busy) as { queue: string; payload: unknown }
     const failed_at = `${new Date().toISOString().slice(0, 19).replaceAll('-', '/').replace('T', ' ')} UTC`
     const [exception, error] = why
-    await redis.rpush(`${ns}:failed`, JSON.stringify({ failed_at, payload, exception, error, backtrace: [], worker: id, queue }))
+    await redis.rpush(
+      `${ns}:failed`,
+      JSON.stringify({ failed_at, payload, exception, error, backtrace: [], worker: id, queue }),
+    )
   }
   await redis
     .pipeline()

@@ -10,9 +10,20 @@ const SYSTEMS = [
   {
     program: 'php-resque',
     entries: readGolden('02-php-working-failed.txt')['php-resque worker, mid-job'] ?? [],
-    failedAt: ['2026-11-22T18:39:48.000Z', '2026-11-22T18:39:49.000Z', '2026-11-22T18:39:50.000Z', '2026-11-22T18:39:50.000Z'],
+    failedAt: [
+      '2026-11-22T18:39:48.000Z',
+      '2026-11-22T18:39:49.000Z',
+      '2026-11-22T18:39:50.000Z',
+      '2026-11-22T18:39:50.000Z',
+    ],
     classes: ['ThrowJob', 'ExitJob', 'KillJob', String.raw`No\Such`],
-    worker: { id: 'vm:16984:default', pid: 16_984, queues: ['default'], started: '2026-11-22T18:39:48.000Z', heartbeat: undefined },
+    worker: {
+      id: 'vm:16984:default',
+      pid: 16_984,
+      queues: ['default'],
+      started: '2026-11-22T18:39:48.000Z',
+      heartbeat: undefined,
+    },
     running: [],
   },
   {
@@ -49,7 +60,13 @@ const SYSTEMS = [
     // Local time without a zone: read as UTC, for want of anything better.
     failedAt: ['2026-11-23T02:40:11.000Z'],
     classes: ['ThrowJob'],
-    worker: { id: 'vm:17434:default', pid: 17_434, queues: ['default'], started: '2026-11-23T02:40:11.000Z', heartbeat: undefined },
+    worker: {
+      id: 'vm:17434:default',
+      pid: 17_434,
+      queues: ['default'],
+      started: '2026-11-23T02:40:11.000Z',
+      heartbeat: undefined,
+    },
     running: [['default', 'SleepJob', '2026-11-23T02:40:11.000Z']],
   },
 ] as const
@@ -57,7 +74,11 @@ const SYSTEMS = [
 for (const { program, entries, failedAt, classes, worker, running } of SYSTEMS) {
   const failed = elements(entries, 'failed')
 
-  test(`the failed jobs of ${program} are listed with their dates, classes, errors and backtraces`, async ({ redis, redisUrl, ns }) => {
+  test(`the failed jobs of ${program} are listed with their dates, classes, errors and backtraces`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await load(redis, ns, entries)
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     const page = await client.failed.list({ order: 'oldest' })
@@ -72,7 +93,11 @@ for (const { program, entries, failedAt, classes, worker, running } of SYSTEMS) 
     expect(boom.entries.map((one) => one.text)).toEqual(failed.filter((text) => text.includes('boom')))
   })
 
-  test(`a retry moves the failed jobs of ${program} to their queue with the bytes they have`, async ({ redis, redisUrl, ns }) => {
+  test(`a retry moves the failed jobs of ${program} to their queue with the bytes they have`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await load(redis, ns, entries)
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     expect(await client.failed.retry({ all: true })).toEqual({ moved: failed.length, skipped: 0 })
@@ -94,7 +119,10 @@ for (const { program, entries, failedAt, classes, worker, running } of SYSTEMS) 
     expect(all.map((one) => one.kind)).toEqual(['foreign'])
     const [found] = all
     if (found?.kind !== 'foreign') throw new Error('no foreign worker')
-    expect({ ...found, started: times(found.started), heartbeat: times(found.heartbeat) }).toMatchObject({ host: 'vm', ...worker })
+    expect({ ...found, started: times(found.started), heartbeat: times(found.heartbeat) }).toMatchObject({
+      host: 'vm',
+      ...worker,
+    })
     expect(found.running.map((job) => [job.queue, job.class, times(job.since)])).toEqual(running)
     expect(await client.workers.show(worker.id)).toEqual(found)
     const stats = await client.stats.overview()
@@ -105,7 +133,11 @@ for (const { program, entries, failedAt, classes, worker, running } of SYSTEMS) 
   })
 }
 
-test('the six forms of failed_at are read as the same moment, and what is none as no date', async ({ redis, redisUrl, ns }) => {
+test('the six forms of failed_at are read as the same moment, and what is none as no date', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const forms = [
     '2026/11/22 18:25:21 UTC',
     '2026-11-22T18:25:21+00:00',
@@ -116,7 +148,8 @@ test('the six forms of failed_at are read as the same moment, and what is none a
     '2026-11-22T20:25:21.000+02:00',
     'Sun Nov 22 2026 13:25:21 GMT-0500 (Eastern Standard Time)',
   ]
-  const entryOf = (failed_at: unknown): string => JSON.stringify({ failed_at, payload: { class: 'A', args: [] }, queue: 'q' })
+  const entryOf = (failed_at: unknown): string =>
+    JSON.stringify({ failed_at, payload: { class: 'A', args: [] }, queue: 'q' })
   await redis.rpush(`${ns}:failed`, ...forms.map(entryOf))
   await redis.rpush(`${ns}:failed`, ...['yesterday', null, [], {}, '', '2026-13-45 99:00:00'].map(entryOf))
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
@@ -128,7 +161,11 @@ test('the six forms of failed_at are read as the same moment, and what is none a
   expect(since.entries).toEqual([])
 })
 
-test('entries that no dashboard could show are listed, kept by a retry, and can be removed', async ({ redis, redisUrl, ns }) => {
+test('entries that no dashboard could show are listed, kept by a retry, and can be removed', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const odd = [
     '',
     'no json',
@@ -151,7 +188,11 @@ test('entries that no dashboard could show are listed, kept by a retry, and can 
   expect(await client.failed.clear()).toBe(odd.length - 1)
 })
 
-test("statuses of php-resque and redisQueue are read, also those without 'started' and 'result'", async ({ redis, redisUrl, ns }) => {
+test("statuses of php-resque and redisQueue are read, also those without 'started' and 'result'", async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const php = readGolden('02-php-working-failed.txt')['php-resque worker, mid-job'] ?? []
   const rq = readGolden('05-redisqueue-working-failed.txt')['redisQueue worker, mid-job'] ?? []
   const statuses = [...php, ...rq].filter(({ key }) => key.endsWith(':status'))
@@ -159,7 +200,12 @@ test("statuses of php-resque and redisQueue are read, also those without 'starte
   await load(redis, ns, statuses)
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   for (const { key, value } of statuses) {
-    const theirs = JSON.parse(value as string) as { status: number; updated: number; started?: number; result?: unknown }
+    const theirs = JSON.parse(value as string) as {
+      status: number
+      updated: number
+      started?: number
+      result?: unknown
+    }
     const found = await client.status(key.split(':')[1] as string).get()
     const seconds = (date: Date | undefined): number | undefined => date && date.getTime() / 1000
     if (found === false) throw new Error(`${key} was not read`)
@@ -172,7 +218,11 @@ test("statuses of php-resque and redisQueue are read, also those without 'starte
   }
 })
 
-test('delayed jobs of php, ruby and node are listed and removed by what they are, not by their bytes', async ({ redis, redisUrl, ns }) => {
+test('delayed jobs of php, ruby and node are listed and removed by what they are, not by their bytes', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await load(redis, ns, readGolden('06-delayed.txt')['delayed: php, ruby, node'] ?? [])
   await redis.hset(`${ns}:delayed:last_enqueued_at`, 'nightly', '2026-11-22 18:37:26 +0000')
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
@@ -189,7 +239,11 @@ test('delayed jobs of php, ruby and node are listed and removed by what they are
   expect(left).toEqual(['delayed:last_enqueued_at'])
 })
 
-test('jobs that others enqueued are found in a queue by class, id and values, whatever their bytes', async ({ redis, redisUrl, ns }) => {
+test('jobs that others enqueued are found in a queue by class, id and values, whatever their bytes', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const parts = readGolden('01-enqueue.txt')
   const all = Object.values(parts).flatMap((entries: readonly Entry[]) => elements(entries, 'queue:default'))
   await redis.sadd(`${ns}:queues`, 'default')

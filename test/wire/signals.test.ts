@@ -16,7 +16,11 @@ test('QUIT finishes what runs, takes nothing more, and leaves no registration', 
   worker.open()
   expect(await worker.handle.done).toEqual({ exitCode: 0 })
   expect(await client.status(id as string).get()).toMatchObject({ state: 'complete', result: 'opened' })
-  expect([await redis.llen(`${ns}:queue:default`), await redis.scard(`${ns}:workers`), await redis.hlen(`${ns}:workers:heartbeat`)]).toEqual([1, 0, 0])
+  expect([
+    await redis.llen(`${ns}:queue:default`),
+    await redis.scard(`${ns}:workers`),
+    await redis.hlen(`${ns}:workers:heartbeat`),
+  ]).toEqual([1, 0, 0])
   expect(worker.seen).toHaveLength(1)
   expect(await familyViolations(redis, ns)).toEqual([])
 })
@@ -33,7 +37,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     expect(await client.status(id as string).get()).toMatchObject({ state: 'complete' })
   })
 
-  test(`${signal} stops a job that is still running after the shutdown timeout and puts it back in front, never failed`, async ({ redis, redisUrl, ns }) => {
+  test(`${signal} stops a job that is still running after the shutdown timeout and puts it back in front, never failed`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
     const worker = await startWireWorker(redisUrl, ns, { shutdownTimeoutMs: 100, engine: { isolation: 'spawn' } })
     const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate], track: true })
@@ -42,9 +50,16 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     worker.handle.signal(signal)
     expect(await worker.handle.done).toEqual({ exitCode: 0 })
     const [first, second] = await client.queues.peek('default')
-    expect([first, second].map((raw) => (JSON.parse(raw ?? 'null') as { class: string }).class)).toEqual(['Gate', 'OkJob'])
+    expect([first, second].map((raw) => (JSON.parse(raw ?? 'null') as { class: string }).class)).toEqual([
+      'Gate',
+      'OkJob',
+    ])
     expect(await client.status(id as string).get()).toMatchObject({ state: 'waiting' })
-    expect([await client.failed.count(), await client.stats.get('processed'), await client.stats.get('failed')]).toEqual([0, 0, 0])
+    expect([
+      await client.failed.count(),
+      await client.stats.get('processed'),
+      await client.stats.get('failed'),
+    ]).toEqual([0, 0, 0])
     await waitForDeath(running?.pid ?? 0)
     expect(await redis.scard(`${ns}:workers`)).toBe(0)
     expect(await familyViolations(redis, ns)).toEqual([])
@@ -53,7 +68,10 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
 test('a second TERM kills at once and puts back', async ({ redisUrl, ns }) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const worker = await startWireWorker(redisUrl, ns, { shutdownTimeoutMs: 600_000, engine: { isolation: 'spawn', killDelayMs: 600_000 } })
+  const worker = await startWireWorker(redisUrl, ns, {
+    shutdownTimeoutMs: 600_000,
+    engine: { isolation: 'spawn', killDelayMs: 600_000 },
+  })
   await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate] })
   await worker.sees(1)
   worker.handle.signal('SIGTERM')
@@ -62,7 +80,11 @@ test('a second TERM kills at once and puts back', async ({ redisUrl, ns }) => {
   expect([await client.queues.size('default'), await client.failed.count()]).toEqual([1, 0])
 })
 
-test("USR1 kills the running job's process, which fails the job, and the worker goes on", async ({ redis, redisUrl, ns }) => {
+test("USR1 kills the running job's process, which fails the job, and the worker goes on", async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   const worker = await startWireWorker(redisUrl, ns, { engine: { isolation: 'spawn' } })
   const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate], track: true })
@@ -105,7 +127,11 @@ test('the pause of all workers is read as Ruby reads it, and its end is noticed'
   expect(await worker.sees(1)).toMatchObject([{ args: [{ n: 1 }] }])
 })
 
-test('after a drain mark of its pod a worker is granted no claim, and what it runs ends in peace', async ({ redis, redisUrl, ns }) => {
+test('after a drain mark of its pod a worker is granted no claim, and what it runs ends in peace', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
   process.env['POD_NAMESPACE'] = 'jobs'
   process.env['POD_UID'] = 'uid-1'

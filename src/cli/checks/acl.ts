@@ -3,12 +3,12 @@ import { keysOf } from '../../redis/keys.ts'
 import { some, type Check, type Finding, type Patient } from './finding.ts'
 
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
-export const COMMANDS: readonly string[] = [
-  'auth', 'blpop', 'client|setname', 'del', 'eval', 'evalsha', 'exists', 'get', 'hdel', 'hexists', 'hget', 'hgetall', 'hlen', 'hmget',
-  'hscan', 'hset', 'hsetnx', 'incr', 'incrby', 'info', 'lindex', 'llen', 'lpop', 'lpush', 'lrange', 'lrem', 'lset', 'mget', 'mset',
-  'pexpire', 'ping', 'rpush', 'sadd', 'scard', 'select', 'set', 'sismember', 'smembers', 'smismember', 'srandmember', 'srem', 'sscan',
-  'time', 'type', 'unlink', 'zadd', 'zcard', 'zrange', 'zrangebyscore', 'zrem', 'zscore',
-] // prettier-ignore
+export const COMMANDS: readonly string[] = words(`
+  auth blpop client|setname del eval evalsha exists get hdel hexists hget hgetall hlen hmget hscan hset hsetnx
+  incr incrby info lindex llen lpop lpush lrange lrem lset memory|usage mget mset pexpire ping rpush sadd
+  scard select set sismember smembers smismember srandmember srem sscan time type unlink wait zadd zcard
+  zrange zrangebyscore zrem zscore
+`)
 
 /** What only the doctor needs, to look at Redis itself. */
 export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'pttl', 'scan']
@@ -21,6 +21,7 @@ const KEYLESS: Readonly<Record<string, readonly string[]>> = {
   info: [],
   ping: [],
   time: [],
+  wait: ['0', '1'],
   select: ['0'],
   eval: ['return 1', '1'],
   evalsha: ['0000000000000000000000000000000000000000', '1'],
@@ -64,19 +65,20 @@ async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
 /** A call of a command as DRYRUN wants it: the right number of arguments, keys in their places. */
 function wordsOf(command: string, key: string): readonly string[] {
   const [name = '', sub] = command.split('|')
-  if (sub !== undefined) return [name, sub, 'x']
+  if (sub !== undefined) return [name, sub, sub === 'setname' ? 'x' : key]
   const fixed = KEYLESS[name]
   if (fixed) return [name, ...fixed, ...(name.startsWith('eval') ? [key] : [])]
   const more = ARGUMENTS[name] ?? 0
   return [name, key, ...Array.from({ length: more }, () => '1')]
 }
 
-/** Fewest arguments behind the key. */
-const ARGUMENTS: Readonly<Record<string, number>> = {
-  blpop: 1, hdel: 1, hexists: 1, hget: 1, hmget: 1, hscan: 1, hset: 2, hsetnx: 2, incrby: 1, lindex: 1, lpush: 1, lrange: 2, lrem: 2,
-  lset: 2, mset: 1, pexpire: 1, rpush: 1, sadd: 1, set: 1, sismember: 1, smismember: 1, srem: 1, sscan: 1, zadd: 2, zrange: 2,
-  zrangebyscore: 2, zrem: 1, zscore: 1,
-} // prettier-ignore
+/** Fewest arguments behind the key, where there are any. */
+const ARGUMENTS: Readonly<Record<string, number>> = Object.fromEntries([
+  ...words(
+    'blpop hdel hexists hget hmget hscan incrby lindex lpush mset pexpire rpush sadd set sismember smismember srem sscan zrem zscore',
+  ).map((name) => [name, 1] as const),
+  ...words('hset hsetnx lrange lrem lset zadd zrange zrangebyscore').map((name) => [name, 2] as const),
+])
 
 function unknown(finding: string): Finding {
   return {
@@ -96,3 +98,7 @@ async function ask(reply: Promise<unknown>): Promise<unknown> {
 }
 
 export const aclChecks: readonly Check[] = [{ name: 'acl', run: acl }]
+
+function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/)
+}

@@ -1,0 +1,154 @@
+import { expect } from 'vitest'
+import { promoteDelayed, promoteRetries } from '../../src/queue/promote.ts'
+import { look } from '../../src/queue/recovery.ts'
+import { renew } from '../../src/queue/renew.ts'
+import { test } from '../support/fixtures.ts'
+import { clock, fill } from '../support/payloads.ts'
+import { DONE, endOf, FAILED, heldBy, modelProcess, payloadOf, RETRY } from '../support/process-model.ts'
+import { snapshot } from '../support/redis.ts'
+import { waitFor } from '../support/wait.ts'
+
+test('after release no late call of the process changes a key', async ({ redis, ns, redisUrl }) => {
+  await fill(redis, ns, 0, 6)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const jobs = await model.reserve(0, 1)
+  expect((await model.release()).kind).toBe('released')
+  const before = await snapshot(redis, ns)
+  expect((await model.turn({ ends: jobs.map((job) => endOf(job, FAILED)), next: 2, idle: [2, 3], base: 50 })).kind).toBe('gone')
+  expect((await renew(model.store, model.registration, { beat: true, statistics: [['x', 1, 1]], look: ['q'], drainMark: '' }, {})).kind).toBe('gone')
+  expect(await model.register()).toBe('gone')
+  expect((await model.release()).kind).toBe('absent')
+  expect(await snapshot(redis, ns)).toEqual(before)
+})
+
+test('put-back keeps the order in which jobs were taken, in front of what waits', async ({ redis, ns, redisUrl }) => {
+  const jobs = await fill(redis, ns, 0, 8)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  await model.reserve(2, 0)
+  await model.reserve(3, 1)
+  await model.release()
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(jobs)
+})
+
+test('a job that is lost with its process more often than allowed goes to the failed list as a DirtyExit', async ({ redis, ns, redisUrl }) => {
+  const [job] = await fill(redis, ns, 0, 1)
+  for (let loss = 1; loss <= 4; loss++) {
+    const model = modelProcess(redisUrl, ns, { maxRecoveries: 3 })
+    await model.register()
+    expect(await model.reserve(0)).toHaveLength(1)
+    await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+    // Losses count by Redis' clock in milliseconds: the next run must begin after this one was counted.
+    const counted = await clock(redis)
+    expect((await model.release({ kind: 'lease' })).kind).toBe('released')
+    await waitFor(async () => (await clock(redis)) > counted + 5)
+  }
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
+  const [entry] = await redis.lrange(`${ns}:failed`, 0, -1)
+  expect(entry).toContain(`"payload":${job}`)
+  expect(JSON.parse(entry ?? '')).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
+})
+
+test('ten equal jobs lost in one crash are one loss each and all come back', async ({ redis, ns, redisUrl }) => {
+  const equal = '{"class":"Same","args":[]}'
+  await redis.rpush(`${ns}:queue:q`, ...new Array<string>(10).fill(equal))
+  const model = modelProcess(redisUrl, ns, { slots: 10, maxRecoveries: 3 })
+  await model.register()
+  expect(await model.reserve(...Array.from({ length: 10 }, (_, slot) => slot))).toHaveLength(10)
+  await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+  expect(await model.release({ kind: 'lease' })).toMatchObject({ kind: 'released', back: 10, failed: 0 })
+})
+
+test('a process is released only after two looks that missed its lease, and nobody after a gap between looks', async ({ redis, ns, redisUrl }) => {
+  const dead = modelProcess(redisUrl, ns)
+  const living = modelProcess(redisUrl, ns)
+  await dead.register()
+  await living.register()
+  await redis.del(`${ns}:ext:lease:${dead.registration.nonce}`)
+  const now = async (): Promise<number> => Math.floor(await clock(redis))
+  // The first look ever comes after a gap: nobody is named, and the hold begins.
+  expect(await look(living.store)).toEqual([])
+  const [, hold] = ((await redis.get(`${ns}:ext:look`)) ?? '').split(' ')
+  expect(Number(hold)).toBeGreaterThan(await now())
+  // As if looks had gone on every two seconds since: the hold is over, one look already missed the lease.
+  await redis.set(`${ns}:ext:look`, `${(await now()) - 2500} ${(await now()) - 1}`)
+  await redis.hset(`${ns}:ext:suspects`, dead.registration.nonce, (await now()) - 4000)
+  expect(await look(living.store)).toEqual([dead.registration.nonce])
+  expect(await look(living.store)).toEqual([]) // another worker's look just now
+  // A process that came back is no suspect any more.
+  await redis.set(`${ns}:ext:look`, `${(await now()) - 2500} 0`)
+  await redis.set(`${ns}:ext:lease:${dead.registration.nonce}`, '1', 'PX', 8000)
+  expect(await look(living.store)).toEqual([])
+  expect(await redis.hexists(`${ns}:ext:suspects`, dead.registration.nonce)).toBe(0)
+  // Redis was away for longer than looks may be apart: suspicions are cleared.
+  await redis.del(`${ns}:ext:lease:${dead.registration.nonce}`)
+  await redis.hset(`${ns}:ext:suspects`, dead.registration.nonce, (await now()) - 30_000)
+  await redis.set(`${ns}:ext:look`, `${(await now()) - 20_000} 0`)
+  expect(await look(living.store)).toEqual([])
+})
+
+test('a job that a foreign prune has failed for exactly this registration is not put back; an older failure proves nothing', async ({ redis, ns, redisUrl }) => {
+  const jobs = await fill(redis, ns, 0, 3)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  await model.reserve(0, 1, 2)
+  const id = (slot: number): string => `host.${model.registration.nonce}.${slot}:4711:q`
+  // Ruby's prune unregisters slot 0 and fails its job; slot 1 is unregistered by PHP's, which fails nothing.
+  await redis.srem(`${ns}:workers`, id(0), id(1))
+  await redis.rpush(`${ns}:failed`, `{"failed_at":"x","payload":${jobs[0]},"exception":"Resque::PruneDeadWorkerDirtyExit","error":"gone","backtrace":[],"worker":"${id(0)}","queue":"q"}`)
+  await redis.rpush(`${ns}:failed`, `{"failed_at":"x","payload":${jobs[1]},"exception":"E","error":"earlier","backtrace":[],"worker":"host.other.1:4711:q","queue":"q"}`)
+  await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+  await model.release({ kind: 'lease' })
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([jobs[1], jobs[2]])
+})
+
+test('renewal restores what a foreign prune removed', async ({ redis, ns, redisUrl }) => {
+  await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns, { slots: 2 })
+  await model.register()
+  await model.reserve(0)
+  const before = await snapshot(redis, ns)
+  const id = `host.${model.registration.nonce}.0:4711:q`
+  await redis.srem(`${ns}:workers`, id)
+  await redis.del(`${ns}:worker:${id}`, `${ns}:worker:${id}:started`)
+  await redis.hdel(`${ns}:workers:heartbeat`, id)
+  await renew(model.store, model.registration, { beat: true, statistics: [], look: [], drainMark: '' }, {})
+  const after = await snapshot(redis, ns)
+  expect(Object.keys(after)).toEqual(Object.keys(before))
+  expect(await redis.get(`${ns}:worker:${id}`)).toContain(`"payload":${payloadOf(0)}`)
+})
+
+test('equal payloads that wait for their retry stay apart, and each attempt is counted', async ({ redis, ns, redisUrl }) => {
+  const equal = '{"class":"Same","args":[]}'
+  await redis.rpush(`${ns}:queue:q`, equal, equal)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  await model.reserve(0, 1)
+  await model.turn({ ends: [endOf(heldBy(model, 0), RETRY), endOf(heldBy(model, 1), RETRY)] })
+  expect(await redis.zcard(`${ns}:ext:retry`)).toBe(2)
+  expect((await promoteRetries(model.store)).moved).toBe(2)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([equal, equal])
+  const [again] = await model.reserve(0)
+  expect(again).toMatchObject({ attempts: 1, remembered: true })
+  await model.end(0, DONE)
+  expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+})
+
+test('delayed jobs are left to a foreign scheduler that leads, and moved raw, oldest first, when none does', async ({ redis, ns, redisUrl }) => {
+  const model = modelProcess(redisUrl, ns)
+  const items = ['{"class":"B","queue":"q","args":[12345678901234567,[],{}]}', '{"class":"A","args":[1.10],"queue":"q"}']
+  for (const [i, item] of items.entries()) {
+    await redis.zadd(`${ns}:delayed_queue_schedule`, 20 - i, 20 - i)
+    await redis.rpush(`${ns}:delayed:${20 - i}`, item)
+    await redis.sadd(`${ns}:timestamps:${item}`, `delayed:${20 - i}`)
+  }
+  for (const lock of [`${ns}:${ns}:resque_scheduler_master_lock`, `${ns}:resque_scheduler_leader_lock`]) {
+    await redis.set(lock, 'other:1', 'EX', 180)
+    expect(await promoteDelayed(model.store)).toEqual({ kind: 'locked', by: lock })
+    await redis.del(lock)
+  }
+  await promoteDelayed(model.store)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([items[1], items[0]])
+  expect((await redis.keys(`${ns}:*delayed*`)).concat(await redis.keys(`${ns}:timestamps*`))).toEqual([])
+})

@@ -1,0 +1,26 @@
+import { runCli } from '../support/process.ts'
+
+/** What a run of the command line came to. */
+export interface Ran {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+  /** stdout as JSON. */
+  readonly json: unknown
+}
+
+export type Cli = (...words: string[]) => Promise<Ran>
+
+/** The command line in one namespace of one Redis. */
+export function cliOf(redisUrl: string, namespace: string, input?: string): Cli {
+  return async (...words) => {
+    const env = { REDIS_URL: redisUrl, PREFIX: namespace }
+    const ran = await runCli(words, { env, ...(input === undefined ? {} : { input }) })
+    return {
+      ...ran,
+      get json() {
+        return JSON.parse(ran.stdout) as unknown
+      },
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ResQueueError, type ErrorCode } from '../../src/errors.ts'
+import { ROOT } from '../support/process.ts'
+
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
+const GUIDES = [
+  ...readdirSync(ROOT).filter((file) => file.endsWith('.md')),
+  ...readdirSync(join(ROOT, 'docs')).map((file) => `docs/${file}`),
+]
+
+/** A heading's anchor, as GitHub makes it. */
+const anchor = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replaceAll(' ', '-')
+
+test('links in the guides lead somewhere', () => {
+  const broken = GUIDES.flatMap((guide) => {
+    const text = read(guide).replaceAll(/^```.*?^```/gms, '')
+    return Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, link = '']) => link)
+      .filter((link) => !/^https?:/.test(link))
+      .filter((link) => {
+        const [path = '', heading] = link.split('#')
+        const file = path === '' ? guide : join(dirname(guide), path)
+        if (!existsSync(join(ROOT, file))) return true
+        if (heading === undefined) return false
+        return !Array.from(read(file).matchAll(/^#+ (.*)$/gm), ([, title = '']) => anchor(title)).includes(heading)
+      })
+      .map((link) => `${guide}: ${link}`)
+  })
+  expect(broken).toEqual([])
+})
+
+test('docs/errors.md has every error code with the exit code that it gives', () => {
+  const declared = Array.from(read('src/errors.ts').matchAll(/^ {2}\| '([A-Z_]+)'$/gm), ([, code]) => code as ErrorCode)
+  const told = Array.from(read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| (\d+) \|/gm), ([, code, exit]) => [
+    code,
+    Number(exit),
+  ])
+  expect(declared.length).toBeGreaterThan(5)
+  expect(Object.fromEntries(told)).toEqual(
+    Object.fromEntries(declared.map((code) => [code, new ResQueueError(code, '').exitCode])),
+  )
+})
