@@ -21,23 +21,25 @@ describe('Sentinel', () => {
     const waiting = primary.client()
     const certain: Sent[] = []
     let sending = true
+    let counting = true
     const load = (async () => {
       for (let n = 0; sending; n++) {
+        await delay(5)
         const some = Array.from({ length: 5 }, () => job('q', 'Note', [n % 20]))
         const before = sender.acknowledged.length
         await sender.send(...some)
-        if (sender.acknowledged.length === before) continue
+        if (sender.acknowledged.length === before || !counting) continue
         // On another connection: WAIT counts what this one wrote, so it writes.
         const kept = await waiting
           .set('mark', n)
           .then(() => waiting.wait(1, 500))
           .catch(() => 0)
         if (kept === 1) certain.push(...some)
-        await delay(10)
       }
     })()
     await waitFor(() => certain.length > 100)
     await primary.kill()
+    counting = false
     const successor = await setup.successor(primary)
     const redis = successor.client()
     const before = sender.acknowledged.length

@@ -6,7 +6,7 @@ import { look } from '../../src/queue/recovery.ts'
 import { renew } from '../../src/queue/renew.ts'
 import { test } from '../support/fixtures.ts'
 import { fill, payloads } from '../support/payloads.ts'
-import { ENDINGS, FAILED, modelProcess } from '../support/process-model.ts'
+import { DONE, ENDINGS, FAILED, modelProcess } from '../support/process-model.ts'
 
 const KEYS_TO_SPOIL = [
   'queue:q', 'queues', 'failed', 'q_failed', 'failed_queues', 'stat:processed', 'stat:failed', 'workers', 'workers:heartbeat',
