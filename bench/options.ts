@@ -19,7 +19,12 @@ export const USAGE = `node bench/run.ts [--only T1,T5] [--quick] [--rounds N] [-
 export function parseOptions(argv: readonly string[], known: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...argv],
-    options: { only: { type: 'string' }, quick: { type: 'boolean' }, rounds: { type: 'string' }, out: { type: 'string' } },
+    options: {
+      only: { type: 'string' },
+      quick: { type: 'boolean' },
+      rounds: { type: 'string' },
+      out: { type: 'string' },
+    },
   })
   const only = values.only?.split(',').map((id) => id.trim().toUpperCase())
   const unknown = only?.filter((id) => !known.includes(id)) ?? []

@@ -31,7 +31,13 @@ async function main(options: BenchOptions): Promise<void> {
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
-  const text = report(rows, { machine, lines: chosen, rounds: options.rounds, quick: options.quick, minutes: (Date.now() - began) / 60_000 })
+  const text = report(rows, {
+    machine,
+    lines: chosen,
+    rounds: options.rounds,
+    quick: options.quick,
+    minutes: (Date.now() - began) / 60_000,
+  })
   const out = options.out ?? (options.only || options.quick ? undefined : RESULTS)
   if (out) writeFileSync(out, text)
   console.log(`\n${text}${out ? `\nWritten to ${out}` : ''}`)

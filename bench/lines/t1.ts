@@ -4,7 +4,8 @@ import { atLeast, type Row } from '../support/rows.ts'
 import { PEERS, type Throughput } from '../support/throughput.ts'
 import { TITLES } from '../support/workers.ts'
 
-const rates = (throughput: Throughput, peer: (typeof PEERS)[number]): number[] => throughput[peer].map((run) => run.rate)
+const rates = (throughput: Throughput, peer: (typeof PEERS)[number]): number[] =>
+  throughput[peer].map((run) => run.rate)
 
 /** Jobs per second of all peers, and ours over those that the targets name. */
 export function rateRow(line: string, figure: string, throughput: Throughput, limits: readonly RateLimit[]): Row {

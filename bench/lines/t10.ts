@@ -17,7 +17,11 @@ interface Measured {
 }
 
 /** Four jobs that wait for ever in four processes, and the processes beside them that wait for a job. */
-async function measure({ redis, dir }: Bench, peer: PeerName, plan: Pick<WorkerPlan, 'sandbox' | 'isolation'>): Promise<Measured> {
+async function measure(
+  { redis, dir }: Bench,
+  peer: PeerName,
+  plan: Pick<WorkerPlan, 'sandbox' | 'isolation'>,
+): Promise<Measured> {
   await redis.flush()
   const starts = join(dir, 'starts')
   clearStarts(starts)
@@ -48,7 +52,8 @@ export const t10: Line = {
       spawned.push(await measure(bench, 'resqueue', { sandbox: 'fresh', isolation: 'spawn' }))
       bullmq.push(await measure(bench, 'bullmq', { sandbox: 'reused' }))
     }
-    const told = (all: readonly Measured[]): string => `${short(median(all.map((one) => one.waiting)))} / ${short(median(all.map((one) => one.busy)))}`
+    const told = (all: readonly Measured[]): string =>
+      `${short(median(all.map((one) => one.waiting)))} / ${short(median(all.map((one) => one.busy)))}`
     const peers = { 'BullMQ sandbox': told(bullmq) }
     const waiting = (all: readonly Measured[]): number => median(all.map((one) => one.waiting))
     return [

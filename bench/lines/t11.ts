@@ -3,8 +3,21 @@ import { ratio } from '../support/numbers.ts'
 import { atLeast, type Row } from '../support/rows.ts'
 import { measureSandboxes, rateOf, type Sandbox } from '../support/sandbox.ts'
 
-const ours = (concurrency: number): Sandbox => ({ title: 'ResQueue, reused', peer: 'resqueue', sandbox: 'reused', isolation: 'fork', concurrency, expected: 4000 })
-const theirs = (concurrency: number): Sandbox => ({ title: 'BullMQ sandbox', peer: 'bullmq', sandbox: 'reused', concurrency, expected: 1800 })
+const ours = (concurrency: number): Sandbox => ({
+  title: 'ResQueue, reused',
+  peer: 'resqueue',
+  sandbox: 'reused',
+  isolation: 'fork',
+  concurrency,
+  expected: 4000,
+})
+const theirs = (concurrency: number): Sandbox => ({
+  title: 'BullMQ sandbox',
+  peer: 'bullmq',
+  sandbox: 'reused',
+  concurrency,
+  expected: 1800,
+})
 
 export const t11: Line = {
   id: 'T11',

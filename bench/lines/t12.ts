@@ -14,13 +14,20 @@ interface Idle {
 
 async function idle({ redis, quick, say }: Bench, peer: PeerName): Promise<Idle> {
   await redis.flush()
-  await using _worker = await startWorker(peer, redis.port, { concurrency: 4, does: 'note', logLevel: 'info', queues: QUEUES.join(',') })
+  await using _worker = await startWorker(peer, redis.port, {
+    concurrency: 4,
+    does: 'note',
+    logLevel: 'info',
+    queues: QUEUES.join(','),
+  })
   await sleep(3000)
   const seconds = quick ? 10 : 30
   const sent = await sentCommands(redis.client, seconds * 1000)
   const perSecond = [...sent.values()].reduce((sum, n) => sum + n, 0) / seconds
   const open = await connections(redis.client)
-  say(`${TITLES[peer]}, idle: ${short(perSecond)} commands/s (${[...sent].map((one) => one.join(' ')).join(', ')} in ${seconds} s), ${open} connections`)
+  say(
+    `${TITLES[peer]}, idle: ${short(perSecond)} commands/s (${[...sent].map((one) => one.join(' ')).join(', ')} in ${seconds} s), ${open} connections`,
+  )
   return { perSecond, connections: open }
 }
 
@@ -43,7 +50,10 @@ export const t12: Line = {
         line: 'T12',
         figure: 'commands sent/s · connections',
         ours: `${short(sent)} · ${open}`,
-        peers: { [TITLES['node-resque']]: `${short(median(theirs.map((one) => one.perSecond)))} · ${Math.max(...theirs.map((one) => one.connections))}` },
+        peers: {
+          [TITLES['node-resque']]:
+            `${short(median(theirs.map((one) => one.perSecond)))} · ${Math.max(...theirs.map((one) => one.connections))}`,
+        },
         checks: [atMost('/s', sent, { must: 3, aim: 1.5 }), atMost('connections', open, { must: 2 })],
       },
     ]

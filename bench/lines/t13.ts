@@ -17,9 +17,14 @@ interface Scrapes {
 }
 
 async function listings({ redis, say }: Bench): Promise<{ name: string; ms: number }> {
-  await using lister = startNode([new URL('../peers/listings.ts', import.meta.url).pathname], { BENCH_PORT: String(redis.port) })
+  await using lister = startNode([new URL('../peers/listings.ts', import.meta.url).pathname], {
+    BENCH_PORT: String(redis.port),
+  })
   const [, json = '{}'] = await lister.line(/^listings (.*)$/)
-  const all = Object.entries(JSON.parse(json) as Record<string, number[]>).map(([name, ms]) => ({ name, ms: median(ms) }))
+  const all = Object.entries(JSON.parse(json) as Record<string, number[]>).map(([name, ms]) => ({
+    name,
+    ms: median(ms),
+  }))
   say(all.map(({ name, ms }) => `${name} ${short(ms)} ms`).join(', '))
   return all.reduce((worst, one) => (one.ms > worst.ms ? one : worst), { name: '', ms: Number.NaN, ...all[0] })
 }
@@ -27,7 +32,12 @@ async function listings({ redis, say }: Bench): Promise<{ name: string; ms: numb
 /** Scrapes a worker that serves all queues and is paused, so that nothing changes meanwhile. */
 async function scrapes({ redis, say }: Bench): Promise<Scrapes> {
   await redis.client.set('resque:pause-all-workers', 'true')
-  await using worker = await startWorker('resqueue', redis.port, { concurrency: 1, does: 'note', queues: '*', logLevel: 'info' })
+  await using worker = await startWorker('resqueue', redis.port, {
+    concurrency: 1,
+    does: 'note',
+    queues: '*',
+    logLevel: 'info',
+  })
   const [, served] = await worker.line(/"port":(\d+)/)
   await worker.line(/worker started/)
   await sleep(2000)

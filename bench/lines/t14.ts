@@ -16,11 +16,16 @@ async function anonymous({ redis, dir, size, say }: Bench, peer: PeerName): Prom
   const jobs = size(1000)
   await producer.call('fill', jobs)
   const plan = { concurrency: 4, does: 'note', starts, logLevel: 'info' } as const
-  await using worker = await startWorker(peer, redis.port, peer === 'resqueue' ? { ...plan, sandbox: 'fresh', isolation: 'fork' } : plan)
+  await using worker = await startWorker(
+    peer,
+    redis.port,
+    peer === 'resqueue' ? { ...plan, sandbox: 'fresh', isolation: 'fork' } : plan,
+  )
   const served = peer === 'resqueue' ? await worker.line(/"port":(\d+)/) : undefined
   const seen = await startsUntil(starts, (all) => all.length >= jobs, 60_000, 250)
   if (seen.length < jobs) throw new Error(`${peer} began ${seen.length} of ${jobs} jobs`)
-  for (let i = 0; served && i < 5; i++) await fetch(`http://127.0.0.1:${served[1]}/metrics`).then((response) => response.text())
+  for (let i = 0; served && i < 5; i++)
+    await fetch(`http://127.0.0.1:${served[1]}/metrics`).then((response) => response.text())
   await sleep(5000)
   const mb = memoryOf(worker.pid).anonymousMb
   say(`${TITLES[peer]}: ${short(mb)} MB`)

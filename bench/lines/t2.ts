@@ -5,5 +5,7 @@ export const t2: Line = {
   id: 'T2',
   title: 'One job at a time',
   method: 'As T1, with one job in flight: what counts is round trips a job.',
-  measure: async (bench) => [rateRow('T2', 'one in flight, jobs/s', await bench.throughput(1), [{ peer: 'bullmq', must: 1.3, aim: 1.6 }])],
+  measure: async (bench) => [
+    rateRow('T2', 'one in flight, jobs/s', await bench.throughput(1), [{ peer: 'bullmq', must: 1.3, aim: 1.6 }]),
+  ],
 }

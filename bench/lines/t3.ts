@@ -73,7 +73,9 @@ async function measureWay(bench: Bench, way: Way): Promise<Row> {
     figure: way.figure,
     ours: short(median(rates.resqueue)),
     peers: Object.fromEntries(others.map((peer) => [TITLES[peer], short(median(rates[peer]))])),
-    checks: way.limits.map(({ peer, ...limit }) => atLeast(`× ${TITLES[peer]}`, ratio(rates.resqueue, rates[peer]), limit)),
+    checks: way.limits.map(({ peer, ...limit }) =>
+      atLeast(`× ${TITLES[peer]}`, ratio(rates.resqueue, rates[peer]), limit),
+    ),
   }
 }
 

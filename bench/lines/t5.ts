@@ -7,7 +7,13 @@ import { TITLES } from '../support/workers.ts'
 function costRow(throughput: Throughput, figure: string, pick: (run: Run) => number, checks: Check[]): Row {
   const cost = (peer: (typeof PEERS)[number]): string => short(median(throughput[peer].map(pick)))
   const others = PEERS.filter((peer) => peer !== 'resqueue')
-  return { line: 'T5', figure, ours: cost('resqueue'), peers: Object.fromEntries(others.map((peer) => [TITLES[peer], cost(peer)])), checks }
+  return {
+    line: 'T5',
+    figure,
+    ours: cost('resqueue'),
+    peers: Object.fromEntries(others.map((peer) => [TITLES[peer], cost(peer)])),
+    checks,
+  }
 }
 
 export const t5: Line = {
@@ -20,8 +26,20 @@ export const t5: Line = {
     const ours = (pick: (run: Run) => number): number => median(runs.resqueue.map(pick))
     const cpu = (run: Run): number => run.cpuMicroseconds
     return [
-      costRow(runs, 'Redis commands a job', (run) => run.commands, [atMost('', ours((run) => run.commands), { must: 1.5, aim: 1.3 })]),
-      costRow(runs, 'socket reads a job', (run) => run.reads, [atMost('', ours((run) => run.reads), { must: 0.12, aim: 0.1 })]),
+      costRow(runs, 'Redis commands a job', (run) => run.commands, [
+        atMost(
+          '',
+          ours((run) => run.commands),
+          { must: 1.5, aim: 1.3 },
+        ),
+      ]),
+      costRow(runs, 'socket reads a job', (run) => run.reads, [
+        atMost(
+          '',
+          ours((run) => run.reads),
+          { must: 0.12, aim: 0.1 },
+        ),
+      ]),
       costRow(runs, 'Redis CPU a job, µs', cpu, [
         atMost('µs', ours(cpu), { must: 20, aim: 12 }),
         atMost('× BullMQ', ratio(runs.resqueue.map(cpu), runs.bullmq.map(cpu)), { must: 0.35 }),

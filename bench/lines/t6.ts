@@ -14,10 +14,21 @@ interface Candidate {
   readonly p99: number[]
 }
 
-const candidate = (peer: PeerName, title: string, plan: Partial<WorkerPlan> = {}): Candidate => ({ peer, title, plan, p50: [], p99: [] })
+const candidate = (peer: PeerName, title: string, plan: Partial<WorkerPlan> = {}): Candidate => ({
+  peer,
+  title,
+  plan,
+  p50: [],
+  p99: [],
+})
 
 /** Milliseconds from the call that enqueues a job until it begins in an idle worker, one job after the other. */
-export async function latencies({ redis, dir }: Bench, peer: PeerName, plan: Partial<WorkerPlan>, count: number): Promise<number[]> {
+export async function latencies(
+  { redis, dir }: Bench,
+  peer: PeerName,
+  plan: Partial<WorkerPlan>,
+  count: number,
+): Promise<number[]> {
   await redis.flush()
   const starts = join(dir, 'starts')
   clearStarts(starts)
@@ -48,7 +59,13 @@ export const t6: Line = {
     const inline = candidate('resqueue', 'ResQueue inline')
     const forked = candidate('resqueue', 'ResQueue fork', { sandbox: 'fresh', isolation: 'fork' })
     const bullmq = candidate('bullmq', TITLES.bullmq)
-    const all = [inline, forked, bullmq, candidate('bee-queue', TITLES['bee-queue']), candidate('node-resque', TITLES['node-resque'])]
+    const all = [
+      inline,
+      forked,
+      bullmq,
+      candidate('bee-queue', TITLES['bee-queue']),
+      candidate('node-resque', TITLES['node-resque']),
+    ]
     for (let round = 0; round < bench.rounds; round++) {
       for (const { peer, title, plan, p50, p99 } of all) {
         const ms = await latencies(bench, peer, plan, bench.size(peer === 'node-resque' ? 40 : 200))
@@ -72,7 +89,10 @@ export const t6: Line = {
         figure: 'enqueue → start, forked, p50 / p99 ms',
         ours: told(forked),
         peers,
-        checks: [atMost('ms p50', median(forked.p50), { must: 4, aim: 2 }), atMost('ms p99', median(forked.p99), { must: 20 })],
+        checks: [
+          atMost('ms p50', median(forked.p50), { must: 4, aim: 2 }),
+          atMost('ms p99', median(forked.p99), { must: 20 }),
+        ],
       },
     ]
   },

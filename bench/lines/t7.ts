@@ -42,15 +42,23 @@ async function crash({ redis, dir, say }: Bench, { title, peer, plan, rescuer }:
   const killed = process.hrtime.bigint()
   await victim.kill('SIGKILL')
   await using _successor = standing ? undefined : await startWorker(peer, redis.port, rescue)
-  const again = (await startsUntil(starts, (all) => new Set(all.slice(JOBS).map(({ id }) => id)).size >= JOBS, CAP_MS)).slice(JOBS)
+  const again = (
+    await startsUntil(starts, (all) => new Set(all.slice(JOBS).map(({ id }) => id)).size >= JOBS, CAP_MS)
+  ).slice(JOBS)
   const lost = JOBS - new Set(again.map(({ id }) => id)).size
-  const back = again.length === 0 ? Number.NaN : Number(again.reduce((last, { at }) => (at > last ? at : last), 0n) - killed) / 1e9
+  const back =
+    again.length === 0 ? Number.NaN : Number(again.reduce((last, { at }) => (at > last ? at : last), 0n) - killed) / 1e9
   say(`${title}: ${lost} of ${JOBS} lost, back after ${short(back)} s`)
   return { lost, back }
 }
 
 const OURS: readonly Candidate[] = [
-  { title: 'ResQueue, another worker', peer: 'resqueue', plan: { sandbox: 'fresh', isolation: 'fork' }, rescuer: 'standing by' },
+  {
+    title: 'ResQueue, another worker',
+    peer: 'resqueue',
+    plan: { sandbox: 'fresh', isolation: 'fork' },
+    rescuer: 'standing by',
+  },
   {
     title: 'ResQueue, same container',
     peer: 'resqueue',
@@ -96,13 +104,19 @@ export const t7: Line = {
         line: 'T7',
         figure,
         ours: told(crashes),
-        peers: at > 0 ? {} : Object.fromEntries(PEERS.map(({ title }, i) => [title, told(theirs.map((round) => round[i] as Crash))])),
+        peers:
+          at > 0
+            ? {}
+            : Object.fromEntries(PEERS.map(({ title }, i) => [title, told(theirs.map((round) => round[i] as Crash))])),
         checks: [
           atMost('lost', Math.max(...crashes.map(({ lost }) => lost)), { must: 0 }),
           atMost('s', median(crashes.map(({ back }) => back)), limits),
         ],
       }
     }
-    return [row('kill -9 with 10 running: lost · back after', 0, { must: 15, aim: 12 }), row('the same, container restarted', 1, { must: 1 })]
+    return [
+      row('kill -9 with 10 running: lost · back after', 0, { must: 15, aim: 12 }),
+      row('the same, container restarted', 1, { must: 1 }),
+    ]
   },
 }

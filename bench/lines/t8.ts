@@ -19,7 +19,9 @@ export const t8: Line = {
       p50.push(median(ms))
       p99.push(quantile(ms, 0.99))
       others.push(median(await latencies(bench, 'bullmq', { sandbox: 'fresh' }, bench.size(40))))
-      bench.say(`ResQueue spawn: p50 ${short(p50.at(-1) ?? 0)} ms; BullMQ sandbox without reuse: p50 ${short(others.at(-1) ?? 0)} ms`)
+      bench.say(
+        `ResQueue spawn: p50 ${short(p50.at(-1) ?? 0)} ms; BullMQ sandbox without reuse: p50 ${short(others.at(-1) ?? 0)} ms`,
+      )
     }
     return [
       {

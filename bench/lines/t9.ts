@@ -6,7 +6,8 @@ import { BULLMQ, FORK, measureSandboxes, rateOf, SPAWN } from '../support/sandbo
 export const t9: Line = {
   id: 'T9',
   title: 'A fresh process for each job, forked',
-  method: 'As T8, with a real fork. Ruby Resque, the other side of this target (1.2× Ruby with two workers), needs Ruby and is not part of this run.',
+  method:
+    'As T8, with a real fork. Ruby Resque, the other side of this target (1.2× Ruby with two workers), needs Ruby and is not part of this run.',
   measure: async (bench) => {
     const [fork = [], spawn = [], bullmq = []] = await measureSandboxes(bench, [FORK, SPAWN, BULLMQ])
     return [

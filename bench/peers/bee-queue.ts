@@ -1,7 +1,13 @@
 import BeeQueue from 'bee-queue'
 import { chunks, payload, port, QUEUE, serve, type Payload } from './serve.ts'
 
-const settings = { redis: { host: '127.0.0.1', port }, sendEvents: false, getEvents: false, storeJobs: false, removeOnSuccess: true }
+const settings = {
+  redis: { host: '127.0.0.1', port },
+  sendEvents: false,
+  getEvents: false,
+  storeJobs: false,
+  removeOnSuccess: true,
+}
 let producer: BeeQueue<Payload> | undefined
 const queue = (): BeeQueue<Payload> => (producer ??= new BeeQueue<Payload>(QUEUE, { ...settings, isWorker: false }))
 
@@ -14,8 +20,7 @@ serve({
     const worker = new BeeQueue<Payload>(QUEUE, settings)
     await worker.ready()
     worker.process(concurrency, async (job) => perform(job.data.id))
-    // Without this nobody looks for stalled jobs.
-    const check = (): void => void worker.checkStalledJobs(5000, () => undefined)
-    check()
+    // Without this nobody looks for stalled jobs; it goes on every five seconds.
+    worker.checkStalledJobs(5000, () => undefined)
   },
 })

@@ -9,7 +9,9 @@ const queue = (): Queue => (producer ??= new Queue(QUEUE, { connection, streams:
 
 /** BullMQ offers no process per job: here a child is killed where it would go back to its pool. */
 function withoutReuse(worker: Worker): void {
-  const pool = (worker as unknown as { childPool: { release(child: unknown): void; kill(child: unknown): Promise<void> } }).childPool
+  const pool = (
+    worker as unknown as { childPool: { release(child: unknown): void; kill(child: unknown): Promise<void> } }
+  ).childPool
   pool.release = (child) => void pool.kill(child)
 }
 
@@ -22,7 +24,12 @@ serve({
     const processor = sandbox
       ? fileURLToPath(import.meta.resolve('../jobs/bullmq.mjs'))
       : async (job: Job<Payload>) => perform(job.data.id)
-    const worker = new Worker(QUEUE, processor, { connection, concurrency, removeOnComplete: { count: 0 }, autorun: false })
+    const worker = new Worker(QUEUE, processor, {
+      connection,
+      concurrency,
+      removeOnComplete: { count: 0 },
+      autorun: false,
+    })
     worker.on('error', (error) => console.error(error))
     if (sandbox === 'fresh') withoutReuse(worker)
     await worker.waitUntilReady()

@@ -21,7 +21,12 @@ serve({
   work: ({ concurrency }, perform) =>
     Promise.all(
       Array.from({ length: concurrency }, async (_, i) => {
-        const options = { connection, queues: (process.env['BENCH_QUEUES'] || QUEUE).split(','), timeout: POLL_MS, name: `bench:${process.pid}+${i}` }
+        const options = {
+          connection,
+          queues: (process.env['BENCH_QUEUES'] || QUEUE).split(','),
+          timeout: POLL_MS,
+          name: `bench:${process.pid}+${i}`,
+        }
         const worker = new Worker(options, { Noop: { perform: async ({ id }: Payload) => perform(id) } })
         worker.on('error', (error) => console.error(error))
         await worker.connect()

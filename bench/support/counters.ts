@@ -16,7 +16,8 @@ const OURS = new Set(['info', 'config|resetstat', 'flushall', 'script|flush', 'p
 export async function readCounters(redis: Redis): Promise<Counters> {
   const [commands, stats, cpu] = await Promise.all([redis.info('commandstats'), redis.info('stats'), redis.info('cpu')])
   let sum = 0
-  for (const [, name = '', calls] of commands.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)) if (!OURS.has(name)) sum += Number(calls)
+  for (const [, name = '', calls] of commands.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm))
+    if (!OURS.has(name)) sum += Number(calls)
   return {
     commands: sum,
     reads: field(stats, 'total_reads_processed'),

@@ -14,14 +14,23 @@ function failure(i: number): string {
 }
 
 /** Fills Redis with waiting jobs, spread over queues `q0`, `q1`, …, and with failed ones. */
-export async function fillMass(redis: Redis, { waiting, queues, failed }: { waiting: number; queues: number; failed: number }): Promise<void> {
+export async function fillMass(
+  redis: Redis,
+  { waiting, queues, failed }: { waiting: number; queues: number; failed: number },
+): Promise<void> {
   const each = Math.floor(waiting / queues)
   for (let queue = 0; queue < queues; queue++) {
     const jobs = Array.from({ length: each }, (_, i) => payload(queue * each + i))
-    const added = redis.pipeline().sadd('resque:queues', `q${queue}`).rpush(`resque:queue:q${queue}`, ...jobs)
+    const added = redis
+      .pipeline()
+      .sadd('resque:queues', `q${queue}`)
+      .rpush(`resque:queue:q${queue}`, ...jobs)
     await added.exec()
   }
   for (let at = 0; at < failed; at += PER_CALL) {
-    await redis.rpush('resque:failed', ...Array.from({ length: Math.min(PER_CALL, failed - at) }, (_, i) => failure(at + i)))
+    await redis.rpush(
+      'resque:failed',
+      ...Array.from({ length: Math.min(PER_CALL, failed - at) }, (_, i) => failure(at + i)),
+    )
   }
 }

@@ -13,7 +13,8 @@ export interface Memory {
 /** What the kernel says about a process. */
 export function memoryOf(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const mb = (name: string): number => (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024) / 1e6
+  const mb = (name: string): number =>
+    (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024) / 1e6
   return { privateMb: mb('Private_Clean') + mb('Private_Dirty'), anonymousMb: mb('Anonymous') }
 }
 

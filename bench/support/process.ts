@@ -83,7 +83,8 @@ export function startNode(args: readonly string[], env: Record<string, string> =
     live.delete(pidOf(child))
     const error = new Error(`${args.join(' ')} ended (${String(code ?? signal)}):\n${lines.join('\n')}`)
     ready.reject(error)
-    for (const waiting of [...marks.values(), ...calls.values(), ...[...patterns].map((one) => one.found)]) waiting.reject(error)
+    for (const waiting of [...marks.values(), ...calls.values(), ...[...patterns].map((one) => one.found)])
+      waiting.reject(error)
   })
   ready.promise.catch(() => undefined)
 

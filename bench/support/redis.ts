@@ -20,10 +20,30 @@ export interface PrivateRedis extends AsyncDisposable {
 export async function startRedis(): Promise<PrivateRedis> {
   const port = await freePort()
   const dir = mkdtempSync(join(tmpdir(), 'resqueue-bench-redis-'))
-  const settings = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', '--daemonize', 'no']
+  const settings = [
+    '--port',
+    `${port}`,
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    dir,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--daemonize',
+    'no',
+  ]
   const server = spawn('redis-server', settings, { stdio: 'ignore' })
   process.on('exit', () => server.kill('SIGKILL'))
-  const client = new Redis({ host: '127.0.0.1', port, lazyConnect: true, protocol: 2, retryStrategy: () => 50, maxRetriesPerRequest: null })
+  const client = new Redis({
+    host: '127.0.0.1',
+    port,
+    lazyConnect: true,
+    protocol: 2,
+    retryStrategy: () => 50,
+    maxRetriesPerRequest: null,
+  })
   client.on('error', () => undefined) // until it listens
   await Promise.race([client.ping(), failed(server)])
   const version = /redis_version:(\S+)/.exec(await client.info('server'))?.[1] ?? 'unknown'

@@ -53,10 +53,18 @@ function cells(row: Row): string[] {
     row.line,
     row.figure,
     row.ours,
-    Object.entries(row.peers).map((one) => one.join(' ')).join(', '),
+    Object.entries(row.peers)
+      .map((one) => one.join(' '))
+      .join(', '),
     row.checks.map(gotOf).join(', '),
-    row.checks.map((check) => demandOf(check, check.must)).filter(Boolean).join(', '),
-    row.checks.map((check) => demandOf(check, check.aim)).filter(Boolean).join(', '),
+    row.checks
+      .map((check) => demandOf(check, check.must))
+      .filter(Boolean)
+      .join(', '),
+    row.checks
+      .map((check) => demandOf(check, check.aim))
+      .filter(Boolean)
+      .join(', '),
     verdict(row),
   ]
 }

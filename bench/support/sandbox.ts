@@ -16,9 +16,29 @@ export interface Sandbox {
   readonly expected: number
 }
 
-export const SPAWN: Sandbox = { title: 'ResQueue spawn', peer: 'resqueue', sandbox: 'fresh', isolation: 'spawn', concurrency: 2, expected: 40 }
-export const FORK: Sandbox = { title: 'ResQueue fork', peer: 'resqueue', sandbox: 'fresh', isolation: 'fork', concurrency: 2, expected: 400 }
-export const BULLMQ: Sandbox = { title: 'BullMQ sandbox without reuse', peer: 'bullmq', sandbox: 'fresh', concurrency: 2, expected: 22 }
+export const SPAWN: Sandbox = {
+  title: 'ResQueue spawn',
+  peer: 'resqueue',
+  sandbox: 'fresh',
+  isolation: 'spawn',
+  concurrency: 2,
+  expected: 40,
+}
+export const FORK: Sandbox = {
+  title: 'ResQueue fork',
+  peer: 'resqueue',
+  sandbox: 'fresh',
+  isolation: 'fork',
+  concurrency: 2,
+  expected: 400,
+}
+export const BULLMQ: Sandbox = {
+  title: 'BullMQ sandbox without reuse',
+  peer: 'bullmq',
+  sandbox: 'fresh',
+  concurrency: 2,
+  expected: 22,
+}
 
 const SECONDS = 6
 
@@ -29,7 +49,9 @@ export async function measureSandboxes(bench: Bench, sandboxes: readonly Sandbox
     for (const [i, sandbox] of sandboxes.entries()) {
       const { rate, cpuMs } = await measureSandbox(bench, sandbox)
       rates[i]?.push(rate)
-      bench.say(`${sandbox.title}, ${sandbox.concurrency} at once: ${short(rate)} jobs/s, ${short(cpuMs)} ms of CPU a job`)
+      bench.say(
+        `${sandbox.title}, ${sandbox.concurrency} at once: ${short(rate)} jobs/s, ${short(cpuMs)} ms of CPU a job`,
+      )
     }
   }
   return rates
@@ -53,7 +75,8 @@ async function measureSandbox({ redis, dir, size }: Bench, { peer, expected, ...
   await using worker = await startWorker(peer, redis.port, { ...plan, does: 'note', starts })
   const seen = await startsUntil(starts, (all) => all.length >= total, 120_000, 250)
   if (seen.length !== total) throw new Error(`${peer} began ${seen.length} of ${total} jobs`)
-  if (plan.sandbox === 'fresh' && new Set(seen.map(({ pid }) => pid)).size !== total) throw new Error(`${peer} used a process twice`)
+  if (plan.sandbox === 'fresh' && new Set(seen.map(({ pid }) => pid)).size !== total)
+    throw new Error(`${peer} used a process twice`)
   const cpu = cpuOf(worker.pid)
   const times = seen.map(({ at }) => Number(at)).sort((a, b) => a - b)
   const warm = Math.floor(total / 4)

@@ -21,7 +21,12 @@ export function readStarts(file: string): Start[] {
 }
 
 /** Waits until `done` holds of what is noted, or for `ms`; returns what is noted then. Looks every `everyMs`. */
-export async function startsUntil(file: string, done: (starts: readonly Start[]) => boolean, ms: number, everyMs = 20): Promise<Start[]> {
+export async function startsUntil(
+  file: string,
+  done: (starts: readonly Start[]) => boolean,
+  ms: number,
+  everyMs = 20,
+): Promise<Start[]> {
   const until = performance.now() + ms
   for (;;) {
     const starts = readStarts(file)

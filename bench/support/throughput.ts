@@ -29,7 +29,15 @@ const EXPECTED: Readonly<Record<PeerName, Readonly<Record<1 | 10 | 50, number>>>
 const SECONDS = 4
 export const PEERS = Object.keys(EXPECTED) as readonly PeerName[]
 /** Where jobs wait, or are held while they run. */
-const LISTS = ['resque:queue:bench', 'bull:bench:wait', 'bull:bench:active', 'bq:bench:waiting', 'bq:bench:active', 'nr:queue:bench', 'bench']
+const LISTS = [
+  'resque:queue:bench',
+  'bull:bench:wait',
+  'bull:bench:active',
+  'bq:bench:waiting',
+  'bq:bench:active',
+  'nr:queue:bench',
+  'bench',
+]
 
 /** Works a full queue empty with each peer in turn, round by round. */
 export async function measureThroughput(bench: Bench, concurrency: 1 | 10 | 50): Promise<Throughput> {

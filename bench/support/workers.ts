@@ -53,15 +53,16 @@ export async function startWorker(peer: PeerName, port: number, plan: WorkerPlan
     await proc.call('work', { concurrency: plan.concurrency, ...(plan.sandbox ? { sandbox: plan.sandbox } : {}) })
     return proc
   }
-  const isolation = plan.isolation ?? (plan.sandbox ? 'fork' : 'inline')
-  return startNode(
-    [
-      path('../../dist/bin.js'),
-      'work',
-      ...['--redis', `redis://127.0.0.1:${port}`, '--queues', plan.queues ?? 'bench', '--jobs', path('../jobs/resqueue.mjs')],
-      ...['--concurrency', String(plan.concurrency), '--isolation', isolation, '--port', '0'],
-      ...['--jobs-per-child', plan.sandbox === 'reused' ? '0' : '1', '--log-level', plan.logLevel ?? 'warn'],
-    ],
-    env,
-  )
+  const flags = {
+    redis: `redis://127.0.0.1:${port}`,
+    queues: plan.queues ?? 'bench',
+    jobs: path('../jobs/resqueue.mjs'),
+    concurrency: plan.concurrency,
+    isolation: plan.isolation ?? (plan.sandbox ? 'fork' : 'inline'),
+    'jobs-per-child': plan.sandbox === 'reused' ? 0 : 1,
+    'log-level': plan.logLevel ?? 'warn',
+    port: 0,
+  }
+  const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)])
+  return startNode([path('../../dist/bin.js'), 'work', ...args], env)
 }

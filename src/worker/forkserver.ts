@@ -131,7 +131,7 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
     control.on('error', () => control.destroy())
     child.on('error', error => reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error })))
     child.on('exit', (code, signal) => {
-      const last = addon.drain(controlFd)
+      const last = control.destroyed ? undefined : addon.drain(controlFd)
       if (last) reader.push(last)
       control.destroy()
       const how = signal ?? `code ${code}`

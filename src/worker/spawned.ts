@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
+import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
 import { frameReader } from './protocol.ts'
@@ -75,6 +76,7 @@ const addon = 'addon' in found ? found.addon : undefined
 // No orphan finishes a job behind our back. Without the addon, the channel's end tells, once the job lets the process listen.
 addon?.dieWith(process.ppid)
 if (process.platform === 'linux') raiseOomScore()
+blockOnOutput()
 
 try {
   const code = await loadCode(config)

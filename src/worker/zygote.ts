@@ -5,6 +5,7 @@
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
+import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
@@ -12,14 +13,6 @@ import { frameReader } from './protocol.ts'
 import { prepareRandomness, renewRandomness } from './randomness.ts'
 
 const CONTROL_FD = 3
-
-/** Node keeps one stream per descriptor for good: made before the fork, it costs children nothing. */
-function openOutput(): void {
-  for (const stream of [process.stdout, process.stderr] as { _handle?: { setBlocking?(on: boolean): void } }[]) {
-    // Blocking, so that nothing is left unwritten when a child leaves.
-    stream._handle?.setBlocking?.(true)
-  }
-}
 
 /** What a child is given by its fork. */
 interface Self {
@@ -80,7 +73,9 @@ async function main(): Promise<void> {
   if ('missing' in found) throw new Error(found.missing)
   found.addon.dieWith(process.ppid)
   process.title = `${config.title}: Forking jobs of ${config.jobs}`
-  openOutput()
+  blockOnOutput()
+  // Node keeps one stream per descriptor for good: made before the fork, it costs children nothing.
+  void [process.stdout, process.stderr]
   prepareRandomness()
   await new Promise(resolve => setImmediate(resolve))
   const before = snapshot()

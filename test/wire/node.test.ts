@@ -6,7 +6,7 @@ import { openStore } from '../../src/redis/store.ts'
 import { identify } from '../../src/worker/identity.ts'
 import { silentLogger, type Logger } from '../../src/log.ts'
 import { test } from '../support/fixtures.ts'
-import { keysUnder } from '../support/redis.ts'
+import { keysUnder, startRedis } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
@@ -320,6 +320,23 @@ function watchLocks(): { log: Logger; saw: (lock: string) => boolean } {
     saw: (lock) => told.some((fields) => 'lock' in fields && fields.lock === lock),
   }
 }
+
+test('without a namespace the keys stand bare, for both', async () => {
+  const server = await startRedis()
+  const redis = server.client()
+  await using client = new ResQueue({ redis: server.url, namespace: '' })
+  const queue = await openNodeQueue(server.url, '')
+  const worker = await startWireWorker(server.url, '')
+  await queue.enqueue('default', 'OkJob', ['theirs'])
+  await client.enqueue('default', 'ThrowJob', { our: 'own' })
+  await worker.sees(2)
+  await waitFor(async () => (await queue.failedCount()) === 1)
+  await queue.enqueue('default', 'Gate', [worker.gate])
+  await worker.sees(3)
+  expect(Object.keys(await queue.workers())).toHaveLength(1)
+  expect(await redis.exists('queues', 'workers', 'failed', 'stat:processed', 'workers:heartbeat')).toBe(5)
+  expect(await familyViolations(redis, '')).toEqual([])
+})
 
 test('namespaces keep apart what has the same name, also with a hash tag or a colon inside', async ({
   redis,

@@ -10,7 +10,7 @@ import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
 import { startWireWorker, waitForRest, type Seen } from './worker.ts'
 
-const HOOKS = `${ROOT}test/wire/hooks.ts`
+const HOOKS = `${ROOT}test/fixtures/wire/hooks.ts`
 const steps = (seen: readonly Seen[]): string[] =>
   seen.map((one) => one.event ?? one.step ?? 'perform').filter((step) => step !== 'beforeFirstFork')
 

@@ -208,7 +208,7 @@ test(
         '--queues',
         'default',
         '--jobs',
-        `${ROOT}test/wire/jobs.ts`,
+        `${ROOT}test/fixtures/wire/jobs.ts`,
         '--redis',
         redisUrl,
         '--namespace',

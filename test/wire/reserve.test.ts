@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait.ts'
 import { familyViolations } from './family.ts'
 import { startWireWorker, waitForRest } from './worker.ts'
 
-const HOOKS = `${ROOT}test/wire/hooks.ts`
+const HOOKS = `${ROOT}test/fixtures/wire/hooks.ts`
 const job = (name: string, ...args: unknown[]): string => JSON.stringify({ class: name, args })
 
 test('a worker loads its jobs, tells beforeFirstFork once, and only then stands in the registry and takes jobs', async ({
@@ -234,7 +234,7 @@ test('with an interval of 0 a worker that is told everything by the environment 
       PREFIX: ns,
       INTERVAL: '0',
       COUNT: '2',
-      APP_INCLUDE: `${ROOT}test/wire/jobs.ts`,
+      APP_INCLUDE: `${ROOT}test/fixtures/wire/jobs.ts`,
       PIDFILE: `${file}.pid`,
       PORT: '0',
       VERBOSE: '1',

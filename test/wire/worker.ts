@@ -13,7 +13,7 @@ import { ROOT } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor, within } from '../support/wait.ts'
 
-/** What one job saw; see jobs.ts. */
+/** What one job saw; see test/fixtures/wire/jobs.ts. */
 export interface Seen {
   readonly class: string
   readonly queue: string
@@ -30,7 +30,7 @@ export interface Seen {
   readonly payload?: string
 }
 
-/** A worker of ours inside the test's process, performing `jobs.ts`. */
+/** A worker of ours inside the test's process, performing `test/fixtures/wire/jobs.ts`. */
 export interface WireWorker {
   readonly handle: WorkerHandle
   readonly store: Store
@@ -85,7 +85,7 @@ export async function startWireWorker(redisUrl: string, ns: string, options: Wir
       failureBackends: [{ kind: 'redis' }],
       engine: {
         isolation: 'inline',
-        jobs: `${ROOT}test/wire/jobs.ts`,
+        jobs: `${ROOT}test/fixtures/wire/jobs.ts`,
         ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
         jobsPerChild: 1,
         killDelayMs: 1000,
