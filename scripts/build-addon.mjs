@@ -30,7 +30,7 @@ function headers() {
   } catch {
     // Not installed: it is only one of the two places.
   }
-  return candidates.find(folder => existsSync(join(folder, 'node_api.h')))
+  return candidates.find((folder) => existsSync(join(folder, 'node_api.h')))
 }
 
 /** $CC, else the first compiler that answers. */
@@ -51,7 +51,7 @@ if (!cc) without('no C compiler (cc, gcc or clang) was found')
 mkdirSync(dirname(out), { recursive: true })
 // Beside it, then renamed: a running worker keeps the file it has mapped.
 const fresh = `${out}.${process.pid}`
-const sources = ['addon.c', 'zygote.c'].map(name => join(root, 'native', name))
+const sources = ['addon.c', 'zygote.c'].map((name) => join(root, 'native', name))
 const args = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-shared', '-fPIC', '-I', include, '-o', fresh, ...sources]
 const { status } = spawnSync(cc[0], [...cc.slice(1), ...args], { stdio: 'inherit' })
 if (status !== 0) {

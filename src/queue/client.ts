@@ -19,7 +19,7 @@ import { jobStatus, type JobStatus } from './status.ts'
 
 /** Where the client finds Redis. Everything is optional. */
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
-  /** See `RedisConfig.url`. Default `REDIS_URL` of the environment, else `redis://localhost:6379`. */
+  /** See `RedisConfig.url`. Default `REDIS_URL` of the environment, else `redis://127.0.0.1:6379`. */
   readonly redis?: string
   /** What all keys start with. Default `resque`, the family's; may be empty. */
   readonly namespace?: string
@@ -77,7 +77,7 @@ export class ResQueue implements AsyncDisposable {
   /** Throws `USAGE` for a URL that cannot be understood. */
   constructor(options: ResQueueOptions = {}) {
     const {
-      redis = process.env['REDIS_URL'] ?? 'redis://localhost:6379',
+      redis = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379',
       namespace = 'resque',
       replication,
       ...rest

@@ -39,20 +39,32 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     ...(password ? { password } : {}),
     ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),
   }
+  /** Every reconnection reads the password file again: a rotated secret needs no restart. */
+  const fresh = (redis: Redis): Redis => {
+    if (config.passwordFile !== undefined) {
+      redis.on('close', () => {
+        const rotated = readPassword(config, endpoint)
+        if (rotated !== undefined) redis.options.password = rotated
+      })
+    }
+    return redis
+  }
   switch (endpoint.kind) {
     case 'single':
-      return new Redis({ ...options, host: endpoint.host, port: endpoint.port })
+      return fresh(new Redis({ ...options, host: endpoint.host, port: endpoint.port }))
     case 'socket':
-      return new Redis({ ...options, path: endpoint.path })
+      return fresh(new Redis({ ...options, path: endpoint.path }))
     case 'sentinel':
-      return new Redis({
-        ...options,
-        sentinels: endpoint.sentinels.map((s) => ({ ...s })),
-        name: endpoint.name,
-        sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
-      })
+      return fresh(
+        new Redis({
+          ...options,
+          sentinels: endpoint.sentinels.map((s) => ({ ...s })),
+          name: endpoint.name,
+          sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
+        }),
+      )
     case 'cluster': {
-      return new Cluster(
+      const cluster = new Cluster(
         endpoint.nodes.map((n) => ({ ...n })),
         {
           redisOptions: options,
@@ -61,6 +73,8 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
           clusterRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
         },
       )
+      cluster.on('+node', fresh)
+      return cluster
     }
   }
 }

@@ -186,7 +186,7 @@ function reconnect(connection: Connection): void {
 }
 
 function unavailable(address: string, waitedMs: number, cause: Error | undefined): ResQueueError {
-  const why = cause ? `: ${messageOf(cause)}` : ''
+  const why = cause ? `: ${messageOf(cause).replace(/\.$/, '')}` : ''
   return new ResQueueError(
     'REDIS_UNAVAILABLE',
     `Redis at ${address} did not answer within ${waitedMs / 1000} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,

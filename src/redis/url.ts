@@ -37,7 +37,7 @@ export interface HostPort {
 
 const DEFAULT_PORT = { redis: 6379, sentinel: 26379 }
 
-/** Takes a Redis URL apart. Throws `CONFIG` with the offending text (never with a password in it). */
+/** Takes a Redis URL apart. Throws `USAGE` with the offending text (never with a password in it). */
 export function parseEndpoint(config: RedisConfig): Endpoint {
   const text = config.url.includes('://') ? config.url : `redis://${config.url}`
   const match = /^([a-z-]+):\/\/(?:([^@]*)@)?([^/?]*)(\/[^?]*)?(?:\?.*)?$/i.exec(text)

@@ -34,7 +34,10 @@ export function loadAddon(): { readonly addon: Addon } | { readonly missing: str
   if (process.platform !== 'linux') return { missing: `fork needs Linux, this is ${process.platform}` }
   const require = createRequire(import.meta.url)
   const reasons: string[] = []
-  for (const path of ['../../build/Release/resqueue_fork.node', `../../prebuilds/linux-${process.arch}/resqueue_fork.node`]) {
+  for (const path of [
+    '../../build/Release/resqueue_fork.node',
+    `../../prebuilds/linux-${process.arch}/resqueue_fork.node`,
+  ]) {
     try {
       return { addon: require(path) as Addon }
     } catch (error) {
@@ -42,5 +45,8 @@ export function loadAddon(): { readonly addon: Addon } | { readonly missing: str
       if ((error as { code?: string }).code !== 'MODULE_NOT_FOUND') reasons.push(messageOf(error))
     }
   }
-  return { missing: reasons.length > 0 ? `the native addon does not load: ${reasons.join('; ')}` : 'the native addon is not built' }
+  return {
+    missing:
+      reasons.length > 0 ? `the native addon does not load: ${reasons.join('; ')}` : 'the native addon is not built',
+  }
 }

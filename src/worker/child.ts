@@ -79,14 +79,14 @@ export function createChild(host: ChildHost): Child {
     host.leave(1)
   }
 
-  process.on('uncaughtException', error => {
+  process.on('uncaughtException', (error) => {
     // Job code that listens itself has decided for itself.
     if (process.listenerCount('uncaughtException') > 1) return
     if (running) return fail(error)
     console.error(error)
     host.leave(1)
   })
-  process.on('beforeExit', code => {
+  process.on('beforeExit', (code) => {
     if (running && code === 0) fail(new Error(NEVER_SETTLED))
     else host.leave(code)
   })
@@ -120,7 +120,7 @@ export function createChild(host: ChildHost): Child {
         current = context
         return work()
       },
-    }).then(result => {
+    }).then((result) => {
       stop?.release()
       stop = undefined
       // An uncaught exception has already ended this run.
@@ -131,7 +131,7 @@ export function createChild(host: ChildHost): Child {
   return {
     take(type, body) {
       if (type === FRAME.job) begin(body)
-      else if (type === FRAME.test) void selfTest().then(answer => report(frame(FRAME.tested, answer)))
+      else if (type === FRAME.test) void selfTest().then((answer) => report(frame(FRAME.tested, answer)))
     },
     async rehearse() {
       const { title } = process
@@ -139,7 +139,7 @@ export function createChild(host: ChildHost): Child {
       for (const name of Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 'well' : 'badly'))) {
         const payload = `{"class":"${name}","args":[{"a":1}]}`
         const [type, body] = unframe(assignmentFrame({ id: '1', queue: 'q', class: name, attempt: 1, payload }))
-        await new Promise<void>(resolve => {
+        await new Promise<void>((resolve) => {
           rehearsed = resolve
           this.take(type, body)
         })
@@ -185,7 +185,12 @@ function stopSignal(): StopSignal {
 async function selfTest(): Promise<string> {
   const { readFile } = await import('node:fs/promises')
   const { randomUUID } = await import('node:crypto')
-  await new Promise(resolve => setTimeout(resolve, 1))
+  await new Promise((resolve) => setTimeout(resolve, 1))
   const stat = await readFile('/proc/self/stat', 'utf8')
-  return JSON.stringify({ pid: process.pid, seen: Number.parseInt(stat, 10), random: Math.random(), uuid: randomUUID() })
+  return JSON.stringify({
+    pid: process.pid,
+    seen: Number.parseInt(stat, 10),
+    random: Math.random(),
+    uuid: randomUUID(),
+  })
 }

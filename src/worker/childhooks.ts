@@ -5,8 +5,6 @@ import type { JobContext } from './currentjob.ts'
 /** A listener of the job's own process. */
 export type JobListener = (job: JobContext) => unknown
 
-
-
 /** The child-side listeners of a hooks module, in order (R67). */
 export type ChildHooks = Readonly<Record<'afterFork' | 'beforePerform' | 'afterPerform', readonly JobListener[]>>
 
@@ -20,7 +18,9 @@ export async function loadChildHooks(file: string | undefined, version: number =
   if (file === undefined) return noHooks
   let module: Record<string, unknown>
   try {
-    module = (await import(/* @vite-ignore */ `${pathToFileURL(file).href}${version === 0 ? '' : `?v=${version}`}`)) as Record<string, unknown>
+    module = (await import(
+      /* @vite-ignore */ `${pathToFileURL(file).href}${version === 0 ? '' : `?v=${version}`}`
+    )) as Record<string, unknown>
   } catch (cause) {
     throw new ResQueueError('CONFIG', `hooks module ${file}: could not be loaded: ${messageOf(cause)}`, { cause })
   }

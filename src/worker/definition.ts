@@ -24,7 +24,9 @@ export interface JobOptions {
 }
 
 /** A job's code: the payload's args, then the context. */
-export type JobHandler<Args extends readonly unknown[], Result> = (...args: [...args: Args, job: JobContext]) => Result | Promise<Result>
+export type JobHandler<Args extends readonly unknown[], Result> = (
+  ...args: [...args: Args, job: JobContext]
+) => Result | Promise<Result>
 
 /** What `defineJob` returns: give it to `enqueue`, and its arguments are checked. */
 export interface JobDefinition<Args extends readonly unknown[] = any[]> {
@@ -40,7 +42,11 @@ export interface JobDefinition<Args extends readonly unknown[] = any[]> {
 const BRAND = Symbol.for('resqueue.job')
 
 /** Makes a definition; `defineJob` is the public door. */
-export function makeDefinition(jobName: string, handler: (...args: any[]) => unknown, options: JobOptions): JobDefinition {
+export function makeDefinition(
+  jobName: string,
+  handler: (...args: any[]) => unknown,
+  options: JobOptions,
+): JobDefinition {
   return Object.freeze({ [BRAND]: true, jobName, handler, options })
 }
 

@@ -15,8 +15,10 @@ export function entryFile(name: 'zygote' | 'spawned'): string {
 export const TITLE: string = `resque-${VERSION}`
 
 /** Node's flags of the worker that its children must share: loaders and conditions, nothing that binds ports or runs other code. */
-const INHERITED = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--enable-source-maps|--no-warnings|--disable-warning|--use-system-ca|--use-openssl-ca|--dns-result-order)(=|$)/
-const TAKES_VALUE = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--disable-warning|--dns-result-order)$/
+const INHERITED =
+  /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--enable-source-maps|--no-warnings|--disable-warning|--use-system-ca|--use-openssl-ca|--dns-result-order)(=|$)/
+const TAKES_VALUE =
+  /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--disable-warning|--dns-result-order)$/
 
 function inheritedFlags(flags: readonly string[]): string[] {
   const kept: string[] = []
@@ -39,5 +41,12 @@ export function commandLine(entry: 'zygote' | 'spawned', flags: readonly string[
   }
   const cap = options.jobMemoryMiB === undefined ? [] : [`--max-old-space-size=${options.jobMemoryMiB}`]
   // Process titles are cut to the length of the command line: the last argument makes room.
-  return [...inheritedFlags(process.execArgv), ...flags, ...cap, entryFile(entry), JSON.stringify(config), ' '.repeat(200)]
+  return [
+    ...inheritedFlags(process.execArgv),
+    ...flags,
+    ...cap,
+    entryFile(entry),
+    JSON.stringify(config),
+    ' '.repeat(200),
+  ]
 }

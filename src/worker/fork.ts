@@ -41,7 +41,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
 
   const orders = { kill: (seat: Seat, signal: number) => zygote.kill(seat.index, seat.generation, signal) }
   const make = (): Seat => {
-    let index = seats.findIndex(seat => seat.state === 'empty')
+    let index = seats.findIndex((seat) => seat.state === 'empty')
     if (index < 0) index = seats.push(createSeat(addon, seats.length, 0, options.jobsPerChild, orders)) - 1
     const seat = seats[index] as Seat
     seat.forking()
@@ -159,7 +159,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
           refill()
           const { outcome, reusable, hung, unbegun } = await ended
           ages.delete(seat)
-          if (hung && ++hangs === MAX_HUNG) trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
+          if (hung && ++hangs === MAX_HUNG)
+            trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
           if (reusable && seat.state === 'idle') idle.push(seat)
           // An idle child may die at any time; the next one takes its job.
           if (!unbegun || over !== undefined || tries === MAX_TRIES) return outcome
@@ -171,7 +172,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     },
     async retire() {
       if (over !== undefined) return
-      const drained = new Promise<void>(resolve => (retiring = resolve))
+      const drained = new Promise<void>((resolve) => (retiring = resolve))
       for (const seat of idle.splice(0)) seat.kill('SIGKILL')
       if (running > 0) await drained
       if (over === undefined) await quit()
@@ -204,7 +205,9 @@ async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<v
         hung: ignore,
         ended(end) {
           clearTimeout(timer)
-          reject(new Unfit(`a forked child ended with ${end.signal ?? end.lost ?? `code ${end.code}`} in the self-test`))
+          reject(
+            new Unfit(`a forked child ended with ${end.signal ?? end.lost ?? `code ${end.code}`} in the self-test`),
+          )
         },
         frame(type, body) {
           if (type !== FRAME.tested) return

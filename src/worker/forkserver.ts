@@ -12,7 +12,14 @@ import { FRAME, frameReader } from './protocol.ts'
 
 const OP = { fork: 1, kill: 2, ping: 3, quit: 4 } as const
 /** V8 helper threads would be missing in children; SIGUSR1 must not open an inspector in them. */
-const FLAGS = ['--single-threaded', '--v8-pool-size=0', '--disable-sigusr1', '--expose-gc', '--no-flush-bytecode', '--no-wasm-code-gc']
+const FLAGS = [
+  '--single-threaded',
+  '--v8-pool-size=0',
+  '--disable-sigusr1',
+  '--expose-gc',
+  '--no-flush-bytecode',
+  '--no-wasm-code-gc',
+]
 const QUIT_MS = 2000
 
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
@@ -44,7 +51,9 @@ export interface Zygote {
 function endFrom(pid: number, status: number, peakMemoryBytes: number, cpuMicros: number): ProcessEnd {
   const usage = { pid, peakMemoryBytes, cpuSeconds: cpuMicros / 1e6 }
   const signal = status & 0x7f
-  return signal === 0 ? { ...usage, code: (status >> 8) & 0xff } : { ...usage, signal: signalNames.get(signal) ?? 'SIGKILL' }
+  return signal === 0
+    ? { ...usage, code: (status >> 8) & 0xff }
+    : { ...usage, signal: signalNames.get(signal) ?? 'SIGKILL' }
 }
 
 /** Starts a zygote and resolves once job code is loaded in it. Rejects with `JOBS` or `CONFIG` when it is not. */
@@ -57,16 +66,16 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
   })
   addon.close(childControl)
   const control = new Socket({ fd: controlFd, readable: true, writable: true })
-  const said = lineSplitter(line => options.events.notice('info', `while loading jobs: ${line}`))
-  const stderr = lineSplitter(line => options.events.notice('warn', `while loading jobs: ${line}`))
-  child.stdout?.on('data', chunk => said.push(chunk as Buffer))
-  child.stderr?.on('data', chunk => stderr.push(chunk as Buffer))
+  const said = lineSplitter((line) => options.events.notice('info', `while loading jobs: ${line}`))
+  const stderr = lineSplitter((line) => options.events.notice('warn', `while loading jobs: ${line}`))
+  child.stdout?.on('data', (chunk) => said.push(chunk as Buffer))
+  child.stderr?.on('data', (chunk) => stderr.push(chunk as Buffer))
 
   return new Promise((resolve, reject) => {
     let quitting = false
     let ready = false
     let gone: (() => void) | undefined
-    const isGone = new Promise<void>(done => (gone = done))
+    const isGone = new Promise<void>((done) => (gone = done))
     const queue: { request: Buffer; fds: readonly [number, number, number] | undefined }[] = []
 
     const flush = (): void => {
@@ -77,7 +86,13 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
         queue.shift()
       }
     }
-    const ask = (op: number, seat: number, generation: number, argument: number, fds?: readonly [number, number, number]): void => {
+    const ask = (
+      op: number,
+      seat: number,
+      generation: number,
+      argument: number,
+      fds?: readonly [number, number, number],
+    ): void => {
       const request = Buffer.allocUnsafe(16)
       request.writeUInt32LE(op, 0)
       request.writeUInt32LE(seat, 4)
@@ -126,16 +141,24 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
         news.notForked(seat, generation, `fork: ${name}`)
       }
     })
-    control.on('data', chunk => reader.push(chunk as Buffer))
+    control.on('data', (chunk) => reader.push(chunk as Buffer))
     // A zygote that is gone breaks its channel, too: its exit tells.
     control.on('error', () => control.destroy())
-    child.on('error', error => reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error })))
+    child.on('error', (error) =>
+      reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error })),
+    )
     child.on('exit', (code, signal) => {
       const last = control.destroyed ? undefined : addon.drain(controlFd)
       if (last) reader.push(last)
       control.destroy()
       const how = signal ?? `code ${code}`
-      if (!ready && !quitting) reject(new ResQueueError('JOBS', `the process that loads ${options.jobs} ended with ${how}: ${stderr.tail().trim()}`))
+      if (!ready && !quitting)
+        reject(
+          new ResQueueError(
+            'JOBS',
+            `the process that loads ${options.jobs} ended with ${how}: ${stderr.tail().trim()}`,
+          ),
+        )
       else if (!quitting) news.died(`the zygote ended with ${how}`)
       said.flush()
       stderr.flush()

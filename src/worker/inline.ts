@@ -35,7 +35,7 @@ export async function startInline(options: EngineOptions): Promise<Backend> {
     policies,
     run(job, { signal, timeoutMs, started, killers }) {
       const controller = new AbortController()
-      return new Promise(resolve => {
+      return new Promise((resolve) => {
         let timer: NodeJS.Timeout | undefined
         const cancel = (reason: string): void => {
           controller.abort(new DOMException('The job was told to stop', 'AbortError'))
@@ -60,7 +60,7 @@ export async function startInline(options: EngineOptions): Promise<Backend> {
           signal: () => controller.signal,
           fresh: true,
           within: (context, work) => current.run(context, work),
-        }).then(report => {
+        }).then((report) => {
           clearTimeout(timer)
           signal.removeEventListener('abort', onAbort)
           killers.delete(onKill)

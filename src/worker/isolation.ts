@@ -18,7 +18,9 @@ function whyNotFork(): string | undefined {
   const { glibcVersionRuntime } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header
   if (glibcVersionRuntime === undefined) return 'this system has no glibc'
   const major = Number.parseInt(process.versions.node, 10)
-  return TESTED_MAJORS.has(major) ? undefined : `Node ${major} is not one of the tested ones (${[...TESTED_MAJORS].join(', ')})`
+  return TESTED_MAJORS.has(major)
+    ? undefined
+    : `Node ${major} is not one of the tested ones (${[...TESTED_MAJORS].join(', ')})`
 }
 
 /**
@@ -78,7 +80,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         events.notice('info', 'job processes are replaced', { isolation: current.isolation })
       } catch (error) {
         events.notice('error', `job processes cannot be replaced: ${messageOf(error)}`)
-        await new Promise(resolve => setTimeout(resolve, pauseMs).unref())
+        await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
         if (!stopped) await attempt(Math.min(pauseMs * 2, MAX_RETRY_MS))
       }
     }
@@ -99,7 +101,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
       if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
       const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
-      return current.run(job, { signal, timeoutMs, started: pid => started?.(pid), killers })
+      return current.run(job, { signal, timeoutMs, started: (pid) => started?.(pid), killers })
     },
     kill() {
       for (const killer of [...killers]) killer()
@@ -119,5 +121,5 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

@@ -25,7 +25,10 @@ export function defineJob<Args extends readonly unknown[] = any[], Result = unkn
 export function defineJob(...given: readonly unknown[]): JobDefinition {
   const [name, handler, options] = typeof given[0] === 'string' ? given : ['', ...given]
   if (typeof handler !== 'function') {
-    throw new ResQueueError('INVALID_ARGUMENT', `defineJob(${name === '' ? '' : `'${String(name)}', `}handler): the handler must be a function`)
+    throw new ResQueueError(
+      'INVALID_ARGUMENT',
+      `defineJob(${name === '' ? '' : `'${String(name)}', `}handler): the handler must be a function`,
+    )
   }
   return makeDefinition(String(name), handler as (...args: unknown[]) => unknown, (options ?? {}) as JobOptions)
 }
@@ -44,7 +47,10 @@ export class Retry extends Error {
   constructor(seconds: number, message: string = `to be retried after ${seconds} s`, options?: ErrorOptions) {
     super(message, options)
     if (!(Number.isFinite(seconds) && seconds >= 0)) {
-      throw new ResQueueError('INVALID_ARGUMENT', `Retry(seconds): a number of seconds is needed, not ${String(seconds)}`)
+      throw new ResQueueError(
+        'INVALID_ARGUMENT',
+        `Retry(seconds): a number of seconds is needed, not ${String(seconds)}`,
+      )
     }
     this.resqueueVerdict = { kind: 'retry', afterMs: Math.round(seconds * 1000) }
   }

@@ -13,8 +13,8 @@ function typeOf(error: Error): string {
 function frames(error: Error): string[] {
   return (error.stack ?? '')
     .split('\n')
-    .filter(line => /^\s+at /.test(line))
-    .map(line => line.trim())
+    .filter((line) => /^\s+at /.test(line))
+    .map((line) => line.trim())
 }
 
 /** Anything that was thrown, in the form that crosses the process boundary and is recorded. Never throws. */

@@ -36,7 +36,7 @@ function refuse(file: string, reason: string, cause?: unknown): ResQueueError {
 /** `send-email.ts` → `SendEmail`: the name of a default export that has none of its own. */
 export function nameFromFile(file: string): string {
   const words = basename(file, extname(file)).split(/[^\p{L}\p{N}]+/u)
-  return words.map(word => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+  return words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
 }
 
 /** The module files of a folder (not of its subfolders), or the file itself. Throws `JOBS`. */
@@ -49,10 +49,12 @@ export function moduleFiles(path: string): string[] {
   }
   if (!folder) return [path]
   const files = readdirSync(path)
-    .filter(name => EXTENSIONS.has(extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name))
+    .filter(
+      (name) => EXTENSIONS.has(extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name),
+    )
     .sort()
   if (files.length === 0) throw refuse(path, 'the folder has no job modules (.ts, .js, .mts, .mjs, .cts, .cjs)')
-  return files.map(name => join(path, name))
+  return files.map((name) => join(path, name))
 }
 
 function isClass(value: unknown): value is JobClass {
@@ -60,7 +62,9 @@ function isClass(value: unknown): value is JobClass {
 }
 
 function performs(value: unknown): value is JobClass {
-  return typeof value === 'function' && typeof (value.prototype as { perform?: unknown } | undefined)?.perform === 'function'
+  return (
+    typeof value === 'function' && typeof (value.prototype as { perform?: unknown } | undefined)?.perform === 'function'
+  )
 }
 
 function asJob(file: string, name: string, value: unknown): LoadedJob | undefined {
@@ -99,7 +103,10 @@ function candidates(file: string, module: Record<string, unknown>): Named[] {
     if (exported === 'jobs' && typeof value === 'object' && value !== null && !isDefinition(value)) {
       for (const [name, job] of Object.entries(value)) {
         if (!isDefinition(job) && typeof job !== 'function') {
-          throw refuse(file, `jobs[${JSON.stringify(name)}] is neither a class with perform nor the result of defineJob`)
+          throw refuse(
+            file,
+            `jobs[${JSON.stringify(name)}] is neither a class with perform nor the result of defineJob`,
+          )
         }
         found.push([name, job])
       }
@@ -145,7 +152,11 @@ export async function loadJobs(path: string, version: number = 0): Promise<JobRe
       jobs.set(name, job)
       values.set(name, value)
     }
-    if (!any) throw refuse(file, 'exports no job: neither a class with perform, nor a result of defineJob, nor a map named jobs')
+    if (!any)
+      throw refuse(
+        file,
+        'exports no job: neither a class with perform, nor a result of defineJob, nor a map named jobs',
+      )
   }
   return { jobs, withoutPerform }
 }

@@ -21,7 +21,10 @@ export function lineSplitter(take: (line: string) => void): LineSplitter {
   return {
     push(chunk) {
       decoder ??= new StringDecoder('utf8')
-      tail = chunk.length >= TAIL_BYTES ? Buffer.from(chunk.subarray(-TAIL_BYTES)) : Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES)
+      tail =
+        chunk.length >= TAIL_BYTES
+          ? Buffer.from(chunk.subarray(-TAIL_BYTES))
+          : Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES)
       const lines = (rest + decoder.write(chunk)).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) take(line.endsWith('\r') ? line.slice(0, -1) : line)

@@ -39,7 +39,7 @@ export async function loadCode(config: LoadConfig): Promise<LoadedCode> {
 
 /** The frame that tells the worker what was loaded. */
 export function loadedFrame(code: LoadedCode, obstacles: readonly string[]): Buffer {
-  const policies = [...code.registry.jobs.values()].map(job => job.policy)
+  const policies = [...code.registry.jobs.values()].map((job) => job.policy)
   return frame(FRAME.loaded, JSON.stringify({ policies, obstacles } satisfies Loaded))
 }
 
@@ -52,6 +52,10 @@ export function refusedFrame(error: unknown): Buffer {
 
 /** The error that a `refused` frame carries. */
 export function refusal(body: Buffer): ResQueueError {
-  const { code, message, stack } = JSON.parse(body.toString()) as { code: 'JOBS' | 'CONFIG'; message: string; stack?: string }
+  const { code, message, stack } = JSON.parse(body.toString()) as {
+    code: 'JOBS' | 'CONFIG'
+    message: string
+    stack?: string
+  }
   return new ResQueueError(code, message, stack === undefined ? {} : { data: { stack } })
 }

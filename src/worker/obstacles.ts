@@ -35,8 +35,8 @@ export function snapshot(): Snapshot {
   for (const name of process.getActiveResourcesInfo()) resources.set(name, (resources.get(name) ?? 0) + 1)
   return {
     resources,
-    descriptors: entries('/proc/self/fd', name => readlinkSync(`/proc/self/fd/${name}`)),
-    threads: entries('/proc/self/task', name => readFileSync(`/proc/self/task/${name}/comm`, 'utf8').trim()),
+    descriptors: entries('/proc/self/fd', (name) => readlinkSync(`/proc/self/fd/${name}`)),
+    threads: entries('/proc/self/task', (name) => readFileSync(`/proc/self/task/${name}/comm`, 'utf8').trim()),
   }
 }
 
@@ -60,7 +60,9 @@ function describeSocket(link: string): string {
       return listens ? `a ${table} socket on ${address(local)}` : `a ${table} connection to ${address(remote)}`
     }
   }
-  const path = readTable('unix').map(row => row.trim().split(/\s+/)).find(row => row[6] === inode)?.[7]
+  const path = readTable('unix')
+    .map((row) => row.trim().split(/\s+/))
+    .find((row) => row[6] === inode)?.[7]
   return path ? `a unix socket ${path}` : 'a socket'
 }
 
@@ -78,7 +80,7 @@ const RESOURCES: Readonly<Record<string, string>> = {
   TCPServerWrap: 'a TCP server',
   TCPConnectWrap: 'a TCP connection being made',
   GetAddrInfoReqWrap: 'a DNS lookup for a connection being made',
-  MessagePort: 'a worker thread',
+  MessagePort: 'a message port',
   ProcessWrap: 'a child process',
   FSEventWrap: 'a file watcher',
   StatWatcher: 'a file watcher',
@@ -98,7 +100,8 @@ export function difference(before: Snapshot, after: Snapshot): string[] {
     found.push(`${more > 1 ? `${more} × ` : ''}${RESOURCES[name] ?? name}`)
   }
   for (const [id, name] of after.threads) {
-    if (!before.threads.has(id) && !OWN_THREADS.test(name)) found.push(`a thread named ${name}`)
+    if (!before.threads.has(id) && !OWN_THREADS.test(name))
+      found.push(name === 'WorkerThread' ? 'a worker thread' : `a thread named ${name}`)
   }
   return found
 }
@@ -108,9 +111,9 @@ export async function obstacles(before: Snapshot): Promise<string[]> {
   const deadline = performance.now() + SETTLE_MS
   for (;;) {
     // A turn first: connections are often begun on the next tick.
-    await new Promise(resolve => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
     const found = difference(before, snapshot())
     if (found.length === 0 || performance.now() > deadline) return found
-    await new Promise(resolve => setTimeout(resolve, STEP_MS))
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS))
   }
 }

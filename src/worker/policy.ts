@@ -18,7 +18,10 @@ export function retryPolicy(retry: number | RetryOptions): RetryPolicy {
   }
   const backoff = given.backoff ?? (given.delays ? 'list' : 'exponential')
   if (!['fixed', 'exponential', 'list'].includes(backoff)) {
-    throw new ResQueueError('INVALID_ARGUMENT', `retry.backoff must be fixed, exponential or list, not ${JSON.stringify(backoff)}`)
+    throw new ResQueueError(
+      'INVALID_ARGUMENT',
+      `retry.backoff must be fixed, exponential or list, not ${JSON.stringify(backoff)}`,
+    )
   }
   const delays = backoff === 'list' ? given.delays : [given.delay ?? DEFAULT_DELAY_S]
   if (!Array.isArray(delays) || delays.length === 0) {
@@ -31,7 +34,7 @@ export function retryPolicy(retry: number | RetryOptions): RetryPolicy {
   return {
     attempts: given.attempts,
     backoff,
-    delaysMs: delays.map(delay => seconds(delay, 'retry.delay')),
+    delaysMs: delays.map((delay) => seconds(delay, 'retry.delay')),
     ...(given.maxDelay === undefined ? {} : { maxDelayMs: seconds(given.maxDelay, 'retry.maxDelay') }),
     jitter,
   }

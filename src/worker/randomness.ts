@@ -48,7 +48,12 @@ function replace<T extends object>(owner: T, name: keyof T & string, make: (orig
   const original = owner[name] as never
   const replacement = make(original) as object
   Object.defineProperty(replacement, 'name', { value: name })
-  Object.defineProperty(owner, name, { value: replacement, writable: true, configurable: true, enumerable: Object.prototype.propertyIsEnumerable.call(owner, name) })
+  Object.defineProperty(owner, name, {
+    value: replacement,
+    writable: true,
+    configurable: true,
+    enumerable: Object.prototype.propertyIsEnumerable.call(owner, name),
+  })
 }
 
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown

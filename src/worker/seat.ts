@@ -34,7 +34,13 @@ export interface Seat extends JobProcess {
 const SIGNALS: Partial<Record<NodeJS.Signals, number>> = { SIGTERM: 15, SIGKILL: 9 }
 
 /** Makes a seat whose children leave by themselves after `jobsPerChild` jobs (0 = never). */
-export function createSeat(addon: Addon, index: number, firstGeneration: number, jobsPerChild: number, orders: SeatOrders): Seat {
+export function createSeat(
+  addon: Addon,
+  index: number,
+  firstGeneration: number,
+  jobsPerChild: number,
+  orders: SeatOrders,
+): Seat {
   const [channelFd, childChannel] = addon.socketpair()
   const [stdoutFd, childStdout] = addon.pipe()
   const [stderrFd, childStderr] = addon.pipe()
@@ -50,17 +56,17 @@ export function createSeat(addon: Addon, index: number, firstGeneration: number,
     if (type === FRAME.begun) hasBegun = true
     else listener?.frame(type, body)
   })
-  const stdout = lineSplitter(line => listener?.line('stdout', line))
-  const stderr = lineSplitter(line => listener?.line('stderr', line))
+  const stdout = lineSplitter((line) => listener?.line('stdout', line))
+  const stderr = lineSplitter((line) => listener?.line('stderr', line))
   const open = (fd: number, writable: boolean, take: (chunk: Buffer) => void): Socket => {
     const socket = new Socket({ fd, readable: true, writable })
-    socket.on('data', chunk => take(chunk as Buffer))
-    socket.on('error', error => (fatal = error))
+    socket.on('data', (chunk) => take(chunk as Buffer))
+    socket.on('error', (error) => (fatal = error))
     return socket
   }
-  const channel = open(channelFd, true, chunk => reader.push(chunk))
-  const out = open(stdoutFd, false, chunk => stdout.push(chunk))
-  const err = open(stderrFd, false, chunk => stderr.push(chunk))
+  const channel = open(channelFd, true, (chunk) => reader.push(chunk))
+  const out = open(stdoutFd, false, (chunk) => stdout.push(chunk))
+  const err = open(stderrFd, false, (chunk) => stderr.push(chunk))
 
   const drain = (stream: Socket, fd: number, into: { push(chunk: Buffer): void }): void => {
     const rest = stream.destroyed ? undefined : addon.drain(fd)

@@ -68,7 +68,8 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
     )
   }
   const refill = (): void => {
-    while (!pause && (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length))) bootSpare()
+    while (!pause && (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length)))
+      bootSpare()
   }
 
   const first = boot()
@@ -91,7 +92,7 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
       refill()
       return Promise.resolve(ready)
     }
-    return new Promise(resolve => {
+    return new Promise((resolve) => {
       const give = (got: SpawnedProcess | string | undefined): void => {
         signal.removeEventListener('abort', abort)
         resolve(got)
@@ -131,9 +132,9 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
       retired = true
       clearTimeout(pause)
       for (const process of idle.splice(0)) process.kill('SIGKILL')
-      if (running > 0) await new Promise<void>(resolve => (drained = resolve))
+      if (running > 0) await new Promise<void>((resolve) => (drained = resolve))
       for (const process of all) process.kill('SIGKILL')
-      await Promise.all([...all].map(process => process.gone))
+      await Promise.all([...all].map((process) => process.gone))
     },
   }
 }

@@ -33,18 +33,19 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
   let taken = 0
   let hasBegun = false
   let exit: ProcessEnd | undefined
-  const stdout = lineSplitter(line => (listener ? listener.line('stdout', line) : early('info', line)))
-  const stderr = lineSplitter(line => (listener ? listener.line('stderr', line) : early('warn', line)))
-  const early = (level: 'info' | 'warn', line: string): void => options.events.notice(level, `outside of a job: ${line}`)
-  child.stdout?.on('data', chunk => stdout.push(chunk as Buffer))
-  child.stderr?.on('data', chunk => stderr.push(chunk as Buffer))
+  const stdout = lineSplitter((line) => (listener ? listener.line('stdout', line) : early('info', line)))
+  const stderr = lineSplitter((line) => (listener ? listener.line('stderr', line) : early('warn', line)))
+  const early = (level: 'info' | 'warn', line: string): void =>
+    options.events.notice(level, `outside of a job: ${line}`)
+  child.stdout?.on('data', (chunk) => stdout.push(chunk as Buffer))
+  child.stderr?.on('data', (chunk) => stderr.push(chunk as Buffer))
   // A write to a process that has just ended: its exit tells the rest.
   channel.on('error', () => {})
 
   let settle: { resolve(loaded: Loaded): void; reject(error: Error): void } | undefined
   const ready = new Promise<Loaded>((resolve, reject) => (settle = { resolve, reject }))
   let leave: (() => void) | undefined
-  const gone = new Promise<void>(resolve => (leave = resolve))
+  const gone = new Promise<void>((resolve) => (leave = resolve))
 
   const reader = frameReader((type, body) => {
     if (type === FRAME.loaded) {
@@ -54,7 +55,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     else if (type === FRAME.begun) hasBegun = true
     else listener?.frame(type, body)
   })
-  channel.on('data', chunk => reader.push(chunk as Buffer))
+  channel.on('data', (chunk) => reader.push(chunk as Buffer))
 
   const over = (end: ProcessEnd): void => {
     if (exit) return
@@ -74,7 +75,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     const timer = setTimeout(close, LINGER_MS)
     child.once('close', close)
   }
-  child.once('error', error => over({ lost: `a job process cannot be started: ${error.message}` }))
+  child.once('error', (error) => over({ lost: `a job process cannot be started: ${error.message}` }))
   child.once('exit', (code, signal) => {
     // The group's number may be taken by others only once all its members are gone: those that are left go now.
     endGroup(child.pid, 'SIGKILL')
@@ -95,7 +96,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     },
     async release() {
       // Two turns: what was written before the last frame is readable by then.
-      await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
       stdout.flush()
       stderr.flush()
       listener = undefined

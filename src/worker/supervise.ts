@@ -64,7 +64,8 @@ function endOf(end: ProcessEnd, begun: boolean, stderr: string, limitBytes: numb
   if (outOfMemory(end, stderr)) {
     return { kind: 'out_of_memory', ...(limitBytes === undefined ? {} : { limitBytes }), process: report }
   }
-  if (!begun) return { kind: 'returned', reason: 'the job process ended before the job began', counted: true, process: report }
+  if (!begun)
+    return { kind: 'returned', reason: 'the job process ended before the job began', counted: true, process: report }
   if (end.signal !== undefined) return { kind: 'signalled', signal: end.signal, process: report }
   return { kind: 'exited', code: end.code ?? 0, process: report }
 }
@@ -79,7 +80,7 @@ export function supervise(
   { signal, timeoutMs, started, killers }: RunControl,
   options: EngineOptions,
 ): Promise<Supervised> {
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     const limitBytes = options.jobMemoryMiB === undefined ? undefined : options.jobMemoryMiB * MIB
     let intervention: Intervention | undefined
     let hung = false
@@ -137,7 +138,8 @@ export function supervise(
         // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
         if (intervention) return process.kill('SIGKILL')
         const stderr = report.kind === 'failed' ? process.stderr() : ''
-        const done = (pid: number): void => finish({ ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
+        const done = (pid: number): void =>
+          finish({ ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.
         if (pid === undefined) afterStart = done
@@ -156,7 +158,8 @@ export function supervise(
         intervene({ kind: 'returned', reason: 'the job process did not begin', counted: false }, 'KILL')
       },
     })
-    if (timeoutMs !== undefined) timeout = setTimeout(() => intervene({ kind: 'timed_out', timeoutMs }, 'TERM'), timeoutMs)
+    if (timeoutMs !== undefined)
+      timeout = setTimeout(() => intervene({ kind: 'timed_out', timeoutMs }, 'TERM'), timeoutMs)
     killers.add(killNow)
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })

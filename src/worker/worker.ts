@@ -234,6 +234,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       ...options.engine,
       concurrency,
       events: {
+        log: (job, level, message, fields) => log[level]({ ...fields, job: job.id, queue: job.queue, class: job.class }, message),
         output: (job, stream, line) => log.info({ job: job.id, queue: job.queue, class: job.class, stream, line }, 'job output'),
         forked: (isolation, seconds) => observer.forked(isolation, seconds),
         notice: (level, message, fields = {}) => log[level](fields, message),
@@ -256,6 +257,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     await register(store, fresh, starting)
     registration = fresh
     await caretaker.recoverPredecessors(fresh, patience)
+    if (loaded.isolation === 'inline') log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')
     log.info({ process: fresh.nonce, queues: options.queues, slots: concurrency, isolation: loaded.isolation, version: VERSION }, 'worker started')
     await caretaker.promote({ retry: true, delayed: true }, patience)
     return caretaker

@@ -39,7 +39,7 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
   const listen = (): Socket => {
     const socket = new Socket({ fd, readable: true, writable: false })
     const reader = frameReader((type, body) => child.take(type, body.toString()))
-    socket.on('data', chunk => reader.push(chunk as Buffer))
+    socket.on('data', (chunk) => reader.push(chunk as Buffer))
     socket.on('error', () => addon.exit(0))
     socket.on('end', () => addon.exit(0))
     return socket
@@ -64,7 +64,7 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
     },
     busy: () => channel?.unref(),
   })
-  return { child, open: given => (fd = given) }
+  return { child, open: (given) => (fd = given) }
 }
 
 async function main(): Promise<void> {
@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   // Node keeps one stream per descriptor for good: made before the fork, it costs children nothing.
   void [process.stdout, process.stderr]
   prepareRandomness()
-  await new Promise(resolve => setImmediate(resolve))
+  await new Promise((resolve) => setImmediate(resolve))
   const before = snapshot()
   let code: LoadedCode
   try {

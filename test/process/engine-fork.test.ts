@@ -75,7 +75,10 @@ test('a killed zygote takes its children along; their jobs go back, counted, and
   await waitForDeath(pid)
   expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
   expect(engine.isolation).toBe('fork')
-  expect(notices).toEqual([expect.stringMatching(/^warn .*the zygote ended with SIGKILL/), expect.stringMatching(/^info .*replaced/)])
+  expect(notices).toEqual([
+    expect.stringMatching(/^warn .*the zygote ended with SIGKILL/),
+    expect.stringMatching(/^info .*replaced/),
+  ])
 })
 
 test('children that do not begin are killed, their jobs go back uncounted, and after three of them processes are spawned', async () => {
@@ -147,7 +150,10 @@ test('modules that do not load are refused with file and reason', async () => {
   const path = join(folder(), 'jobs.mjs')
   copyFileSync(fixture('hooks.ts'), path.replace('.mjs', '.ts'))
   for (const isolation of ['fork', 'spawn'] as const) {
-    await expect(bench({ isolation, jobs: path })).rejects.toMatchObject({ code: 'JOBS', message: expect.stringContaining(path) })
+    await expect(bench({ isolation, jobs: path })).rejects.toMatchObject({
+      code: 'JOBS',
+      message: expect.stringContaining(path),
+    })
     await expect(bench({ isolation, hooks: path })).rejects.toMatchObject({ code: 'CONFIG' })
   }
 })

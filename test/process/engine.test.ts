@@ -8,12 +8,15 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     const { engine, run, notices, forks } = await bench({ isolation })
     expect(engine.isolation).toBe(isolation)
     const outcome = await run('Echo', [{ to: 'a' }], { attempt: 3 })
-    const result = '{"data":{"to":"a"},"id":"an-id","queue":"mail","class":"Echo","attempt":3,"foreign":true,"same":true}'
+    const result =
+      '{"data":{"to":"a"},"id":"an-id","queue":"mail","class":"Echo","attempt":3,"foreign":true,"same":true}'
     expect(outcome).toMatchObject({ kind: 'succeeded', result, process: { pid: expect.any(Number) } })
     expect(await run('Later')).toMatchObject({ kind: 'succeeded', result: '"later"' })
     expect(await run('NoJson')).toMatchObject({ kind: 'succeeded', result: 'null' })
     expect(await run(String.raw`App\Jobs\SendEmail`, ['x'])).toMatchObject({ kind: 'succeeded', result: '"x"' })
-    expect(await run('Title')).toMatchObject({ result: expect.stringMatching(/^"resque-\d+\.\d+\.\d+: Processing mail since /) })
+    expect(await run('Title')).toMatchObject({
+      result: expect.stringMatching(/^"resque-\d+\.\d+\.\d+: Processing mail since /),
+    })
     expect(notices).toEqual([])
     expect(forks.length).toBeGreaterThan(0)
   })
@@ -45,16 +48,25 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
       error: {
         type: 'TypeError',
         message: 'no good',
-        backtrace: expect.arrayContaining([expect.stringMatching(/^at .*every\.ts:\d+/), 'caused by RangeError: the root']),
+        backtrace: expect.arrayContaining([
+          expect.stringMatching(/^at .*every\.ts:\d+/),
+          'caused by RangeError: the root',
+        ]),
       },
     })
     expect(await run('ThrowText')).toMatchObject({ kind: 'failed', error: { type: 'Error', message: 'just text' } })
     const own = await run('ThrowOwn')
     expect(own).toMatchObject({ kind: 'failed', error: { type: 'PaymentError', message: 'declined' } })
     expect(own.process?.stderr).toBe('the card was refused\n')
-    expect(await run('Uncaught')).toMatchObject({ kind: 'failed', error: { type: 'RangeError', message: 'from a timer' } })
+    expect(await run('Uncaught')).toMatchObject({
+      kind: 'failed',
+      error: { type: 'RangeError', message: 'from a timer' },
+    })
     expect(await run('Rejection')).toMatchObject({ kind: 'failed', error: { type: 'RangeError' } })
-    expect(await run('NeverSettles')).toMatchObject({ kind: 'failed', error: { message: expect.stringContaining('still pending') } })
+    expect(await run('NeverSettles')).toMatchObject({
+      kind: 'failed',
+      error: { message: expect.stringContaining('still pending') },
+    })
     expect(await run('Nope')).toMatchObject({ kind: 'failed', error: { message: 'Could not find job class Nope.' } })
     expect(await run('Helper')).toMatchObject({
       kind: 'failed',
@@ -64,7 +76,10 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
 
   test('Fatal, Retry and DoNotPerform say what is to become of the job', async () => {
     const { run } = await bench({ isolation })
-    expect(await run('Give')).toMatchObject({ kind: 'failed', error: { type: 'Fatal', message: 'never again', fatal: true } })
+    expect(await run('Give')).toMatchObject({
+      kind: 'failed',
+      error: { type: 'Fatal', message: 'never again', fatal: true },
+    })
     expect(await run('Again')).toMatchObject({ kind: 'failed', error: { type: 'Retry', retryAfterMs: 1500 } })
     expect(await run('Skip')).toEqual({ kind: 'skipped', process: { pid: expect.any(Number) } })
   })

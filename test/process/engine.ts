@@ -18,10 +18,15 @@ export interface Bench {
   /** Runs a job of `every.ts` (or of the module given) to its end. */
   run(name: string, args?: readonly unknown[], more?: Partial<JobRun>): Promise<Outcome>
   /** Begins one, and resolves when its process has said `ready`. */
-  begin(name: string, args?: readonly unknown[]): { outcome: Promise<Outcome>; abort(reason: unknown): void; pid: Promise<number> }
+  begin(
+    name: string,
+    args?: readonly unknown[],
+  ): { outcome: Promise<Outcome>; abort(reason: unknown): void; pid: Promise<number> }
 }
 
-export async function bench(options: Partial<EngineOptions> & { isolation: EngineOptions['isolation'] }): Promise<Bench> {
+export async function bench(
+  options: Partial<EngineOptions> & { isolation: EngineOptions['isolation'] },
+): Promise<Bench> {
   const output: string[] = []
   const notices: string[] = []
   const logs: unknown[] = []

@@ -95,7 +95,7 @@ for (const blocking of [true, false]) {
     const began = performance.now()
     await client.enqueue('first', 'OkJob', { n: 1 })
     expect(await worker.sees(1)).toMatchObject([{ queue: 'first', args: [{ n: 1 }] }])
-    expect(performance.now() - began).toBeLessThan(1500)
+    expect(performance.now() - began).toBeLessThan(1900)
   })
 
   test(`queues are emptied in the order of the list, each first in first out (${blocking ? 'blocking' : 'polling'})`, async ({
@@ -125,7 +125,7 @@ test('a blocking worker starts a job of ours at once, however long its interval'
   const began = performance.now()
   await client.enqueue('b', 'OkJob', { n: 2 })
   await worker.sees(2)
-  expect(performance.now() - began).toBeLessThan(1500)
+  expect(performance.now() - began).toBeLessThan(5000)
 })
 
 test('a polling worker finds jobs of any program within its interval', async ({ redis, redisUrl, ns }) => {
@@ -134,7 +134,7 @@ test('a polling worker finds jobs of any program within its interval', async ({ 
     await redis.rpush(`${ns}:queue:default`, job('OkJob', n))
     const began = performance.now()
     await worker.sees(n)
-    expect(performance.now() - began).toBeLessThan(1200)
+    expect(performance.now() - began).toBeLessThan(1800)
   }
 })
 
