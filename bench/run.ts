@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { lines } from './lines/index.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
-import type { Bench } from './support/bench.ts'
+import type { Bench, Line } from './support/bench.ts'
 import { describeMachine } from './support/machine.ts'
 import { startRedis, type PrivateRedis } from './support/redis.ts'
 import { report, summary } from './support/report.ts'
-import type { Row } from './support/rows.ts'
+import { atLeast, type Row } from './support/rows.ts'
 import { measureThroughput, type Throughput } from './support/throughput.ts'
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('RESULTS.md', import.meta.url))
 
 async function main(options: BenchOptions): Promise<void> {
@@ -24,7 +25,7 @@ async function main(options: BenchOptions): Promise<void> {
   try {
     for (const line of chosen) {
       bench.say(`\n${line.id} ${line.title}`)
-      const measured = await line.measure(bench)
+      const measured = await line.measure(bench).catch((error: unknown) => [broken(line, error)])
       rows.push(...measured)
       bench.say(summary(measured))
     }
@@ -41,6 +42,15 @@ async function main(options: BenchOptions): Promise<void> {
   const out = options.out ?? (options.only || options.quick ? undefined : RESULTS)
   if (out) writeFileSync(out, text)
   console.log(`\n${text}${out ? `\nWritten to ${out}` : ''}`)
+}
+
+/** A line that could not be measured has missed its target; the other lines go on. */
+function broken({ id, title }: Line, error: unknown): Row {
+  console.error(error)
+  process.exitCode = 1
+  const why = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+  const checks = [atLeast('', Number.NaN, { must: 0 })]
+  return { line: id, figure: title, ours: 'could not be measured', peers: {}, checks, note: why.replaceAll(ROOT, '') }
 }
 
 function createBench(redis: PrivateRedis, dir: string, { quick, rounds }: BenchOptions): Bench {

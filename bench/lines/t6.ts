@@ -42,7 +42,7 @@ export async function latencies(
   for (let i = 0; i < count; i++) {
     sent.set(`t${i}`, BigInt(await producer.call<string>('add', `t${i}`)))
     // Idle again, and never in step with anybody's interval.
-    await sleep(60 + 80 * Math.random())
+    await sleep(40 + 60 * Math.random())
     await startsUntil(starts, (seen) => seen.length > i, 10_000)
   }
   const seen = await startsUntil(starts, (all) => all.length >= count, 10_000)
@@ -54,7 +54,7 @@ export const t6: Line = {
   id: 'T6',
   title: 'Latency of an idle worker',
   method:
-    'One job every 100 ms or so, from the call that enqueues it in one process until its code begins in another (CLOCK_MONOTONIC in both). Four slots, everything at its default (but ResQueue logs nothing, as the others); node-resque polls every 500 ms instead of 5 s.',
+    'One job every 70 ms or so, from the call that enqueues it in one process until its code begins in another (CLOCK_MONOTONIC in both). Four slots, everything at its default (but ResQueue logs nothing, as the others); node-resque polls every 500 ms instead of 5 s.',
   measure: async (bench) => {
     const inline = candidate('resqueue', 'ResQueue inline')
     const forked = candidate('resqueue', 'ResQueue fork', { sandbox: 'fresh', isolation: 'fork' })

@@ -1,5 +1,5 @@
 import BeeQueue from 'bee-queue'
-import { chunks, payload, port, QUEUE, serve, type Payload } from './serve.ts'
+import { chunks, lazily, payload, port, QUEUE, serve, type Payload } from './serve.ts'
 
 const settings = {
   redis: { host: '127.0.0.1', port },
@@ -8,8 +8,7 @@ const settings = {
   storeJobs: false,
   removeOnSuccess: true,
 }
-let producer: BeeQueue<Payload> | undefined
-const queue = (): BeeQueue<Payload> => (producer ??= new BeeQueue<Payload>(QUEUE, { ...settings, isWorker: false }))
+const queue = lazily(() => new BeeQueue<Payload>(QUEUE, { ...settings, isWorker: false }))
 
 serve({
   fill: async (count) => {

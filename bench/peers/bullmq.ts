@@ -1,11 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import { Queue, Worker, type Job } from 'bullmq'
-import { chunks, payload, port, QUEUE, serve, type Payload } from './serve.ts'
+import { chunks, lazily, payload, port, QUEUE, serve, type Payload } from './serve.ts'
 
 const connection = { host: '127.0.0.1', port }
 // Events cannot be switched off; a stream that keeps none is the least.
-let producer: Queue | undefined
-const queue = (): Queue => (producer ??= new Queue(QUEUE, { connection, streams: { events: { maxLen: 0 } } }))
+const queue = lazily(() => new Queue(QUEUE, { connection, streams: { events: { maxLen: 0 } } }))
 
 /** BullMQ offers no process per job: here a child is killed where it would go back to its pool. */
 function withoutReuse(worker: Worker): void {

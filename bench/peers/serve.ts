@@ -75,6 +75,12 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return Number(process.hrtime.bigint() - began) / 1e9
 }
 
+/** Makes a thing when it is needed first: a worker must not hold a producer's connections. */
+export function lazily<T>(make: () => T): () => T {
+  let made: { readonly thing: T } | undefined
+  return () => (made ??= { thing: make() }).thing
+}
+
 /** Lists of at most `size` payloads. */
 export function* chunks(count: number, size: number): Generator<Payload[]> {
   for (let at = 0; at < count; at += size) {

@@ -18,7 +18,7 @@ export async function sentCommands(redis: Redis, ms: number): Promise<Map<string
   return counts
 }
 
-/** The connections of the clients whose name begins with `name`, or of all others than `redis` itself. */
+/** Connections that are open, beside that of `redis` itself. */
 export async function connections(redis: Redis): Promise<number> {
   const own = await redis.client('ID')
   const list = String(await redis.client('LIST'))

@@ -9,8 +9,12 @@ export async function ask(action: string, signal: AbortSignal): Promise<boolean>
   }
   const reader = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    const answer = await reader.question(`${printable(action)}? [y/N] `, { signal })
-    return /^y(es)?$/i.test(answer.trim())
+    // Ctrl-C and Ctrl-D are a no.
+    const closed = new Promise<string>((resolve) => reader.once('close', () => resolve('')))
+    const answer = reader.question(`${printable(action)}? [y/N] `, { signal }).catch(() => '')
+    const given = await Promise.race([answer, closed])
+    if (given === '') process.stderr.write('\n')
+    return /^y(es)?$/i.test(given.trim())
   } finally {
     reader.close()
   }

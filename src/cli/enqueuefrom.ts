@@ -22,7 +22,11 @@ const FIELDS = new Set(['queue', 'class', 'args', 'track', 'prefix', 'id', 'at',
 export async function enqueueFrom(context: Context, file: string, defaults: Defaults): Promise<number> {
   const { output, signal } = context
   // A file is read twice: a bad line must not leave half of it enqueued.
-  if (file !== '-') for await (const _ of requestsOf(file, defaults, signal));
+  let total: number | undefined
+  if (file !== '-') {
+    total = 0
+    for await (const _ of requestsOf(file, defaults, signal)) total++
+  }
   const client = await context.client()
   const progress = context.progress('Enqueued')
   let enqueued = 0
@@ -33,7 +37,7 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
       throw explain(error, batch, enqueued)
     }
     enqueued += batch.length
-    progress.update(enqueued)
+    progress.update(enqueued, total)
   }
   try {
     let batch: Line[] = []

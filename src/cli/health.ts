@@ -1,10 +1,12 @@
 import { get as request } from 'node:http'
-import { port } from '../config.ts'
+import { port as servedPort } from '../config.ts'
 import type { Option } from '../option.ts'
 import { messageOf } from '../errors.ts'
 import { duration, words, yesNo } from '../values.ts'
 import { output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
+
+const port: Option<number> = { ...servedPort, about: 'Port of the worker.' }
 
 const host: Option<string> = {
   flag: 'host',

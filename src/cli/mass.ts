@@ -42,11 +42,11 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
     )
     return moved > 0 ? 0 : 1
   }
+  let total: number | undefined
   if (mass.destroys || !mass.named) {
-    const target = process.stdin.isTTY
-      ? plural((await mass.act({ ...limited, dryRun: true, signal })).moved, mass.what, mass.many)
-      : (mass.many ?? `${mass.what}s`)
-    if (!(await context.confirm(`${mass.verb} ${target}`))) return nothing(context)
+    if (process.stdin.isTTY) total = (await mass.act({ ...limited, dryRun: true, signal })).moved
+    const target = total === undefined ? (mass.many ?? `${mass.what}s`) : plural(total, mass.what, mass.many)
+    if (total !== 0 && !(await context.confirm(`${mass.verb} ${target}`))) return nothing(context)
   }
   const progress = context.progress(capital(mass.done))
   let seen = 0
@@ -56,7 +56,7 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
       signal,
       progress: (done) => {
         seen = done
-        progress.update(done)
+        progress.update(done, total)
       },
     })
     progress.end()
@@ -64,7 +64,10 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
     return moved > 0 ? 0 : 1
   } catch (error) {
     progress.end()
-    if (!signal.aborted) throw error
+    if (!signal.aborted) {
+      if (seen > 0) output.note(`${plural(seen, mass.what, mass.many)} ${mass.done} before this went wrong:`)
+      throw error
+    }
     output.done(
       `${plural(seen, mass.what, mass.many)} ${mass.done}; interrupted`,
       report(seen, 0, { interrupted: true }),

@@ -59,7 +59,10 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const paused = await isPausedAll(store)
   out.list(
     columns,
-    found.slice(0, wanted).map((worker) => rowOf(worker, paused)),
+    found
+      .slice(0, wanted)
+      .map((worker) => rowOf(worker, paused))
+      .sort(byPlace),
   )
   if (found.length > wanted) out.note(`The first ${wanted} workers; --limit 0 shows all`)
   if (paused) out.note('All workers are paused; resqueue worker resume --all ends that')
@@ -155,6 +158,13 @@ async function find(store: Store, id: string): Promise<WorkerInfo> {
   const worker = await showWorker(store, id)
   if (!worker) throw new ResQueueError('NOT_FOUND', `There is no worker ${id}; resqueue worker ls shows them.`)
   return worker
+}
+
+/** Ours first, then by host and start, so that a listing looks the same twice. */
+function byPlace(a: Row, b: Row): number {
+  const place = ({ kind, host, started_at, id }: Row): string =>
+    [kind === 'foreign' ? 1 : 0, host, started_at, id].join('\0')
+  return place(a) < place(b) ? -1 : 1
 }
 
 function rowOf(worker: WorkerInfo, pausedAll: boolean): Row {

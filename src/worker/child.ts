@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
 import { jobError } from './joberror.ts'
@@ -83,7 +84,7 @@ export function createChild(host: ChildHost): Child {
     // Job code that listens itself has decided for itself.
     if (process.listenerCount('uncaughtException') > 1) return
     if (running) return fail(error)
-    console.error(error)
+    process.stderr.write(`${inspect(error)}\n`)
     host.leave(1)
   })
   process.on('beforeExit', (code) => {

@@ -29,10 +29,10 @@ export type JobHandler<Args extends readonly unknown[], Result> = (
 ) => Result | Promise<Result>
 
 /** What `defineJob` returns: give it to `enqueue`, and its arguments are checked. */
-export interface JobDefinition<Args extends readonly unknown[] = any[]> {
+export interface JobDefinition<Args extends readonly unknown[] = readonly unknown[]> {
   /** The class name in payloads; empty when the job is named after its file or export. */
   readonly jobName: string
-  readonly handler: (...args: any[]) => unknown
+  readonly handler: (...args: never[]) => unknown
   readonly options: JobOptions
   /** Types only: never there at run time. */
   readonly args?: Args
@@ -44,7 +44,7 @@ const BRAND = Symbol.for('resqueue.job')
 /** Makes a definition; `defineJob` is the public door. */
 export function makeDefinition(
   jobName: string,
-  handler: (...args: any[]) => unknown,
+  handler: (...args: never[]) => unknown,
   options: JobOptions,
 ): JobDefinition {
   return Object.freeze({ [BRAND]: true, jobName, handler, options })

@@ -31,7 +31,6 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   const seats: Seat[] = []
   const idle: Seat[] = []
   const ages = new Map<Seat, number>()
-  let zygote: Zygote
   let running = 0
   let hangs = 0
   let unanswered = 0
@@ -67,7 +66,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     seats[seat.index] = createSeat(addon, seat.index, seat.generation, options.jobsPerChild, orders)
   }
 
-  zygote = await startZygote(addon, options, {
+  const zygote: Zygote = await startZygote(addon, options, {
     forked(index, generation, pid, seconds) {
       options.events.forked('fork', seconds)
       find(index, generation)?.forked(pid)

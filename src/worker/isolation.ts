@@ -104,7 +104,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return current.run(job, { signal, timeoutMs, started: (pid) => started?.(pid), killers })
     },
     kill() {
-      for (const killer of [...killers]) killer()
+      for (const killer of killers) killer()
     },
     async reload() {
       await replacing

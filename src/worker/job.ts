@@ -13,11 +13,13 @@ export type { JobDefinition, JobHandler, JobOptions, RetryOptions } from './defi
  * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without it a default export is
  * named after its file in CamelCase, a named one after its export. The handler gets the payload's args, then a `JobContext`.
  */
+// oxlint-disable-next-line typescript/no-explicit-any -- a handler without declared arguments takes what foreign producers send
 export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
   name: string,
   handler: JobHandler<Args, Result>,
   options?: JobOptions,
 ): JobDefinition<Args>
+// oxlint-disable-next-line typescript/no-explicit-any -- a handler without declared arguments takes what foreign producers send
 export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
   handler: JobHandler<Args, Result>,
   options?: JobOptions,
@@ -30,7 +32,7 @@ export function defineJob(...given: readonly unknown[]): JobDefinition {
       `defineJob(${name === '' ? '' : `'${String(name)}', `}handler): the handler must be a function`,
     )
   }
-  return makeDefinition(String(name), handler as (...args: unknown[]) => unknown, (options ?? {}) as JobOptions)
+  return makeDefinition(String(name), handler as (...args: never[]) => unknown, options ?? {})
 }
 
 /** Thrown by a job that must not be retried, whatever its policy says: it goes to the failed list at once. */

@@ -69,7 +69,12 @@ function performs(value: unknown): value is JobClass {
 
 function asJob(file: string, name: string, value: unknown): LoadedJob | undefined {
   if (isDefinition(value)) {
-    return { kind: 'handler', file, handler: value.handler, policy: jobPolicy(name, value.options) }
+    return {
+      kind: 'handler',
+      file,
+      handler: value.handler as (...args: unknown[]) => unknown,
+      policy: jobPolicy(name, value.options),
+    }
   }
   if (!performs(value)) return undefined
   const { retry, timeout } = value

@@ -56,7 +56,7 @@ function describeSocket(link: string): string {
     for (const row of readTable(table)) {
       const [, local = '', remote = '', , , , , , , id] = row.trim().split(/\s+/)
       if (id !== inode) continue
-      const listens = /:0000$/.test(remote)
+      const listens = remote.endsWith(':0000')
       return listens ? `a ${table} socket on ${address(local)}` : `a ${table} connection to ${address(remote)}`
     }
   }

@@ -18,7 +18,8 @@ const fillSync = crypto.randomFillSync
 const state = new Uint32Array(4)
 let uuidsAreStale = false
 let intsAreStale = false
-const pools: WeakRef<Uint8Array>[] = []
+/** The memory itself, weakly: a view of our own would be gone with the next collection, the library's is not ours to keep. */
+const pools: { readonly memory: WeakRef<ArrayBufferLike>; readonly from: number; readonly length: number }[] = []
 
 /** xoshiro128++ (Blackman, Vigna): V8's own generator cannot be seeded again. */
 function next(): number {
@@ -60,7 +61,7 @@ type AnyFunction = (this: unknown, ...args: unknown[]) => unknown
 
 function remember(filled: unknown): void {
   if (ArrayBuffer.isView(filled) && filled.byteLength >= POOL_BYTES) {
-    pools.push(new WeakRef(new Uint8Array(filled.buffer, filled.byteOffset, filled.byteLength)))
+    pools.push({ memory: new WeakRef(filled.buffer), from: filled.byteOffset, length: filled.byteLength })
   }
 }
 
@@ -102,8 +103,8 @@ export function renewRandomness(seed: Int32Array): void {
   state.set(seed)
   uuidsAreStale = true
   intsAreStale = true
-  for (const pool of pools) {
-    const bytes = pool.deref()
-    if (bytes) fillSync(bytes)
+  for (const { memory, from, length } of pools) {
+    const buffer = memory.deref()
+    if (buffer) fillSync(new Uint8Array(buffer, from, length))
   }
 }

@@ -110,10 +110,12 @@ export function createSeat(
     },
     release() {
       drainOutput()
+      const tail = stderr.tail()
       stdout.flush()
       stderr.flush()
       listener = undefined
       if (state === 'busy') state = jobs === jobsPerChild ? 'leaving' : 'idle'
+      return tail
     },
     kill(signal) {
       if (state !== 'empty') orders.kill(seat, SIGNALS[signal] ?? 15)

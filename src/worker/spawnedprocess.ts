@@ -97,9 +97,11 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     async release() {
       // Two turns: what was written before the last frame is readable by then.
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+      const tail = stderr.tail()
       stdout.flush()
       stderr.flush()
       listener = undefined
+      return tail
     },
     kill(signal) {
       if (exit) return

@@ -91,7 +91,7 @@ export function supervise(
     let stopWatching: (() => void) | undefined
     let timeout: NodeJS.Timeout | undefined
 
-    const finish = (outcome: Outcome, reusable: boolean): void => {
+    const finish = (outcomeWith: (stderr: string) => Outcome, reusable: boolean): void => {
       if (settled) return
       settled = true
       clearTimeout(timeout)
@@ -99,10 +99,10 @@ export function supervise(
       stopWatching?.()
       signal.removeEventListener('abort', onAbort)
       killers.delete(killNow)
-      const done = (): void => resolve({ outcome, reusable, hung, unbegun })
+      const settle = (stderr: string): void => resolve({ outcome: outcomeWith(stderr), reusable, hung, unbegun })
       const released = process.release()
-      if (released) void released.then(done)
-      else done()
+      if (typeof released === 'string') settle(released)
+      else released.then(settle, () => settle(''))
     }
     const intervene = (why: Intervention, at: 'TERM' | 'KILL'): void => {
       if (settled || intervention) return
@@ -137,9 +137,11 @@ export function supervise(
         if (!report) return
         // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
         if (intervention) return process.kill('SIGKILL')
-        const stderr = report.kind === 'failed' ? process.stderr() : ''
         const done = (pid: number): void =>
-          finish({ ...report, process: { pid, ...(stderr === '' ? {} : { stderr }) } }, true)
+          finish((stderr) => {
+            const said = report.kind === 'failed' && stderr !== ''
+            return { ...report, process: { pid, ...(said ? { stderr } : {}) } }
+          }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.
         if (pid === undefined) afterStart = done
@@ -147,10 +149,12 @@ export function supervise(
       },
       ended(end) {
         const stderr = process.stderr()
-        if (intervention) finish({ ...intervention, process: processReport(end, stderr) }, false)
+        const why = intervention
+        if (why) finish(() => ({ ...why, process: processReport(end, stderr) }), false)
         else {
           unbegun = end.lost === undefined && !process.begun()
-          finish(endOf(end, process.begun(), stderr, limitBytes), false)
+          const outcome = endOf(end, process.begun(), stderr, limitBytes)
+          finish(() => outcome, false)
         }
       },
       hung() {

@@ -2,10 +2,12 @@ import { writeFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { runCli, spawnCli } from '../support/process.ts'
+import { startCluster } from '../support/cluster.ts'
+import { spawnCli } from '../support/process.ts'
 import { startRedis, type RedisServer } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
+import { run } from './cli.ts'
 
 interface Finding {
   readonly id: string
@@ -22,7 +24,7 @@ async function examine(
   url: string,
   ...words: string[]
 ): Promise<{ code: number | null; found: Record<string, Finding> }> {
-  const { code, stdout } = await runCli(['doctor', '-o', 'json', '--redis', url, ...words])
+  const { code, stdout } = await run(['doctor', '-o', 'json', '--redis', url, ...words])
   return { code, found: Object.fromEntries((JSON.parse(stdout) as Finding[]).map((finding) => [finding.id, finding])) }
 }
 
@@ -30,7 +32,7 @@ describe('the doctor', () => {
   test('finds nothing where all is well', async () => {
     const { url } = await healthy()
     expect(await examine(url)).toEqual({ code: 0, found: {} })
-    expect(await runCli(['doctor', '--redis', url])).toMatchObject({
+    expect(await run(['doctor', '--redis', url])).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^All is well at redis:/),
     })
@@ -49,7 +51,7 @@ describe('the doctor', () => {
     })
     await redis.config('SET', 'maxmemory', '0', 'maxclients', '2')
     expect((await examine(server.url)).found).toMatchObject({ 'max-clients': { level: 'warning' } })
-    expect(await runCli(['doctor', '--redis', server.url])).toMatchObject({
+    expect(await run(['doctor', '--redis', server.url])).toMatchObject({
       code: 2,
       stdout: expect.stringMatching(/^warning {2}persistence: .*\n {9}CONFIG SET appendonly yes/m),
     })
@@ -121,16 +123,22 @@ describe('the doctor', () => {
     })
   })
 
-  test('needs a Redis that answers', async () => {
-    const server = await healthy()
-    await server.stop()
-    expect(await runCli(['doctor', '--redis', server.url])).toMatchObject({ code: 69, stdout: '' })
+  test('examines a cluster, and wants a hash tag for it', async () => {
+    const { url, nodes } = await startCluster()
+    const env = { REDIS_URL: url, PREFIX: '{resque}' }
+    expect(await run(['enqueue', 'q', 'Ok'], { env })).toMatchObject({ code: 0 })
+    expect((await run(['queue', 'ls'], { env })).stdout).toMatch(/^q +1 /m)
+    expect(Object.keys((await examine(url, '--namespace', '{resque}')).found)).toEqual([
+      'persistence',
+      'unserved-queues',
+    ])
+    expect((await examine(nodes[0]?.url ?? '')).found).toMatchObject({ 'cluster-namespace': { level: 'error' } })
   })
 
   test('prints an ACL rule with which everything works, and finds what is missing without it', async () => {
     const server = await healthy()
     const admin = server.client()
-    const { rule } = JSON.parse((await runCli(['doctor', '--acl', '-o', 'json', '--namespace', 'ns'])).stdout) as {
+    const { rule } = JSON.parse((await run(['doctor', '--acl', '-o', 'json', '--namespace', 'ns'])).stdout) as {
       rule: string
     }
     await admin.call('acl', 'setuser', 'resqueue', ...rule.replace('>PASSWORD', '>pw').split(' '))
@@ -159,7 +167,7 @@ describe('the doctor', () => {
       'export class Ok { perform() {} }\nexport class Bad { perform() { throw new Error("no") } }\n',
     )
     for (const words of [['Ok', '--track'], ['Bad', '--retry', '2'], ['Bad'], ['Ok', '--in', '0']])
-      await runCli(['enqueue', 'q', ...words], { env })
+      await run(['enqueue', 'q', ...words], { env })
     const worker = spawnCli(
       ['work', '--queues', '*', '--jobs', join(dir, 'jobs.mjs'), '--port', '0', '--isolation', 'inline'],
       { env },
@@ -178,9 +186,9 @@ describe('the doctor', () => {
       'stats',
       'job show x',
     ]) {
-      expect((await runCli(words.split(' '), { env })).stderr).not.toContain('NOPERM')
+      expect((await run(words.split(' '), { env })).stderr).not.toContain('NOPERM')
     }
-    expect(await runCli(['doctor'], { env })).toMatchObject({ code: 0, stdout: expect.stringContaining('All is well') })
+    expect(await run(['doctor'], { env })).toMatchObject({ code: 0, stdout: expect.stringContaining('All is well') })
     expect(await worker.stop()).toEqual({ code: 0, signal: null })
     expect(worker.stdout + worker.stderr).not.toContain('NOPERM')
     expect(await admin.call('acl', 'log')).toEqual([])

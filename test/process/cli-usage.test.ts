@@ -3,9 +3,9 @@ import { createServer } from 'node:http'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { freePort } from '../support/ports.ts'
-import { ROOT, runCli, spawnCommand } from '../support/process.ts'
+import { ROOT, spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
-import { cliOf } from './cli.ts'
+import { cliOf, run } from './cli.ts'
 
 describe('a command line', () => {
   test.for([
@@ -27,7 +27,7 @@ describe('a command line', () => {
     [['completion', 'bsh'], 64, '', 'did you mean bash?'],
     [['stats', '--redis-password-file', '/no/such/file'], 78, '', 'password file /no/such/file cannot be read'],
   ] as const)('%j', async ([words, code, stdout, stderr]) => {
-    const ran = await runCli(words)
+    const ran = await run(words)
     expect(ran).toMatchObject({
       code,
       stdout: expect.stringContaining(stdout),
@@ -37,16 +37,16 @@ describe('a command line', () => {
   })
 
   test('says so when Redis is away, and exits with 69', async () => {
-    const ran = await runCli(['stats', '--redis', `redis://127.0.0.1:${await freePort()}`])
-    expect(ran).toMatchObject({
-      code: 69,
-      stdout: '',
-      stderr: expect.stringMatching(/^resqueue: Redis at .* did not answer/),
-    })
+    const url = `redis://127.0.0.1:${await freePort()}`
+    const runs = await Promise.all(
+      [['stats'], ['doctor'], ['enqueue', 'q', 'A']].map((words) => run([...words, '--redis', url])),
+    )
+    const said = expect.stringMatching(/^resqueue: Redis at .* did not answer/) as unknown
+    expect(runs).toEqual(runs.map(() => ({ code: 69, stdout: '', stderr: said })))
   })
 
   test('tells what Redis refuses', async ({ redisUrl }) => {
-    const ran = await runCli(['stats', '--redis', redisUrl.replace('//', '//nobody:wrong@')])
+    const ran = await run(['stats', '--redis', redisUrl.replace('//', '//nobody:wrong@')])
     expect(ran).toMatchObject({ code: 69, stderr: expect.stringContaining('refuses the user name or password') })
     expect(ran.stderr).not.toContain('wrong@')
   })
@@ -96,20 +96,20 @@ describe('a command line', () => {
 
   test('that an old Node is given ends with one line', () => {
     const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.0' } })`
-    const run = (): void => {
+    const startOld = (): void => {
       execFileSync(
         process.execPath,
         ['--import', `data:text/javascript,${encodeURIComponent(old)}`, `${ROOT}src/bin.ts`, 'version'],
         { encoding: 'utf8', stdio: 'pipe' },
       )
     }
-    expect(run).toThrow(/resqueue: Node 24 or newer is needed, this is Node 18\.20\.0/)
+    expect(startOld).toThrow(/resqueue: Node 24 or newer is needed, this is Node 18\.20\.0/)
   })
 })
 
 describe('completion', () => {
   test('of bash knows verbs, options and choices', async () => {
-    const { stdout, code } = await runCli(['completion', 'bash'])
+    const { stdout, code } = await run(['completion', 'bash'])
     expect(code).toBe(0)
     const complete = (words: string): string => {
       const ask = `COMP_WORDS=(${words} ""); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); [[ $LAST ]] && COMP_WORDS[COMP_CWORD]=$LAST; _resqueue; echo "\${COMPREPLY[*]}"`
@@ -126,8 +126,8 @@ describe('completion', () => {
   })
 
   test('of zsh and fish is printed', async () => {
-    expect((await runCli(['completion', 'zsh'])).stdout).toContain('#compdef resqueue')
-    expect((await runCli(['completion', 'fish'])).stdout).toContain('complete -c resqueue')
+    expect((await run(['completion', 'zsh'])).stdout).toContain('#compdef resqueue')
+    expect((await run(['completion', 'fish'])).stdout).toContain('complete -c resqueue')
   })
 })
 
@@ -143,7 +143,7 @@ describe('health', () => {
 
   test('prints the checks of a healthy worker', async () => {
     const port = await serve(200, '[+]reserve-loop ok\n[+]event-loop ok\nhealthz check passed\n')
-    expect(await runCli(['health'], { env: { PORT: port } })).toMatchObject({
+    expect(await run(['health'], { env: { PORT: port } })).toMatchObject({
       code: 0,
       stdout: 'ok      reserve-loop\nok      event-loop\nhealthy\n',
     })
@@ -151,7 +151,7 @@ describe('health', () => {
 
   test('exits with 1 for one that is not', async () => {
     const port = await serve(503, '[+]a ok\n[-]b failed: it is stuck\nhealthz check failed\n')
-    const { code, stdout } = await runCli(['health', '--port', port, '-o', 'json'])
+    const { code, stdout } = await run(['health', '--port', port, '-o', 'json'])
     expect(code).toBe(1)
     expect(JSON.parse(stdout)).toMatchObject({
       healthy: false,
@@ -163,7 +163,7 @@ describe('health', () => {
   })
 
   test('exits with 1 where nobody listens', async () => {
-    const ran = await runCli(['health', '--port', String(await freePort())])
+    const ran = await run(['health', '--port', String(await freePort())])
     expect(ran).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('no worker answers') })
   })
 })

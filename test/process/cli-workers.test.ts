@@ -14,26 +14,22 @@ async function register(
 ): Promise<void> {
   const { alive, slots = 2, pod = '' } = more
   const registration = {
-    ...{
-      nonce,
-      name: `h.${nonce}`,
-      tail: ':7:mail,critical',
-      slots,
-      instance: '',
-      host: 'h',
-      pid: 7,
-      pid_namespace: '',
-      boot_id: '',
-    },
-    ...{
-      pod,
-      pod_namespace: 'prod',
-      pod_uid: '',
-      container: '',
-      started: NOW - 60_000,
-      version: '0.1.0',
-      isolation: 'fork',
-    },
+    nonce,
+    name: `h.${nonce}`,
+    tail: ':7:mail,critical',
+    slots,
+    instance: '',
+    host: 'h',
+    pid: 7,
+    pid_namespace: '',
+    boot_id: '',
+    pod,
+    pod_namespace: 'prod',
+    pod_uid: '',
+    container: '',
+    started: NOW - 60_000,
+    version: '0.1.0',
+    isolation: 'fork',
   }
   await redis.hset(`${ns}:ext:processes`, nonce, JSON.stringify(registration))
   await redis.hset(`${ns}:ext:inflight:${nonce}`, 'registered', '1', 'k', '5')
@@ -62,7 +58,12 @@ describe('workers', () => {
       ['rb:9:mail', 'foreign', 'idle', 0, 1],
     ])
     expect(rows[0]).toMatchObject({
-      ...{ host: 'h', pid: 7, pod: 'mailers-1', queues: ['mail', 'critical'], version: '0.1.0', isolation: 'fork' },
+      host: 'h',
+      pid: 7,
+      pod: 'mailers-1',
+      queues: ['mail', 'critical'],
+      version: '0.1.0',
+      isolation: 'fork',
       running: [{ slot: 1, queue: 'mail', class: 'Send', id: 'job-1' }],
     })
     expect(rows[2]).toMatchObject({ heartbeat_at: '2026-11-22T18:24:39Z', started_at: null })
@@ -174,16 +175,18 @@ test('stats count', async ({ redis, redisUrl, ns }) => {
   await cli('enqueue', 'mail', 'Send')
   await cli('queue', 'pause', 'mail')
   expect((await cli('stats', '-o', 'json')).json).toEqual({
-    ...{
-      processed: 1_234_567,
-      failed: 5,
-      queues: 1,
-      waiting_jobs: 1,
-      failed_jobs: 0,
-      retry_jobs: 0,
-      delayed_timestamps: 0,
-    },
-    ...{ quarantined_jobs: 0, workers: 0, processes: 0, all_paused: false, paused_queues: ['mail'] },
+    processed: 1_234_567,
+    failed: 5,
+    queues: 1,
+    waiting_jobs: 1,
+    failed_jobs: 0,
+    retry_jobs: 0,
+    delayed_timestamps: 0,
+    quarantined_jobs: 0,
+    workers: 0,
+    processes: 0,
+    all_paused: false,
+    paused_queues: ['mail'],
   })
   expect((await cli('stats')).stdout).toMatch(/^processed +1,234,567$/m)
 })

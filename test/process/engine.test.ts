@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { zombies } from '../support/proc.ts'
+import { isAlive, zombies } from '../support/proc.ts'
 import { waitFor } from '../support/wait.ts'
 import { bench, fixture } from './engine.ts'
 
@@ -104,10 +104,9 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
       const outcome = await run('Signal', [signal])
       expect(outcome).toMatchObject({ kind: 'signalled', signal, process: { signal, stderr: 'about to go\n' } })
-      if (isolation === 'fork') {
-        expect(outcome.process).toMatchObject({ peakMemoryBytes: expect.any(Number), cpuSeconds: expect.any(Number) })
-        expect(outcome.process?.peakMemoryBytes).toBeGreaterThan(5e6)
-      }
+      // Only wait4 tells what a process used.
+      expect(Number(outcome.process?.peakMemoryBytes ?? 0) > 5e6).toBe(isolation === 'fork')
+      expect(Number(outcome.process?.cpuSeconds ?? 0) > 0).toBe(isolation === 'fork')
     }
     expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
   })
@@ -209,7 +208,7 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     const outcome = await run('LeaveBehind')
     const pid = Number(outcome.kind === 'succeeded' && outcome.result)
     expect(pid).toBeGreaterThan(1)
-    await waitFor(() => !alive(pid))
+    await waitFor(() => !isAlive(pid))
   })
 
   test('memory beyond the limit ends one job, seen from outside and on the heap', async () => {
@@ -220,12 +219,3 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
   })
 })
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}

@@ -1,15 +1,15 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { expectKept, idOf, job, startLedger, takeAccount, LEDGER_JOBS, type Ledger, type Sent } from '../support/ledger.ts'
 import { isAlive, waitForDeath } from '../support/proc.ts'
-import { ROOT } from '../support/process.ts'
+import { ROOT, spawnCommand } from '../support/process.ts'
 import { startSender } from '../support/sender.ts'
 import { own } from '../support/scope.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
+import { launchWorker, startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
 
 interface Busy {
   readonly worker: Worker
@@ -23,7 +23,7 @@ interface Busy {
 
 /** A worker whose two slots are busy, with a third job behind them. */
 async function busyWorker(
-  { redis, redisUrl, ns }: { redis: import('ioredis').Redis; redisUrl: string; ns: string },
+  { redis, redisUrl, ns }: { redis: Redis; redisUrl: string; ns: string },
   { className = 'Gate', ...more }: Partial<WorkerSetup> & { className?: string } = {},
 ): Promise<Busy> {
   const ledger = startLedger()
@@ -163,28 +163,39 @@ test('HUP loads job code anew for the jobs that follow, and keeps the old code w
   await worker.stop()
 })
 
-test('PIPE and a reader that has gone away do not end the worker', async ({ redisUrl, ns }) => {
+test('PIPE does not end the worker, nor does a reader of its log that goes away', async ({ redis, redisUrl, ns }) => {
   const ledger = startLedger()
   const sender = startSender(redisUrl, ns)
-  const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, isolation: 'fork' })
-  worker.process.signal('SIGPIPE')
-  const one = job('q', 'Note', [0])
-  await sender.send(one)
-  await ledger.sees('end', one.id)
-  expect(await worker.stop()).toEqual({ code: 0, signal: null })
+  const flags = ['--redis', redisUrl, '--namespace', ns, '--queues', 'q', '--jobs', LEDGER_JOBS, '--port', '0']
+  const command = [process.execPath, `${ROOT}src/bin.ts`, 'work', ...flags, '--isolation', 'fork']
+  const shell = spawnCommand('sh', ['-c', '"$@" | head -n 1', 'sh', ...command], { env: { ...ledger.env } })
+  const [registration = '{}'] = await waitFor(async () => {
+    const all = await redis.hvals(`${ns}:ext:processes`)
+    return all.length === 1 && all
+  })
+  const { pid } = JSON.parse(registration) as { pid: number }
+  process.kill(pid, 'SIGPIPE')
+  for (const one of [job('q', 'Note', [0]), job('q', 'Note', [0])]) {
+    await sender.send(one)
+    await ledger.sees('end', one.id)
+  }
+  process.kill(pid, 'SIGTERM')
+  await shell.waitForExit()
+  expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
 })
 
 test('a worker that is told to stop while it starts leaves nothing behind', async ({ redis, redisUrl, ns }) => {
-  const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger: startLedger() })
-  await worker.stop()
-  for (const delayMs of [0, 100, 200, 300, 400]) {
-    const { launchWorker } = await import('../support/workers.ts')
-    const early = launchWorker({ redis: redisUrl, ns, ledger: startLedger() })
-    await early.process.waitForLine('health and metrics')
-    await new Promise((resolve) => setTimeout(resolve, delayMs / 10))
+  const ledger = startLedger()
+  const setup: WorkerSetup = { redis: redisUrl, ns, ledger, isolation: 'fork' }
+  for (const sign of ['"health and metrics', 'ext:processes', '"worker started"']) {
+    const early = launchWorker(setup)
+    if (sign === 'ext:processes') await waitFor(async () => (await redis.hlen(`${ns}:ext:processes`)) === 1, { everyMs: 1 })
+    else await early.process.waitForLine(sign)
     early.process.signal('SIGTERM')
     const { code, signal } = await early.process.waitForExit()
-    expect(signal === 'SIGTERM' || code === 0).toBe(true)
+    // Before it listens for signals it is ended by the kernel, and has not registered yet.
+    expect(code === 0 || signal === 'SIGTERM').toBe(true)
     expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
+    expect(await redis.smembers(`${ns}:workers`)).toEqual([])
   }
 })

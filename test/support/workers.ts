@@ -46,8 +46,7 @@ export function launchWorker(setup: WorkerSetup): Worker {
   const flags = ['--redis', redis, '--namespace', ns, '--queues', queues, '--isolation', isolation, '--concurrency', `${concurrency}`]
   const fixed = ['--port', '0', '--jobs', LEDGER_JOBS, '--hooks', LEDGER_HOOKS]
   const process = spawnCli(['work', ...flags, ...fixed, ...args], { env: { ...ledger.env, ...env } })
-  const log = (): Entry[] =>
-    process.lines.flatMap(({ stream, text }) => (stream === 'stdout' && text.startsWith('{') ? [JSON.parse(text) as Entry] : []))
+  const log = (): Entry[] => process.lines.flatMap(({ stream, text }) => (stream === 'stdout' ? entryOf(text) : []))
   const port = (): number => {
     const value = log().find((entry) => entry.msg.includes('health and metrics'))?.['port']
     if (typeof value !== 'number') throw new Error(`The worker named no port: ${process.stdout}${process.stderr}`)
@@ -79,6 +78,15 @@ export function launchWorker(setup: WorkerSetup): Worker {
       process.signal('SIGTERM')
       return process.waitForExit(timeoutMs)
     },
+  }
+}
+
+/** Nothing for a line that is none of the log's: Node's own, or one with a line separator in it. */
+function entryOf(line: string): Entry[] {
+  try {
+    return [JSON.parse(line) as Entry]
+  } catch {
+    return []
   }
 }
 

@@ -83,7 +83,7 @@ test('any JSON that names a job keeps its bytes through a failure, its retry and
   ns,
 }) => {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  const raws = sample('ThrowJob')
+  const raws = sample('ThrowJob').map((raw) => raw.trim())
   await redis.sadd(`${ns}:queues`, 'default')
   await redis.rpush(`${ns}:queue:default`, ...raws)
   const worker = await startWireWorker(redisUrl, ns)
@@ -103,6 +103,22 @@ test('any JSON that names a job keeps its bytes through a failure, its retry and
   await leaving.sees(10)
   await leaving.stop()
   expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([...held, ...raws.slice(10)])
+})
+
+test('even the white space around a payload survives a failure and its retry', async ({ redis, redisUrl, ns }) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const raws = [
+    ' {"class":"ThrowJob","args":[]}',
+    '{"class":"ThrowJob","args":[]}\n',
+    '\t{"class":"ThrowJob","args":[]} ',
+  ]
+  await redis.rpush(`${ns}:queue:default`, ...raws)
+  const worker = await startWireWorker(redisUrl, ns)
+  await waitFor(async () => (await client.failed.count()) === raws.length)
+  await worker.stop()
+  expect((await redis.lrange(`${ns}:failed`, 0, -1)).map(payloadText)).toEqual(raws)
+  expect(await client.failed.retry({ all: true })).toEqual({ moved: raws.length, skipped: 0 })
+  expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual(raws)
 })
 
 test('any JSON that names a job keeps its bytes while it runs, and is read by the job as JSON.parse reads it', async ({

@@ -120,28 +120,39 @@ test('each ended job counts once, for the system and for its worker, and frees t
 for (const isolation of ['spawn', 'auto'] as const) {
   test(`each job has a process of its own that is not the worker's (${isolation})`, async ({ redis, redisUrl, ns }) => {
     await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-    const worker = await startWireWorker(redisUrl, ns, { engine: { isolation }, hooks: HOOKS })
+    const worker = await startWireWorker(redisUrl, ns, { engine: { isolation } })
     const zero = await client.enqueue('default', 'ExitZero', {}, { track: true })
     await client.enqueue('default', 'OkJob', { n: 1 })
     await client.enqueue('default', 'KillJob', {})
     await client.enqueue('default', 'OkJob', { n: 2 })
     await waitForRest(redis, ns)
-    const jobs = worker.seen.filter(({ event }) => event === undefined)
-    expect(jobs.map(({ class: name }) => name)).toEqual(['ExitZero', 'OkJob', 'KillJob', 'OkJob'])
-    expect(new Set([process.pid, ...jobs.map(({ pid }) => pid)]).size).toBe(5)
-    // afterFork belongs to the job's process, beforeFork to the worker's.
-    expect(worker.seen.filter(({ event }) => event === 'afterFork').map(({ pid }) => pid)).toEqual(
-      jobs.map(({ pid }) => pid),
-    )
+    expect(worker.seen.map(({ class: name }) => name)).toEqual(['ExitZero', 'OkJob', 'KillJob', 'OkJob'])
+    expect(new Set([process.pid, ...worker.seen.map(({ pid }) => pid)]).size).toBe(5)
     // exit(0) is a success without a result; a killed process is a failure that names itself.
     expect(await client.status(zero as string).get()).toMatchObject({ state: 'complete', result: null })
     expect((await client.failed.list()).entries).toMatchObject([
       { exception: 'DirtyExit', error: 'Job exited abnormally', signal: 'SIGKILL', payload: { class: 'KillJob' } },
     ])
-    expect(worker.seen.filter(({ event }) => event === 'onFailure')).toHaveLength(1)
     expect([await client.stats.get('processed'), await client.stats.get('failed')]).toEqual([4, 1])
     // Nothing but what the family knows is kept about a running job's process.
     expect(await redis.exists(`${ns}:job:${zero}:pid`)).toBe(0)
+  })
+
+  test(`listeners are told of the jobs that there are, and of no others, each in its process (${isolation})`, async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
+    await redis.rpush(`${ns}:queue:default`, '{"class":"OkJob","args":[]}', '{"class":"ThrowJob","args":[]}')
+    const worker = await startWireWorker(redisUrl, ns, { engine: { isolation }, hooks: HOOKS })
+    await waitForRest(redis, ns)
+    const jobs = worker.seen.filter(({ event }) => event === undefined)
+    const pids = (event: string): number[] => worker.seen.filter((one) => one.event === event).map(({ pid }) => pid)
+    expect(jobs.map(({ class: name }) => name)).toEqual(['OkJob', 'ThrowJob'])
+    expect(pids('afterFork')).toEqual(jobs.map(({ pid }) => pid))
+    expect(pids('beforePerform')).toEqual(jobs.map(({ pid }) => pid))
+    expect(pids('afterPerform')).toEqual(jobs.slice(0, 1).map(({ pid }) => pid))
+    expect(pids('onFailure')).toHaveLength(1)
   })
 }
 

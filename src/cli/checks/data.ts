@@ -184,7 +184,9 @@ async function failures({ store, signal }: Patient): Promise<readonly Finding[]>
 }
 
 /** php-resque's dequeue moves jobs through such a list; a crash in the middle leaves them there. */
-async function leftovers({ store, signal }: Patient): Promise<readonly Finding[]> {
+async function leftovers({ store, config, signal }: Patient): Promise<readonly Finding[]> {
+  // A scan walks one node; and php-resque does not work on a cluster.
+  if (/^rediss?-cluster:/i.test(config.url)) return []
   const found: string[] = []
   let looked = 0
   let cursor = '0'
