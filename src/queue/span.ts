@@ -14,20 +14,25 @@ const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
  * Finds the value of a field of a JSON object by its bytes, so that it can be moved as it is: parsing and writing it again
  * would change numbers, escapes and spaces. The last one counts where a name occurs twice, as for JSON.parse. The text must
  * be valid JSON; undefined where there is no such field.
+ *
+ * White space around the value belongs to the object's layout, except in an object that begins without any: there it came
+ * with the value, as in our own records, and is part of it.
  */
 export function fieldSpan(json: Buffer, name: string): Span | undefined {
   let found: Span | undefined
   let at = skipSpace(json, 0)
   if (json[at] !== 0x7b) return undefined
   at = skipSpace(json, at + 1)
+  const compact = json[at - 1] === 0x7b && json[at] === QUOTE && !SPACE.has(json[skipString(json, at) + 1] as number)
   while (at < json.length && json[at] === QUOTE) {
     const keyEnd = skipString(json, at)
     const key: unknown = JSON.parse(json.toString('utf8', at, keyEnd))
     // Past the colon.
-    const start = skipSpace(json, skipSpace(json, keyEnd) + 1)
+    const colon = skipSpace(json, keyEnd)
+    const start = skipSpace(json, colon + 1)
     const end = skipValue(json, start)
-    if (key === name) found = { start, end }
     at = skipSpace(json, end)
+    if (key === name) found = compact ? { start: colon + 1, end: at } : { start, end }
     if (json[at] !== 0x2c) break
     at = skipSpace(json, at + 1)
   }
