@@ -20,8 +20,10 @@
 --          Claim numbers go to the first ended slots, in the order given, then to the idle ones.
 -- Returns  {"gone", ms} where the process is not registered, else
 --          {"ok", ms, "p" paused | "d" draining | "", paused queues as JSON or "",
---           slot, claim, queue, reserved ms, "t" (tracked, or unknown) or "" and the value of its ext:job: key, raw payload, …}
---          with each record that a wanting slot, or one whose end was refused, holds now.
+--           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, their payloads, …,
+--           slot, claim, queue, reserved ms, memo, payload, … of each record that a wanting slot, or one whose end was
+--           refused, holds already}
+--          A memo is "t" where the job is tracked (or that is not known), then the value of its ext:job: key.
 -- @include base
 -- @include record
 -- @include ring
@@ -214,19 +216,19 @@ end
 count(4, 'stat:processed', processed)
 count(5, 'stat:failed', failures)
 
--- Reply: what is held already goes first.
+-- What is held already.
 local state = ''
 if held[3] or (found[1] and string.gsub(string.lower(found[1]), '%s', '') == 'true') then state = 'p' end
 if drain ~= '' and found[6] then state = 'd' end
 local paused_json = found[2] or ''
-local reply, n = { 'ok', now, state, paused_json }, 4
+local already, n_already = {}, 0
 local function answer(slot, record)
   local k, ms, queue, raw_at = decode_record(record)
   local raw = sub(record, raw_at)
   local value = found[3] and pcall_('GET', job_key(queue, raw)) or ''
-  reply[n + 1], reply[n + 2], reply[n + 3] = slot, k, queue
-  reply[n + 4], reply[n + 5], reply[n + 6] = ms, type(value) == 'string' and 't' .. value or 't', raw
-  n = n + 6
+  local a, m = already, n_already
+  a[m + 1], a[m + 2], a[m + 3], a[m + 4], a[m + 5], a[m + 6] = slot, k, queue, ms, type(value) == 'string' and 't' .. value or 't', raw
+  n_already = m + 6
 end
 for i = 1, #refused do
   answer(slots[refused[i]], held[refused[i] + 3])
@@ -259,14 +261,14 @@ end
 
 -- Everything that can go wrong with a job comes before its LPOP, and its record is written right after it: a script that
 -- stops in between would lose the job, since Lua does not roll back.
-local taken, taken_queue, n_taken = {}, {}, 0
+local taken, taken_queue, taken_place, n_taken = {}, {}, {}, 0
 local quarantined, quarantine_type, k_written, leftover = 0, nil, n_next + n_idle == 0, {}
 local stamp = ' ' .. int(now) .. ' '
 local function may_quarantine()
   quarantine_type = quarantine_type or call('TYPE', e .. 'quarantine').ok
   return quarantine_type == 'list' or quarantine_type == 'none'
 end
-local function take_from(queue)
+local function take_from(queue, place)
   local key, head = p .. 'queue:' .. queue, stamp .. #queue .. ' ' .. queue
   while n_taken < n_free and quarantined < 100 do
     local wanted = n_free - n_taken
@@ -279,7 +281,7 @@ local function take_from(queue)
         n_taken = n_taken + 1
         fill[n_fill + 1], fill[n_fill + 2] = slots[free[n_taken]], claims[n_taken] .. head .. raw
         n_fill = n_fill + 2
-        taken[n_taken], taken_queue[n_taken] = raw, queue
+        taken[n_taken], taken_queue[n_taken], taken_place[n_taken] = raw, queue, place
       elseif quarantined < 100 and may_quarantine() then
         bad[#bad + 1] = int(now) .. ' ' .. #queue .. ' ' .. queue .. raw
         quarantined = quarantined + 1
@@ -320,7 +322,7 @@ if state == '' and n_free > 0 then
     for i = from, some and to or from - 1 do
       local queue = ARGV[queues_at + i]
       if n_taken >= n_free then break end
-      if not paused[queue] then take_from(queue) end
+      if not paused[queue] then take_from(queue, i) end
     end
   end
 end
@@ -329,6 +331,7 @@ if not k_written then
 end
 
 -- Statuses, attempts and display copies of what was taken.
+local reply, memos = { 'ok', now, state, paused_json, '' }, {}
 if n_taken > 0 then
   local more, status_at, attempts_at = {}, {}, {}
   local n_more = 0
@@ -382,11 +385,14 @@ if n_taken > 0 then
     if attempts_at[i] and known[attempts_at[i]] then
       memo = memo .. known[attempts_at[i]]
     end
-    reply[n + 1], reply[n + 2], reply[n + 3] = slot, claims[i], queue
-    reply[n + 4], reply[n + 5], reply[n + 6] = now, memo, raw
-    n = n + 6
+    memos[i] = slot .. ':' .. claims[i] .. ':' .. taken_place[i] .. ':' .. memo
+    reply[5 + i] = raw
     cleared[free[i]] = nil
   end
+  reply[5] = table.concat(memos, ',')
+end
+for i = 1, n_already do
+  reply[5 + n_taken + i] = already[i]
 end
 
 for queue, f in pairs(flows) do

@@ -92,23 +92,23 @@ export async function turn(store: Store, process: Registration, request: TurnReq
   const { reply, sentAt } = await store.exchange(turnScript, args, patience)
   const fields = reply as (string | number)[]
   if (fields[0] === 'gone') return { kind: 'gone' }
-  const held: Held[] = []
-  for (let i = 4; i + 5 < fields.length; i += 6) {
-    const memo = fields[i + 4] as string
-    const tracked = memo.startsWith('t')
-    const remembered = tracked ? memo.slice(1) : memo
-    held.push({
-      slot: Number(fields[i]),
-      claim: Number(fields[i + 1]),
-      queue: fields[i + 2] as string,
-      reservedAt: Number(fields[i + 3]),
-      attempts: remembered === '' ? 0 : Number.parseInt(remembered, 10) || 0,
-      tracked,
-      remembered: remembered !== '',
-      raw: fields[i + 5] as string,
-    })
+  const now = Number(fields[1])
+  const memos = fields[4] === '' ? [] : (fields[4] as string).split(',')
+  const held = memos.map((memo, i) => {
+    const [slot, claim, place, kept = ''] = memo.split(':')
+    return heldOf(Number(slot), Number(claim), queues[Number(place)] as string, now, kept, fields[5 + i] as string)
+  })
+  for (let i = 5 + memos.length; i + 5 < fields.length; i += 6) {
+    held.push(heldOf(Number(fields[i]), Number(fields[i + 1]), fields[i + 2] as string, Number(fields[i + 3]), fields[i + 4] as string, fields[i + 5] as string))
   }
-  return { kind: 'ok', now: Number(fields[1]), state: parseState(fields[2]), pausedQueues: parsePaused(fields[3]), held, sentAt }
+  return { kind: 'ok', now, state: parseState(fields[2]), pausedQueues: parsePaused(fields[3]), held, sentAt }
+}
+
+function heldOf(slot: number, claim: number, queue: string, reservedAt: number, memo: string, raw: string): Held {
+  const tracked = memo.startsWith('t')
+  const remembered = tracked ? memo.slice(1) : memo
+  const attempts = remembered === '' ? 0 : Number.parseInt(remembered, 10) || 0
+  return { slot, claim, queue, reservedAt, attempts, tracked, remembered: remembered !== '', raw }
 }
 
 /** An end that only counts: the script needs no more than slot and claim. */

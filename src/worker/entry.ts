@@ -37,6 +37,7 @@ export function commandLine(entry: 'zygote' | 'spawned', flags: readonly string[
     jobs: options.jobs,
     ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
     jobsPerChild: options.jobsPerChild,
+    worker: process.pid,
     title: TITLE,
   }
   const cap = options.jobMemoryMiB === undefined ? [] : [`--max-old-space-size=${options.jobMemoryMiB}`]

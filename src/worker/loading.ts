@@ -9,6 +9,8 @@ export interface LoadConfig {
   readonly jobs: string
   readonly hooks?: string
   readonly jobsPerChild: number
+  /** The worker's pid, to die with it: a process that asks late who its parent is may be an orphan already. */
+  readonly worker: number
   /** `resque-<version>`. */
   readonly title: string
 }

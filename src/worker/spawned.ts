@@ -74,7 +74,7 @@ const config = takeLoadConfig()
 const found = loadAddon()
 const addon = 'addon' in found ? found.addon : undefined
 // No orphan finishes a job behind our back. Without the addon, the channel's end tells, once the job lets the process listen.
-addon?.dieWith(process.ppid)
+addon?.dieWith(config.worker)
 if (process.platform === 'linux') raiseOomScore()
 blockOnOutput()
 

@@ -71,7 +71,7 @@ async function main(): Promise<void> {
   const config = takeLoadConfig()
   const found = loadAddon()
   if ('missing' in found) throw new Error(found.missing)
-  found.addon.dieWith(process.ppid)
+  found.addon.dieWith(config.worker)
   process.title = `${config.title}: Forking jobs of ${config.jobs}`
   blockOnOutput()
   // Node keeps one stream per descriptor for good: made before the fork, it costs children nothing.
