@@ -30,7 +30,7 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
   if (options.destination) return pino(settings, options.destination)
   if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
-  return pino(settings, pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
+  return pino(settings, pretty({ colorize: !process.env['NO_COLOR'], ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
 }
 
 /** A logger that writes nothing, for the client and for tests. */

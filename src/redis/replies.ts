@@ -20,7 +20,7 @@ const REFUSALS: readonly Refusal[] = [
   [/^MISCONF\b/, 'REDIS_REFUSED', false, false, 'Redis cannot save to disk and refuses writes. See its log'],
   [/^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/, 'REDIS_REFUSED', false, false, 'Redis cannot serve this now'],
   [/^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/, 'REDIS_REFUSED', true, false, 'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE'],
-  [/^NOPERM\b/, 'REDIS_REFUSED', true, false, 'The Redis user may not do this. `resqueue doctor` prints the ACL that ResQueue needs'],
+  [/^NOPERM\b/, 'REDIS_REFUSED', true, false, 'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs'],
   [/WRONGTYPE/, 'REDIS_REFUSED', true, false, 'A key holds another type than the Resque protocol says. Another program may use the same namespace'],
 ]
 

@@ -47,7 +47,7 @@ export interface Store {
   exchange(script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange>
   /** One command, sent again until answered. Only for commands that may run twice. */
   command(name: string, args: readonly Arg[], patience?: Patience): Promise<unknown>
-  /** Several commands in one round trip, in order. A command that Redis refuses yields its Error in its place. */
+  /** Several commands in one round trip, in order. A command that Redis refuses yields its `ResQueueError` in its place. */
   pipeline(commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience): Promise<unknown[]>
   /** A second store of the same Redis for another role, `blocking` for waits; it shares the counts. */
   open(role: Role, name: string): Store
@@ -169,8 +169,10 @@ export function openStore(
         for (const [command, ...args] of commands) batch.call(command, ...args)
         const replies = (await batch.exec()) ?? []
         return replies.map(([error, reply]) => {
-          if (error && classify(error).kind === 'unknown') throw error
-          return error ?? reply
+          if (!error) return reply
+          const verdict = classify(error)
+          if (verdict.kind === 'unknown') throw error
+          return verdict.error
         })
       }, patience),
     open: (otherRole: Role, otherName: string) => openStore(config, otherName, otherRole, clock, counts),

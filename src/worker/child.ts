@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import type { ChildHooks } from './childhooks.ts'
+import { noHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
@@ -62,6 +62,7 @@ export function createChild(host: ChildHost): Child {
   let current: JobContext | undefined
   let running = false
   let registry = host.registry
+  let hooks = host.hooks
   let rehearsed: (() => void) | undefined
 
   const report = (data: Buffer): void => {
@@ -113,7 +114,7 @@ export function createChild(host: ChildHost): Child {
     running = true
     void performJob(assignment, {
       registry,
-      hooks: host.hooks,
+      hooks,
       log,
       signal: () => (stop ??= stopSignal()).signal,
       fresh: done === 0,
@@ -137,6 +138,7 @@ export function createChild(host: ChildHost): Child {
     async rehearse() {
       const { title } = process
       registry = REHEARSAL
+      hooks = noHooks // what a listener opened here would be shared by every child
       for (const name of Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 'well' : 'badly'))) {
         const payload = `{"class":"${name}","args":[{"a":1}]}`
         const [type, body] = unframe(assignmentFrame({ id: '1', queue: 'q', class: name, attempt: 1, payload }))
@@ -148,6 +150,7 @@ export function createChild(host: ChildHost): Child {
       rehearsed = undefined
       done = 0
       registry = host.registry
+      hooks = host.hooks
       process.title = title
     },
   }

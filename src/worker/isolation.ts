@@ -10,6 +10,8 @@ import { reasonOf } from './supervise.ts'
 /** The majors whose forking this project's own tests run on. */
 const TESTED_MAJORS = new Set([24, 26])
 const RETRY_MS = 500
+/** How often a fork that has worked before is tried again before spawning for good. */
+const REFORKS = 3
 const MAX_RETRY_MS = 10_000
 
 /** Why a real fork is out of the question here, before anything is tried. */
@@ -32,6 +34,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   let stopped = false
   /** Spawn for the rest of this engine's life, because forked children were seen to hang. */
   let noMoreForks = false
+  /** A forking backend has worked here. */
+  let forked = false
   let current: Backend
   /** Set while there is no backend that could run jobs. */
   let replacing: Promise<void> | undefined
@@ -42,7 +46,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     events.notice('warn', `job processes are spawned, not forked: ${reason}`, { isolation: 'spawn' })
     return startSpawn(options)
   }
-  const start = async (): Promise<Backend> => {
+  const start = async (tries = forked ? REFORKS : 0): Promise<Backend> => {
     if (options.isolation === 'inline') return startInline(options)
     if (options.isolation === 'spawn' || noMoreForks) return startSpawn(options)
     const obstacle = whyNotFork()
@@ -60,8 +64,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           if (self && self === current) replace(reason)
         },
       })
+      forked = true
       return self
     } catch (error) {
+      // A fork that worked before was disturbed (somebody killed a child in its test): worth another try.
+      if (error instanceof Unfit && tries > 0 && !stopped) {
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
+        return start(tries - 1)
+      }
       if (error instanceof Unfit) return fallBack(error.message)
       throw error
     }

@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '../clock.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Payload } from '../queue/payload.ts'
 import { release } from '../queue/recovery.ts'
@@ -76,6 +76,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let stopping = false
   let deadline: NodeJS.Timeout | undefined
   let exitCode = 0
+  let failure: { readonly error: unknown } | undefined
   let taken = 0
   let moved = clock.monotonic()
   let troubled = false
@@ -107,9 +108,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (stopping || taken >= maxJobs) void leave()
   }
 
+  /** Leaves for good; `done` rejects once everything is closed. */
   const fail = (error: unknown): void => {
-    exitCode = 1
-    left.reject(error)
+    failure ??= { error }
+    exitCode = error instanceof ResQueueError ? error.exitCode : 1
     void leave()
   }
 
@@ -156,7 +158,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     hard.abort()
     await engine?.stop()
     log.info({ exit_code: exitCode, jobs: taken }, 'worker stopped')
-    left.resolve({ exitCode })
+    if (failure) left.reject(failure.error)
+    else left.resolve({ exitCode })
   }
 
   const actions: WorkerActions = {
@@ -323,8 +326,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   }
 
   start().catch((error: unknown) => {
-    if (!hard.signal.aborted && !stopping) left.reject(error)
-    return leave()
+    if (hard.signal.aborted || stopping) void leave()
+    else fail(error)
   })
 
   return {

@@ -15,7 +15,7 @@ const LAST = 40
 /** One worker's life until its call number `n` meets a fault and it is killed; undefined when it did not get so far. */
 async function killAtCall(setup: WorkerSetup, proxy: Proxy, n: number, fault: Fault): Promise<Armed | undefined> {
   let seen = 0
-  const armed = proxy.on(({ name }) => /^EVAL/.test(name) && ++seen === n, fault)
+  const armed = proxy.on(({ name }) => name.startsWith('EVAL') && ++seen === n, fault)
   const worker = launchWorker({ ...setup, redis: proxy.url, args: ['--burst', '--max-recoveries', '1000'] })
   const killed = await Promise.race([armed.hit.then(() => true), worker.process.exit.then(() => false)])
   if (killed) await worker.process.kill()

@@ -46,7 +46,7 @@ describe('a drain mark', () => {
     const worker = await startWorkerProcess({ redis: proxy.url, ns, ledger, env: POD })
     const one = job('q', 'Note', [0])
     const two = job('q', 'Note', [0])
-    const losing = proxy.on(({ name, args }) => /^EVAL/.test(name) && isTurn(args), { kind: 'drop-reply' }, Infinity)
+    const losing = proxy.on(({ name, args }) => name.startsWith('EVAL') && isTurn(args), { kind: 'drop-reply' }, Infinity)
     await sender.send(one, two)
     await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 1)
     await redis.set(mark(ns), 'owner', 'PX', 60_000)

@@ -155,8 +155,8 @@ describe('records', () => {
     for (const { id } of slow) await ledger.sees('start', id)
     // As after a failover that forgot the end of a job: a record that the worker knows nothing of.
     const unknown = job('q', 'Note', [0])
-    const taken = Object.keys(await recordsOf(redis, ns, worker.nonce)).map(Number)
-    const free = [0, 1, 2].find((slot) => !taken.includes(slot))
+    const taken = await recordsOf(redis, ns, worker.nonce)
+    const free = [0, 1, 2].find((slot) => taken[slot] === undefined)
     await redis.hset(`${ns}:ext:inflight:${worker.nonce}`, `${free}`, `1 ${Date.now()} 1 q${unknown.raw}`)
     await ledger.sees('end', unknown.id, 1, 6000)
     await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 2)

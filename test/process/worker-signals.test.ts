@@ -199,3 +199,13 @@ test('a worker that is told to stop while it starts leaves nothing behind', asyn
     expect(await redis.smembers(`${ns}:workers`)).toEqual([])
   }
 })
+
+test('a worker that is killed while it starts leaves no process behind', async ({ redisUrl, ns }) => {
+  for (const isolation of ['fork', 'spawn'] as const) {
+    const worker = launchWorker({ redis: redisUrl, ns, ledger: startLedger(), isolation })
+    // The youngest age at which an orphan could be overlooked: it has not yet asked who its parent is.
+    const child = await waitFor(() => worker.family().find(({ ppid }) => ppid === worker.pid), { everyMs: 1 })
+    await worker.process.kill()
+    await waitForDeath(child.pid, { timeoutMs: 5000 })
+  }
+})
