@@ -26,13 +26,26 @@
 --          A memo is "t" where the job is tracked (or that is not known), then the value of its ext:job: key.
 -- @include base
 -- @include record
+-- @include flow
+
+-- What few turns need is made when it is needed: every function costs each call its making.
+local rare_functions
+local function rare()
+  if not rare_functions then
 -- @include ring
 -- @include json
 -- @include attempts
 -- @include status
 -- @include append
 -- @include putback
--- @include flow
+    rare_functions = {
+      append = append, is_job = is_job, job_key = job_key, put_back = put_back, quarantine = quarantine,
+      read_attempts = read_attempts, status_key = status_key, status_value = status_value, write_attempts = write_attempts,
+      write_status = write_status,
+    }
+  end
+  return rare_functions
+end
 
 local nonce, lease_ms, name, pid, list = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local drain, woken_by, most, base = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -141,6 +154,39 @@ for i = 1, n_ends do
     end
   end
 end
+
+-- The last `"id":"…"` near the end of a payload is the job's, if it has one; a hit is checked before anything is written.
+local function status_of(raw)
+  local id, prefix
+  local at_ = find(raw, '"id":"', #raw > 600 and #raw - 600 or 1, true)
+  while at_ do
+    id, prefix = match(raw, '^"id":"([%w_%-%.:]+)","prefix":"([^"\\]*)"', at_)
+    if not id then id = match(raw, '^"id":"([%w_%-%.:]+)"', at_) end
+    at_ = find(raw, '"id":"', at_ + 6, true)
+  end
+  return id and p .. 'job:' .. (prefix and prefix ~= '' and prefix .. '_' or '') .. id .. ':status'
+end
+
+-- The first queue is read before the look-up, so that most turns need only one. Reading takes nothing.
+local first, first_status, may_take, next_claim = nil, {}, 0, base
+for i = 1, n_ended + n_idle do
+  if i <= n_next or i > n_ended then
+    if next_claim > highest and (not held[i + 3] or i <= n_ended) then may_take = may_take + 1 end
+    next_claim = next_claim + 1
+  end
+end
+if may_take > 0 and n_queues > 0 then
+  first = pcall_('LRANGE', p .. 'queue:' .. ARGV[queues_at], 0, may_take - 1)
+  if first.err then first = nil end
+  for i = 1, first and #first or 0 do
+    local key = status_of(first[i])
+    if key then
+      lookup[#lookup + 1] = key
+      first_status[i] = #lookup
+    end
+  end
+  if first and #first > 0 then look_up_flow(ARGV[queues_at]) end
+end
 local found = call('MGET', unpack(lookup))
 
 -- Values written at the very end, all in one MSET, which replaces a key of any type and cannot fail.
@@ -152,7 +198,7 @@ end
 
 -- Each other end is recorded before its record goes; where every key it could go to holds another type, it stays.
 for i = 1, n_ends do
-  local one = ends[i]
+  local one, r = ends[i], rare()
   if one.record then
     local raw, verb, a = sub(one.record, one.raw_at), one.verb, one.at
     local code, result, recorded = nil, 'null', true
@@ -162,27 +208,27 @@ for i = 1, n_ends do
       code = 3
       local lists, entry = ARGV[a], ARGV[a + 1] .. raw .. ARGV[a + 2]
       if lists == 'm' or lists == 'rm' then
-        recorded = append(p .. one.queue .. '_failed', entry)
+        recorded = r.append(p .. one.queue .. '_failed', entry)
         if recorded then pcall_('SADD', p .. 'failed_queues', one.queue .. '_failed') end
       end
       if lists == 'r' or lists == 'rm' or not recorded then
-        recorded = append(p .. 'failed', entry) or (recorded and lists == 'rm') or quarantine(one.queue, raw)
+        recorded = r.append(p .. 'failed', entry) or (recorded and lists == 'rm') or r.quarantine(one.queue, raw)
       end
     elseif verb == 'retry' then
       code = 1
       local error_text = ARGV[a + 2]
       local member = nonce .. '.' .. one.claim .. ' ' .. ARGV[a + 1] .. ' ' .. #one.queue .. ' ' .. #error_text .. ' ' .. one.queue .. error_text .. raw
       if type(pcall_('ZADD', e .. 'retry', int(now + tonumber(ARGV[a])), member)) == 'number' then
-        local key = job_key(one.queue, raw)
-        local _, recoveries, last = read_attempts(key)
-        write_attempts(key, tonumber(ARGV[a + 1]), recoveries, last)
+        local key = r.job_key(one.queue, raw)
+        local _, recoveries, last = r.read_attempts(key)
+        r.write_attempts(key, tonumber(ARGV[a + 1]), recoveries, last)
       else
-        recorded = quarantine(one.queue, raw)
+        recorded = r.quarantine(one.queue, raw)
       end
     elseif verb == 'return' then
-      recorded = put_back(one.queue, raw, ARGV[a] == '1', one.ms, most, name .. '.' .. one.slot .. pid .. list) ~= nil
+      recorded = r.put_back(one.queue, raw, ARGV[a] == '1', one.ms, most, name .. '.' .. one.slot .. pid .. list) ~= nil
     else
-      recorded = quarantine(one.queue, raw)
+      recorded = r.quarantine(one.queue, raw)
     end
 
     if recorded then
@@ -196,11 +242,11 @@ for i = 1, n_ends do
         if verb == 'failed' or verb == 'retry' then failures = failures + 1 end
       end
       if one.forget and (verb == 'done' or verb == 'failed') then
-        call('DEL', job_key(one.queue, raw))
+        call('DEL', r.job_key(one.queue, raw))
       end
       local old = one.status_at and found[one.status_at]
       if old and code then
-        write_status(p .. 'job:' .. one.status .. ':status', old, code, result)
+        r.write_status(p .. 'job:' .. one.status .. ':status', old, code, result)
       end
     else
       refused[#refused + 1] = n_plain + i
@@ -225,7 +271,7 @@ local already, n_already = {}, 0
 local function answer(slot, record)
   local k, ms, queue, raw_at = decode_record(record)
   local raw = sub(record, raw_at)
-  local value = found[3] and pcall_('GET', job_key(queue, raw)) or ''
+  local value = found[3] and pcall_('GET', rare().job_key(queue, raw)) or ''
   local a, m = already, n_already
   a[m + 1], a[m + 2], a[m + 3], a[m + 4], a[m + 5], a[m + 6] = slot, k, queue, ms, type(value) == 'string' and 't' .. value or 't', raw
   n_already = m + 6
@@ -261,27 +307,28 @@ end
 
 -- Everything that can go wrong with a job comes before its LPOP, and its record is written right after it: a script that
 -- stops in between would lose the job, since Lua does not roll back.
-local taken, taken_queue, taken_place, n_taken = {}, {}, {}, 0
+local taken, taken_queue, taken_place, looked_up, status_at, n_taken = {}, {}, {}, {}, {}, 0
 local quarantined, quarantine_type, k_written, leftover = 0, nil, n_next + n_idle == 0, {}
 local stamp = ' ' .. int(now) .. ' '
 local function may_quarantine()
   quarantine_type = quarantine_type or call('TYPE', e .. 'quarantine').ok
   return quarantine_type == 'list' or quarantine_type == 'none'
 end
-local function take_from(queue, place)
+local function take_from(queue, place, items, statuses)
   local key, head = p .. 'queue:' .. queue, stamp .. #queue .. ' ' .. queue
   while n_taken < n_free and quarantined < 100 do
     local wanted = n_free - n_taken
-    local items = pcall_('LRANGE', key, 0, wanted - 1)
+    items = items or pcall_('LRANGE', key, 0, wanted - 1)
     if items.err or #items == 0 then return end
     local pops, fill, n_fill, bad = 0, {}, 0, {}
-    for i = 1, #items do
+    for i = 1, math.min(#items, wanted) do
       local raw = items[i]
-      if is_job(raw) then
+      if (byte(raw, -1) == 125 and sub(raw, 1, 10) == '{"class":"') or rare().is_job(raw) then
         n_taken = n_taken + 1
         fill[n_fill + 1], fill[n_fill + 2] = slots[free[n_taken]], claims[n_taken] .. head .. raw
         n_fill = n_fill + 2
         taken[n_taken], taken_queue[n_taken], taken_place[n_taken] = raw, queue, place
+        looked_up[n_taken], status_at[n_taken] = statuses and true, statuses and statuses[i]
       elseif quarantined < 100 and may_quarantine() then
         bad[#bad + 1] = int(now) .. ' ' .. #queue .. ' ' .. queue .. raw
         quarantined = quarantined + 1
@@ -291,7 +338,7 @@ local function take_from(queue, place)
       pops = pops + 1
     end
     if pops == 0 then return end
-    call('LPOP', key, pops)
+    call('LTRIM', key, pops, -1) -- an LPOP of so many that does not answer them once more
     if n_fill > 0 then
       fill[n_fill + 1], fill[n_fill + 2] = 'k', highest
       call('HSET', inflight, unpack(fill))
@@ -303,8 +350,9 @@ local function take_from(queue, place)
       call('RPUSH', e .. 'quarantine', unpack(bad))
       f[2] = f[2] + #bad
     end
-    if #items == wanted then leftover[queue] = true end
+    if #items >= wanted then leftover[queue] = true end
     if #items < wanted then return end
+    items, statuses = nil, nil
   end
 end
 
@@ -322,7 +370,7 @@ if state == '' and n_free > 0 then
     for i = from, some and to or from - 1 do
       local queue = ARGV[queues_at + i]
       if n_taken >= n_free then break end
-      if not paused[queue] then take_from(queue, i) end
+      if not paused[queue] then take_from(queue, i, i == 0 and first, i == 0 and first_status) end
     end
   end
 end
@@ -333,39 +381,33 @@ end
 -- Statuses, attempts and display copies of what was taken.
 local reply, memos = { 'ok', now, state, paused_json, '' }, {}
 if n_taken > 0 then
-  local more, status_at, attempts_at = {}, {}, {}
-  local n_more = 0
-  for queue in pairs(flows) do
+  -- What the first look-up could not know: jobs of further queues, and attempts where any are kept.
+  local more, n_more, attempts_at = {}, #found, {}
+  for i = 1, n_taken do
+    local queue = taken_queue[i]
     if not flow_at[queue] then
       n_more = n_more + 1
-      more[n_more] = e .. 'flow:' .. queue
-      flow_at[queue] = -n_more
+      more[n_more - #found] = e .. 'flow:' .. queue
+      flow_at[queue] = n_more
     end
-  end
-  for i = 1, n_taken do
-    local raw = taken[i]
     if found[3] then
       n_more = n_more + 1
-      more[n_more] = job_key(taken_queue[i], raw)
+      more[n_more - #found] = rare().job_key(queue, taken[i])
       attempts_at[i] = n_more
     end
-    -- The last `"id":"…"` near the end is the job's, if it has one; a hit is checked before anything is written.
-    local id, prefix
-    local found_at = find(raw, '"id":"', #raw > 600 and #raw - 600 or 1, true)
-    while found_at do
-      id, prefix = match(raw, '^"id":"([%w_%-%.:]+)","prefix":"([^"\\]*)"', found_at)
-      if not id then id = match(raw, '^"id":"([%w_%-%.:]+)"', found_at) end
-      found_at = find(raw, '"id":"', found_at + 6, true)
-    end
-    if id then
-      n_more = n_more + 1
-      more[n_more] = p .. 'job:' .. (prefix and prefix ~= '' and prefix .. '_' or '') .. id .. ':status'
-      status_at[i] = n_more
+    if not looked_up[i] then
+      local key = status_of(taken[i])
+      if key then
+        n_more = n_more + 1
+        more[n_more - #found] = key
+        lookup[n_more] = key
+        status_at[i] = n_more
+      end
     end
   end
-  local known = n_more > 0 and call('MGET', unpack(more)) or {}
-  for queue, f in pairs(flows) do
-    if flow_at[queue] < 0 then f.old = known[-flow_at[queue]] or '' end
+  if n_more > #found then
+    local known, offset = call('MGET', unpack(more)), #found
+    for i = 1, n_more - offset do found[offset + i] = known[i] end
   end
   local run_at, last_queue, head = iso(now), nil, nil
   for i = 1, n_taken do
@@ -377,13 +419,13 @@ if n_taken > 0 then
     writes[n_writes + 1] = p .. 'worker:' .. name .. '.' .. slot .. pid .. list
     writes[n_writes + 2] = head .. slot .. pid .. '","payload":' .. raw .. '}'
     n_writes = n_writes + 2
-    local old, memo = status_at[i] and known[status_at[i]], ''
-    if old and status_key(raw) == more[status_at[i]] then
-      write(more[status_at[i]], status_value(2, old, 'null'))
+    local old, memo = status_at[i] and found[status_at[i]], ''
+    if old and rare().status_key(raw) == lookup[status_at[i]] then
+      write(lookup[status_at[i]], rare().status_value(2, old, 'null'))
       memo = 't'
     end
-    if attempts_at[i] and known[attempts_at[i]] then
-      memo = memo .. known[attempts_at[i]]
+    if attempts_at[i] and found[attempts_at[i]] then
+      memo = memo .. found[attempts_at[i]]
     end
     memos[i] = slot .. ':' .. claims[i] .. ':' .. taken_place[i] .. ':' .. memo
     reply[5 + i] = raw
@@ -397,10 +439,8 @@ end
 
 for queue, f in pairs(flows) do
   if f[1] + f[2] + f[3] > 0 then
-    local old = f.old
-    if not old then
-      if flow_at[queue] then old = found[flow_at[queue]] else old = pcall_('GET', e .. 'flow:' .. queue) end
-    end
+    local old
+    if flow_at[queue] then old = found[flow_at[queue]] else old = pcall_('GET', e .. 'flow:' .. queue) end
     write(e .. 'flow:' .. queue, add_flow(type(old) == 'string' and old or '', f[1], f[2], f[3], f[4]))
   end
 end

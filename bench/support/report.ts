@@ -41,7 +41,7 @@ export function report(rows: readonly Row[], { machine, lines, rounds, quick, mi
     ...(notes.length > 0 ? [...notes.map((row) => `- ${row.line}, ${row.figure}: ${row.note}`), ''] : []),
     '## Method',
     '',
-    'All systems are measured in one run and take turns, round by round; a figure is the median of the rounds, a ratio the median of the ratios within each round. Every worker and every producer is a process of its own; the others run at their best: finished jobs are removed, events are off (BullMQ keeps a stream of none, it cannot do without). The payload is `{id, name}`, the job does nothing. ResQueue runs as it is installed: `resqueue work` with its endpoints on; its log level is `warn` where it is compared, because the others log nothing.',
+    'All systems are measured in one run and take turns, round by round; a figure is the median of the rounds, a ratio the median of the ratios within each round. Every worker and every producer is a process of its own; the others run at their best: finished jobs are removed, events are off (BullMQ cannot do without its stream). The payload is `{id, name}`, the job does nothing. ResQueue runs as it is installed: `resqueue work` with its endpoints on; its log level is `warn` where it is compared, because the others log nothing.',
     '',
     ...lines.map((line) => `- **${line.id}, ${line.title}.** ${line.method}`),
     '',

@@ -1,13 +1,15 @@
-import { describe, expect } from 'vitest'
-import { test } from '../support/fixtures.ts'
-import { expectKept, job, startLedger, takeAccount, type Ledger } from '../support/ledger.ts'
+import type { Redis } from 'ioredis'
+import { describe, expect, test } from 'vitest'
+import { sideBySide } from '../support/aside.ts'
+import { expectKept, job, startLedger, takeAccount, type Ledger, type Sent } from '../support/ledger.ts'
 import { startProxy, type Armed, type Fault, type Proxy } from '../support/proxy.ts'
-import { snapshot } from '../support/redis.ts'
+import { snapshot, startRedis } from '../support/redis.ts'
 import { flowOf } from '../support/rest.ts'
-import { startSender } from '../support/sender.ts'
+import { startSender, type Sender } from '../support/sender.ts'
 import { latch } from '../support/wait.ts'
 import { launchWorker, type WorkerSetup } from '../support/workers.ts'
 
+const NS = 'resque'
 const SLOTS = 2
 /** More calls than a worker makes for the few jobs that it gets here. */
 const LAST = 40
@@ -29,59 +31,90 @@ async function finishOff(setup: WorkerSetup): Promise<void> {
   expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
 }
 
-const setupOf = (redis: string, ns: string, ledger: Ledger): WorkerSetup => ({ redis, ns, ledger, concurrency: SLOTS })
-const someJobs = () => [job('q', 'Note', [0]), job('q', 'Fail', [0]), job('q', 'Note', [5])]
+const someJobs = (): Sent[] => [job('q', 'Note', [0]), job('q', 'Fail', [0]), job('q', 'Note', [5])]
+
+interface Place {
+  readonly redis: Redis
+  readonly ledger: Ledger
+  readonly sender: Sender
+  readonly proxy: Proxy
+  readonly setup: WorkerSetup
+}
+
+async function place(): Promise<Place> {
+  const server = await startRedis()
+  const ledger = startLedger()
+  const setup: WorkerSetup = { redis: server.url, ns: NS, ledger, concurrency: SLOTS }
+  return { redis: server.client(), ledger, sender: startSender(server.url, NS), proxy: await startProxy(server), setup }
+}
+
+/** A chain of workers: the first dies at its first call, the next at its second and so on, until one outlives its calls. */
+async function dieAtEachCall(fault: Fault): Promise<unknown> {
+  const { redis, ledger, sender, proxy, setup } = await place()
+  let deaths = 0
+  for (let n = 1, died = true; died && n < LAST; n++) {
+    await sender.send(...someJobs())
+    died = (await killAtCall(setup, proxy, n, fault)) !== undefined
+    if (died) deaths++
+    expectKept(sender.acknowledged, await takeAccount(redis, NS, ledger), ledger)
+  }
+  await finishOff(setup)
+  const account = await takeAccount(redis, NS, ledger)
+  expectKept(sender.acknowledged, account, ledger)
+  const { started, ended, returned } = await flowOf(redis, NS, 'q')
+  return {
+    manyCalls: deaths > 5 && deaths < LAST - 1,
+    left: account.waiting.size + account.held.size,
+    uncounted: sender.acknowledged.length - Number(await redis.get(`${NS}:stat:processed`)),
+    failedTwice: (await redis.llen(`${NS}:failed`)) - account.failed.size,
+    flow: started - ended - returned,
+    processes: await redis.hlen(`${NS}:ext:processes`),
+  }
+}
+
+/** The last call of each dead worker arrives when its successor has released it. Returns what each changed. */
+async function arriveLate(): Promise<unknown> {
+  const { redis, ledger, sender, proxy, setup } = await place()
+  await finishOff(setup) // Redis knows the scripts from here on: each is one call
+  const changes: unknown[] = []
+  let deaths = 0
+  // The first call registers: who never registered cannot be released, and its late registration ends with its lease.
+  for (let n = 2, died = true; died && n < LAST; n++) {
+    await sender.send(...someJobs())
+    const late = latch()
+    const call = await killAtCall(setup, proxy, n, { kind: 'late', until: late.promise })
+    died = call !== undefined
+    if (died) deaths++
+    await finishOff(setup)
+    const before = await snapshot(redis, NS)
+    late.open()
+    await call?.performed
+    const after = await snapshot(redis, NS)
+    if (JSON.stringify(after) !== JSON.stringify(before)) changes.push({ n, before, after })
+  }
+  expectKept(sender.acknowledged, await takeAccount(redis, NS, ledger), ledger)
+  const uncounted = sender.acknowledged.length - Number(await redis.get(`${NS}:stat:processed`))
+  return { manyCalls: deaths > 5 && deaths < LAST - 1, changes, uncounted }
+}
+
+const scenarios = sideBySide({
+  before: () => dieAtEachCall({ kind: 'cut-before' }),
+  after: () => dieAtEachCall({ kind: 'drop-reply' }),
+  late: arriveLate,
+})
 
 describe('a worker that dies at a command', () => {
-  for (const [when, fault] of [
-    ['before Redis has it', { kind: 'cut-before' }],
-    ['when Redis has performed it and the reply is lost', { kind: 'drop-reply' }],
-  ] as const) {
-    test(`loses nothing, whichever command it is, ${when}`, async ({ redis, redisUrl, ns }) => {
-      const ledger = startLedger()
-      const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
-      const sender = startSender(redisUrl, ns)
-      const setup = setupOf(redisUrl, ns, ledger)
-      let deaths = 0
-      for (let n = 1, died = true; died; n++) {
-        await sender.send(...someJobs())
-        died = (await killAtCall(setup, proxy, n, fault)) !== undefined
-        if (died) deaths++
-        expect(n).toBeLessThan(LAST)
-        expectKept(sender.acknowledged, await takeAccount(redis, ns, ledger), ledger)
-      }
-      await finishOff(setup)
-      const account = await takeAccount(redis, ns, ledger)
-      expectKept(sender.acknowledged, account, ledger)
-      expect(account.waiting.size + account.held.size).toBe(0)
-      expect(Number(await redis.get(`${ns}:stat:processed`))).toBe(sender.acknowledged.length)
-      expect(await redis.llen(`${ns}:failed`)).toBe(account.failed.size)
-      const { started, ended, returned } = await flowOf(redis, ns, 'q')
-      expect(started).toBe(ended + returned)
-      expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
-      expect(deaths).toBeGreaterThan(5)
-    })
-  }
+  const SOUND = { manyCalls: true, left: 0, uncounted: 0, failedTwice: 0, flow: 0, processes: 0 }
 
-  test('changes nothing any more when its bytes reach Redis after it was released', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
-    const sender = startSender(redisUrl, ns)
-    const setup = setupOf(redisUrl, ns, ledger)
-    // The first call registers: who never registered cannot be released, and its late registration ends with its lease.
-    for (let n = 2, died = true; died; n++) {
-      await sender.send(...someJobs())
-      const late = latch()
-      const call = await killAtCall(setup, proxy, n, { kind: 'late', until: late.promise })
-      died = call !== undefined
-      await finishOff(setup)
-      const before = await snapshot(redis, ns)
-      late.open()
-      await call?.performed
-      expect(await snapshot(redis, ns)).toEqual(before)
-      expect(n).toBeLessThan(LAST)
-    }
-    expectKept(sender.acknowledged, await takeAccount(redis, ns, ledger), ledger)
-    expect(Number(await redis.get(`${ns}:stat:processed`))).toBe(sender.acknowledged.length)
+  test('loses nothing, whichever command it is, when Redis never gets it', () => {
+    expect(scenarios.before()).toEqual(SOUND)
+  })
+
+  test('loses nothing, whichever command it is, when Redis has performed it and the reply is lost', () => {
+    expect(scenarios.after()).toEqual(SOUND)
+  })
+
+  test('changes nothing any more when its bytes reach Redis after it was released', () => {
+    expect(scenarios.late()).toEqual({ manyCalls: true, changes: [], uncounted: 0 })
   })
 })

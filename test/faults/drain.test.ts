@@ -1,9 +1,9 @@
 import { describe, expect } from 'vitest'
-import { chanceOfTest } from '../support/chance.ts'
 import { test } from '../support/fixtures.ts'
 import { expectKept, idOf, job, startLedger, takeAccount } from '../support/ledger.ts'
 import { startProxy } from '../support/proxy.ts'
 import { accountAtRest, recordsOf } from '../support/rest.ts'
+import { chanceOfTest } from '../support/seed.ts'
 import { startSender } from '../support/sender.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
@@ -24,9 +24,15 @@ describe('a drain mark', () => {
     for (let round = 0; round < 3; round++) {
       await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) < sent.length - 150 * (round + 1))
       // The mark and the queue in one instant: what is taken later is too much.
-      const [[, set], [, waiting]] = (await redis.multi().set(mark(ns), 'owner', 'PX', 60_000).llen(`${ns}:queue:q`).exec()) as [[null, string], [null, number]]
+      const [[, set], [, waiting]] = (await redis
+        .multi()
+        .set(mark(ns), 'owner', 'PX', 60_000)
+        .llen(`${ns}:queue:q`)
+        .exec()) as [[null, string], [null, number]]
       expect(set).toBe('OK')
-      await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 0, { describe: 'the drained worker to be idle' })
+      await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 0, {
+        describe: 'the drained worker to be idle',
+      })
       expect(await redis.llen(`${ns}:queue:q`)).toBe(waiting)
       expect(waiting).toBeGreaterThan(0)
       expect((await worker.get('/readyz')).status).toBe(200)
@@ -39,14 +45,24 @@ describe('a drain mark', () => {
     await worker.stop()
   })
 
-  test('still lets a job run whose reservation was granted before it and whose reply was lost', async ({ redis, redisUrl, ns }) => {
+  test('still lets a job run whose reservation was granted before it and whose reply was lost', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
     const worker = await startWorkerProcess({ redis: proxy.url, ns, ledger, env: POD })
     const one = job('q', 'Note', [0])
     const two = job('q', 'Note', [0])
-    const losing = proxy.on(({ name, args }) => name.startsWith('EVAL') && isTurn(args), { kind: 'drop-reply' }, Infinity)
+    // A turn before this one would be sent again and again in its place.
+    await waitFor(async () => Number(await redis.hget(`${ns}:ext:inflight:${worker.nonce}`, 'k')) > 0)
+    const losing = proxy.on(
+      ({ name, args }) => name.startsWith('EVAL') && isTurn(args),
+      { kind: 'drop-reply' },
+      Infinity,
+    )
     await sender.send(one, two)
     await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 1)
     await redis.set(mark(ns), 'owner', 'PX', 60_000)

@@ -61,7 +61,14 @@ async function manyWays(args: readonly string[]): Promise<Measured> {
   const [redis, ns] = [server.client(), 'resque']
   const sender = startSender(server.url, ns)
   const client = new ResQueue({ redis: server.url })
-  const setup: WorkerSetup = { redis: server.url, ns, ledger, queues: QUEUES.join(','), concurrency: 2, args: ['--interval', `${INTERVAL_S}`, ...args] }
+  const setup: WorkerSetup = {
+    redis: server.url,
+    ns,
+    ledger,
+    queues: QUEUES.join(','),
+    concurrency: 2,
+    args: ['--interval', `${INTERVAL_S}`, ...args],
+  }
   const workers = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
   const tokens = watchTokens(redis, ns)
   const short = (queue: string = random.pick(QUEUES)): Sent => job(queue, 'Note', [random.between(0, 30)])
@@ -130,7 +137,13 @@ async function fallingIdle(): Promise<Measured> {
   const ledger = startLedger()
   const server = await startRedis()
   const sender = startSender(server.url, 'resque')
-  const worker = await startWorkerProcess({ redis: server.url, ns: 'resque', ledger, queues: 'a,b', args: ['--interval', `${INTERVAL_S}`] })
+  const worker = await startWorkerProcess({
+    redis: server.url,
+    ns: 'resque',
+    ledger,
+    queues: 'a,b',
+    args: ['--interval', `${INTERVAL_S}`],
+  })
   const found: [string, number][] = []
   for (let round = 0; round < 6; round++) {
     const [busy, foreign] = [job('a', 'Note', [900 + 150 * round]), job('b', 'Note', [0])]

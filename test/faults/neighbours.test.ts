@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
-import { chanceOfTest } from '../support/chance.ts'
 import { test } from '../support/fixtures.ts'
 import { expectKept, job, startLedger, takeAccount } from '../support/ledger.ts'
 import { pruneLikePhp, pruneLikeRuby } from '../support/prunes.ts'
 import { accountAtRest, fencings, releases } from '../support/rest.ts'
+import { chanceOfTest } from '../support/seed.ts'
 import { startSender } from '../support/sender.ts'
 import { waitFor } from '../support/wait.ts'
 import { startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
@@ -26,7 +26,10 @@ describe('foreign prunes', () => {
     expect(ids.length).toBe(6)
     let prunes = 0
     for (let round = 0; round < 100; round++) {
-      if (round % 3 === 0) await sender.send(...Array.from({ length: random.between(1, 6) }, () => job('q', 'Note', [random.between(0, 60)])))
+      if (round % 3 === 0)
+        await sender.send(
+          ...Array.from({ length: random.between(1, 6) }, () => job('q', 'Note', [random.between(0, 60)])),
+        )
       await (random.next() < 0.5 ? pruneLikeRuby : pruneLikePhp)(redis, ns, random.pick(ids))
       prunes++
       await delay(random.between(0, 25))
@@ -36,7 +39,10 @@ describe('foreign prunes', () => {
     expect([...account.performed.values()].every((times) => times === 1)).toBe(true)
     await waitFor(async () => Number(await redis.get(`${ns}:stat:processed`)) === account.performed.size)
     // Within one heartbeat for the family all is as it was.
-    await waitFor(async () => (await redis.scard(`${ns}:workers`)) === 6, { timeoutMs: 15_000, describe: 'the registrations to come back' })
+    await waitFor(async () => (await redis.scard(`${ns}:workers`)) === 6, {
+      timeoutMs: 15_000,
+      describe: 'the registrations to come back',
+    })
     expect((await redis.smembers(`${ns}:workers`)).sort()).toEqual(ids.sort())
     await waitFor(async () => (await redis.hkeys(`${ns}:workers:heartbeat`)).length === 6)
     expect(fencings(workers) + releases(workers)).toBe(0)
@@ -45,7 +51,11 @@ describe('foreign prunes', () => {
     expect(await redis.scard(`${ns}:workers`)).toBe(0)
   })
 
-  test('of Ruby that failed a job leave it failed when its worker is really lost afterwards', async ({ redis, redisUrl, ns }) => {
+  test('of Ruby that failed a job leave it failed when its worker is really lost afterwards', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
@@ -65,7 +75,11 @@ describe('foreign prunes', () => {
     await heir.stop()
   })
 
-  test('of PHP that forgot a job do not keep it from coming back when its worker is lost', async ({ redis, redisUrl, ns }) => {
+  test('of PHP that forgot a job do not keep it from coming back when its worker is lost', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
@@ -85,12 +99,24 @@ describe('foreign prunes', () => {
     await heir.stop()
   })
 
-  test('of Ruby that failed an equal job long ago do not keep a lost one from coming back', async ({ redis, redisUrl, ns }) => {
+  test('of Ruby that failed an equal job long ago do not keep a lost one from coming back', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
     const slow = canonical(ledger.gate)
-    const entry = { failed_at: '2026/01/01 00:00:00 UTC', payload: JSON.parse(slow.raw) as unknown, exception: 'Resque::DirtyExit', error: '', backtrace: [], worker: 'elsewhere:1:q', queue: 'q' }
+    const entry = {
+      failed_at: '2026/01/01 00:00:00 UTC',
+      payload: JSON.parse(slow.raw) as unknown,
+      exception: 'Resque::DirtyExit',
+      error: '',
+      backtrace: [],
+      worker: 'elsewhere:1:q',
+      queue: 'q',
+    }
     await redis.rpush(`${ns}:failed`, JSON.stringify(entry))
     const worker = await startWorkerProcess(setup)
     await sender.send(slow)

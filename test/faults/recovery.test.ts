@@ -9,7 +9,11 @@ import { launchWorker, startWorkerProcess, type WorkerSetup } from '../support/w
 const order = (sent: readonly Sent[]): string[] => sent.map(({ id }) => id)
 
 describe('a successor', () => {
-  test('takes over at once when the container restarts in its pod, whatever became of its predecessor', async ({ redis, redisUrl, ns }) => {
+  test('takes over at once when the container restarts in its pod, whatever became of its predecessor', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const env = { POD_NAME: 'mailer-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2', CONTAINER_NAME: 'worker' }
@@ -79,7 +83,9 @@ describe('a job that kills its worker', () => {
       expect((await worker.process.waitForExit(20_000)).signal).toBe('SIGKILL')
     }
     const survivor = await startWorkerProcess({ redis: redisUrl, ns, ledger, args: ['--max-recoveries', '2'] })
-    const [entry = ''] = await waitFor(async () => (await redis.llen(`${ns}:failed`)) > 0 && redis.lrange(`${ns}:failed`, 0, -1))
+    const [entry = ''] = await waitFor(
+      async () => (await redis.llen(`${ns}:failed`)) > 0 && redis.lrange(`${ns}:failed`, 0, -1),
+    )
     expect(JSON.parse(entry)).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
     expect(entry).toContain(poison.raw)
     const next = job('q', 'Note', [0])
@@ -95,11 +101,23 @@ describe('a job that kills its worker', () => {
     const raw = '{"class":"Gate","args":["nowhere"]}'
     await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 10 }, () => raw))
     for (let crash = 0; crash < 2; crash++) {
-      const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 10, args: ['--max-recoveries', '2'] })
+      const worker = await startWorkerProcess({
+        redis: redisUrl,
+        ns,
+        ledger,
+        concurrency: 10,
+        args: ['--max-recoveries', '2'],
+      })
       await waitFor(() => ledger.of('start').length === 10 * (crash + 1))
       await worker.process.kill()
     }
-    const heir = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 10, args: ['--max-recoveries', '2', '--shutdown-timeout', '0'] })
+    const heir = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      concurrency: 10,
+      args: ['--max-recoveries', '2', '--shutdown-timeout', '0'],
+    })
     await waitFor(() => ledger.of('start').length === 30)
     expect(await redis.llen(`${ns}:failed`)).toBe(0)
     await heir.stop()
@@ -113,7 +131,14 @@ describe('jobs that are put back', () => {
     const sender = startSender(redisUrl, ns)
     const first = [1, 2, 3, 4, 5, 6].map((n) => job(n % 2 === 0 ? 'a' : 'b', 'Gate', [ledger.gate]))
     await sender.send(...first)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: 'a,b', concurrency: 6, args: ['--shutdown-timeout', '0.2'] })
+    const worker = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      queues: 'a,b',
+      concurrency: 6,
+      args: ['--shutdown-timeout', '0.2'],
+    })
     await waitFor(() => ledger.of('start').length === 6)
     const behind = [job('a', 'Note', [0]), job('b', 'Note', [0])]
     await sender.send(...behind)
@@ -126,7 +151,11 @@ describe('jobs that are put back', () => {
     expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
   })
 
-  test('keep that order when their worker was killed, after slots changed hands many times', async ({ redis, redisUrl, ns }) => {
+  test('keep that order when their worker was killed, after slots changed hands many times', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     // Short ones in front shuffle the slots.

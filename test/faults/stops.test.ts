@@ -40,7 +40,10 @@ interface Outcome {
 }
 
 /** Two workers with running jobs and waiting ones, while `spoil` does something to Redis. */
-async function spoiled(spoil: (place: Place, workers: readonly Worker[]) => Promise<void>, args: readonly string[] = []): Promise<Outcome> {
+async function spoiled(
+  spoil: (place: Place, workers: readonly Worker[]) => Promise<void>,
+  args: readonly string[] = [],
+): Promise<Outcome> {
   const here = await place(args)
   const { redis, ledger, sender } = here
   const workers = await Promise.all([here.start(), here.start()])
@@ -84,7 +87,9 @@ const UNHARMED = { fencings: 0, releases: 0, sameNames: true, repeated: 0, faile
 /** Waits until both workers have renewed their leases after a time without Redis. */
 async function renewed(redis: Redis, workers: readonly Worker[]): Promise<void> {
   for (const { nonce } of workers) {
-    await waitFor(async () => (await redis.pttl(`${NS}:ext:lease:${nonce}`)) > 6500, { describe: `${nonce} to renew its lease` })
+    await waitFor(async () => (await redis.pttl(`${NS}:ext:lease:${nonce}`)) > 6500, {
+      describe: `${nonce} to renew its lease`,
+    })
   }
 }
 
@@ -115,7 +120,17 @@ const scenarios = sideBySide({
     const again = await ledger.sees('end', next.id)
     const account = await accountAtRest(redis, NS, ledger)
     await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '2')
-    const outcome = { seconds, processed, first, again, account, ledger, sent: sender.acknowledged, nonces: [nonce, stopped.nonce] as const, isolation: stopped.log.find(({ msg }) => msg === 'worker started')?.['isolation'] }
+    const outcome = {
+      seconds,
+      processed,
+      first,
+      again,
+      account,
+      ledger,
+      sent: sender.acknowledged,
+      nonces: [nonce, stopped.nonce] as const,
+      isolation: stopped.log.find(({ msg }) => msg === 'worker started')?.['isolation'],
+    }
     await stopped.stop()
     await other.stop()
     return { ...outcome, left: await redis.hlen(`${NS}:ext:processes`) }
@@ -133,7 +148,9 @@ const scenarios = sideBySide({
     await ledger.sees('start', slow.id, 2, 30_000)
     stopped.process.resume()
     await stopped.says('registered anew')
-    await waitFor(() => !stopped.family().some(({ pid }) => pid === first.pid), { describe: 'the end of the first run' })
+    await waitFor(() => !stopped.family().some(({ pid }) => pid === first.pid), {
+      describe: 'the end of the first run',
+    })
     ledger.open()
     await ledger.sees('end', slow.id)
     const account = await accountAtRest(redis, NS, ledger)
@@ -202,7 +219,8 @@ const scenarios = sideBySide({
       expect(sender.refused).toEqual([{ ...refused, code: 'REDIS_FULL' }])
       // What waits is taken, runs and ends although Redis is full, and leases live on.
       await waitFor(() => ledger.of('end').length === 20)
-      for (const { nonce } of workers) await waitFor(async () => Object.keys(await recordsOf(redis, NS, nonce)).length <= 2)
+      for (const { nonce } of workers)
+        await waitFor(async () => Object.keys(await recordsOf(redis, NS, nonce)).length <= 2)
       const until = performance.now() + 12_000
       while (performance.now() < until) {
         for (const { nonce } of workers) expect(await redis.exists(`${NS}:ext:lease:${nonce}`)).toBe(1)
@@ -220,10 +238,16 @@ const scenarios = sideBySide({
       await waitFor(async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'))
       await sender.send(job('q', 'Note', [0]))
       expect(sender.uncertain.length + sender.refused.length).toBe(1)
-      await waitFor(async () => (await Promise.all(workers.map(({ nonce }) => redis.exists(`${NS}:ext:lease:${nonce}`)))).every((n) => n === 0), {
-        timeoutMs: 20_000,
-        describe: 'the leases to lapse',
-      })
+      await waitFor(
+        async () =>
+          (await Promise.all(workers.map(({ nonce }) => redis.exists(`${NS}:ext:lease:${nonce}`)))).every(
+            (n) => n === 0,
+          ),
+        {
+          timeoutMs: 20_000,
+          describe: 'the leases to lapse',
+        },
+      )
       await redis.config('SET', 'stop-writes-on-bgsave-error', 'no')
       await renewed(redis, workers)
     }),
@@ -280,4 +304,3 @@ describe('nobody is taken for dead', () => {
     expect(harm(scenarios.cannotSave())).toEqual(UNHARMED)
   })
 })
-

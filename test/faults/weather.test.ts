@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
-import { chanceOfTest, weather, type Chance } from '../support/chance.ts'
+import { weather, type Chance } from '../support/chance.ts'
 import { test } from '../support/fixtures.ts'
 import { expectKept, job, startLedger, type Account, type Ledger, type Sent } from '../support/ledger.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { accountAtRest, fencings, flowOf } from '../support/rest.ts'
+import { chanceOfTest } from '../support/seed.ts'
 import { startSender, type Sender } from '../support/sender.ts'
 import { waitFor } from '../support/wait.ts'
 import { startWorkerProcess, type Worker, type WorkerSetup } from '../support/workers.ts'
@@ -19,10 +20,16 @@ function drawJob(random: Chance, longestMs: number): Sent {
 }
 
 /** Sends `total` jobs in calls of random size, several calls at once. */
-async function sendMany(senders: readonly Sender[], random: Chance, total: number, longestMs: number, pauseMs = 0): Promise<void> {
+async function sendMany(
+  senders: readonly Sender[],
+  random: Chance,
+  total: number,
+  longestMs: number,
+  pauseMs = 0,
+): Promise<void> {
   await Promise.all(
     senders.map(async (sender) => {
-      for (let left = Math.ceil(total / senders.length); left > 0; ) {
+      for (let left = Math.ceil(total / senders.length); left > 0;) {
         const size = Math.min(left, random.between(1, 20))
         await sender.send(...Array.from({ length: size }, () => drawJob(random, longestMs)))
         left -= size
@@ -46,8 +53,18 @@ function left({ performed, failed }: Account): Set<string> {
 }
 
 /** Nothing acknowledged is missing, nothing refused is there, and no end was counted twice. */
-async function expectSound(redis: Redis, ns: string, account: Account, ledger: Ledger, senders: readonly Sender[]): Promise<void> {
-  expectKept(senders.flatMap(({ acknowledged }) => acknowledged), account, ledger)
+async function expectSound(
+  redis: Redis,
+  ns: string,
+  account: Account,
+  ledger: Ledger,
+  senders: readonly Sender[],
+): Promise<void> {
+  expectKept(
+    senders.flatMap(({ acknowledged }) => acknowledged),
+    account,
+    ledger,
+  )
   const gone = left(account)
   expect(senders.flatMap(({ refused }) => refused).filter(({ id }) => gone.has(id))).toEqual([])
   expect(account.quarantined.size).toBe(0)
@@ -83,7 +100,15 @@ describe('weather', () => {
     const ledger = startLedger()
     const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
     const args = ['--max-recoveries', '1000']
-    const setup: WorkerSetup = { redis: proxy.url, ns, ledger, queues: QUEUES.join(','), isolation: 'fork', concurrency: 3, args }
+    const setup: WorkerSetup = {
+      redis: proxy.url,
+      ns,
+      ledger,
+      queues: QUEUES.join(','),
+      isolation: 'fork',
+      concurrency: 3,
+      args,
+    }
     let workers: readonly Worker[] = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
     proxy.decide = weather(random, 0.02)
     const senders = [startSender(redisUrl, ns), startSender(proxy.url, ns)]
@@ -93,9 +118,13 @@ describe('weather', () => {
     for (const what of shuffled(random, deck)) {
       await delay(random.between(50, 400))
       const victim = random.pick(workers)
-      const pid = what === 'worker' ? victim.pid : await waitFor(() => relative(victim, what, random), {
-        describe: () => `a ${what} of ${victim.pid}: ${JSON.stringify(victim.family())} ${victim.process.stdout.slice(-2000)}${victim.process.stderr}`,
-      })
+      const pid =
+        what === 'worker'
+          ? victim.pid
+          : await waitFor(() => relative(victim, what, random), {
+              describe: () =>
+                `a ${what} of ${victim.pid}: ${JSON.stringify(victim.family())} ${victim.process.stdout.slice(-2000)}${victim.process.stderr}`,
+            })
       kill(pid)
       if (what !== 'worker') continue
       await victim.process.exit
@@ -153,5 +182,8 @@ function kill(pid: number): void {
 }
 
 function shuffled<T>(random: Chance, things: readonly T[]): T[] {
-  return things.map((thing) => [random.next(), thing] as const).sort(([a], [b]) => a - b).map(([, thing]) => thing)
+  return things
+    .map((thing) => [random.next(), thing] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, thing]) => thing)
 }

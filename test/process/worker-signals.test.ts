@@ -3,7 +3,16 @@ import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { expectKept, idOf, job, startLedger, takeAccount, LEDGER_JOBS, type Ledger, type Sent } from '../support/ledger.ts'
+import {
+  expectKept,
+  idOf,
+  job,
+  startLedger,
+  takeAccount,
+  LEDGER_JOBS,
+  type Ledger,
+  type Sent,
+} from '../support/ledger.ts'
 import { isAlive, waitForDeath } from '../support/proc.ts'
 import { ROOT, spawnCommand } from '../support/process.ts'
 import { startSender } from '../support/sender.ts'
@@ -40,7 +49,11 @@ async function busyWorker(
 const ids = (...jobs: readonly Sent[]): string[] => jobs.map(({ id }) => id)
 
 describe('TERM', () => {
-  test('lets running jobs end, takes no new ones, makes the worker not ready, and exits with 0', async ({ redis, redisUrl, ns }) => {
+  test('lets running jobs end, takes no new ones, makes the worker not ready, and exits with 0', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const { worker, ledger, running, behind, queued } = await busyWorker({ redis, redisUrl, ns })
     expect((await worker.get('/readyz')).status).toBe(200)
     worker.process.signal('SIGTERM')
@@ -49,16 +62,28 @@ describe('TERM', () => {
     expect((await worker.get('/livez')).status).toBe(200)
     ledger.open()
     expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
-    expect(ledger.of('end').map(({ id }) => id).sort()).toEqual(ids(...running).sort())
+    expect(
+      ledger
+        .of('end')
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(ids(...running).sort())
     expect(await queued()).toEqual(ids(behind))
     expect(await redis.get(`${ns}:stat:processed`)).toBe('2')
     expect(await redis.smembers(`${ns}:workers`)).toEqual([])
     expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
   })
 
-  test('puts back in front what still runs at the deadline, kills what hears nothing, and exits with 0', async ({ redis, redisUrl, ns }) => {
+  test('puts back in front what still runs at the deadline, kills what hears nothing, and exits with 0', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const args = ['--shutdown-timeout', '0.3', '--kill-delay', '0.3']
-    const { worker, ledger, running, behind, pids, queued } = await busyWorker({ redis, redisUrl, ns }, { className: 'Deaf', args })
+    const { worker, ledger, running, behind, pids, queued } = await busyWorker(
+      { redis, redisUrl, ns },
+      { className: 'Deaf', args },
+    )
     worker.process.signal('SIGTERM')
     expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
     for (const pid of pids) expect(isAlive(pid)).toBe(false)
@@ -86,7 +111,10 @@ describe('TERM', () => {
 })
 
 test('QUIT lets running jobs end, however long they take', async ({ redis, redisUrl, ns }) => {
-  const { worker, ledger, running, behind, queued } = await busyWorker({ redis, redisUrl, ns }, { args: ['--shutdown-timeout', '0'] })
+  const { worker, ledger, running, behind, queued } = await busyWorker(
+    { redis, redisUrl, ns },
+    { args: ['--shutdown-timeout', '0'] },
+  )
   worker.process.signal('SIGQUIT')
   await worker.says('no new ones are taken')
   await never(400, () => !worker.process.running, 'an end before the jobs have ended')
@@ -106,14 +134,20 @@ test('INT is graceful once and kills at once the second time, with 130', async (
   expect(await redis.exists(`${ns}:failed`)).toBe(0)
 })
 
-test('USR1 ends the processes of running jobs, which are failed ones then, and the worker goes on', async ({ redis, redisUrl, ns }) => {
+test('USR1 ends the processes of running jobs, which are failed ones then, and the worker goes on', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const args = ['--kill-delay', '0.3']
   const { worker, ledger, behind, pids } = await busyWorker({ redis, redisUrl, ns }, { className: 'Deaf', args })
   worker.process.signal('SIGUSR1')
   for (const pid of pids) await waitForDeath(pid)
   await ledger.sees('end', behind.id)
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '3')
-  const failed = (await redis.lrange(`${ns}:failed`, 0, -1)).map((entry) => JSON.parse(entry) as Record<string, unknown>)
+  const failed = (await redis.lrange(`${ns}:failed`, 0, -1)).map(
+    (entry) => JSON.parse(entry) as Record<string, unknown>,
+  )
   expect(failed.map(({ exception }) => exception)).toEqual(['DirtyExit', 'DirtyExit'])
   expect(failed[0]?.['error']).toContain('cancelled')
   expect(await worker.stop()).toEqual({ code: 0, signal: null })
@@ -136,7 +170,10 @@ test('USR2 pauses and CONT resumes, while running jobs go on', async ({ redis, r
   await worker.stop()
 })
 
-test('HUP loads job code anew for the jobs that follow, and keeps the old code where the new does not load', async ({ redisUrl, ns }) => {
+test('HUP loads job code anew for the jobs that follow, and keeps the old code where the new does not load', async ({
+  redisUrl,
+  ns,
+}) => {
   const ledger = startLedger()
   const sender = startSender(redisUrl, ns)
   // Beside the original, for what it imports.
@@ -189,7 +226,8 @@ test('a worker that is told to stop while it starts leaves nothing behind', asyn
   const setup: WorkerSetup = { redis: redisUrl, ns, ledger, isolation: 'fork' }
   for (const sign of ['"health and metrics', 'ext:processes', '"worker started"']) {
     const early = launchWorker(setup)
-    if (sign === 'ext:processes') await waitFor(async () => (await redis.hlen(`${ns}:ext:processes`)) === 1, { everyMs: 1 })
+    if (sign === 'ext:processes')
+      await waitFor(async () => (await redis.hlen(`${ns}:ext:processes`)) === 1, { everyMs: 1 })
     else await early.process.waitForLine(sign)
     early.process.signal('SIGTERM')
     const { code, signal } = await early.process.waitForExit()

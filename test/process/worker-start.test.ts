@@ -15,7 +15,10 @@ import { waitFor } from '../support/wait.ts'
 import { launchWorker } from '../support/workers.ts'
 
 /** `resqueue work` to its end, with one queue and the jobs of the ledger unless the flags say otherwise. */
-async function work(args: readonly string[], env: Record<string, string> = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
+async function work(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return runCli(['work', '--port', '0', ...args], { env: { LEDGER: '/dev/null', ...env } })
 }
 
@@ -142,13 +145,26 @@ describe('a mistake in the configuration', () => {
     const other = createServer().listen(0)
     own('other server', () => other.close())
     const { port } = other.address() as AddressInfo
-    const { code, stderr } = await work([...QUEUES, ...JOBS, '--redis', redisUrl, '--namespace', ns, '--port', `${port}`])
+    const { code, stderr } = await work([
+      ...QUEUES,
+      ...JOBS,
+      '--redis',
+      redisUrl,
+      '--namespace',
+      ns,
+      '--port',
+      `${port}`,
+    ])
     expect(code).toBe(69)
     expect(stderr).toContain(`${port}`)
     expect(await redis.exists(`${ns}:ext:processes`, `${ns}:workers`)).toBe(0)
   })
 
-  test('jobs that throw at load, export nothing or share a name end the worker with 78 before anything is taken', async ({ redis, redisUrl, ns }) => {
+  test('jobs that throw at load, export nothing or share a name end the worker with 78 before anything is taken', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const folder = mkdtempSync(join(tmpdir(), 'resqueue-jobs-'))
     own('job modules', () => rmSync(folder, { recursive: true, force: true }))
     await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[]}')
@@ -162,7 +178,8 @@ describe('a mistake in the configuration', () => {
       const path = mkdtempSync(join(folder, name))
       for (const [file, source] of Object.entries(sources)) writeFileSync(join(path, file), source)
       const isolations = name === 'throws' ? ['inline', 'fork'] : ['inline']
-      const start = (isolation: string) => work([...QUEUES, '--jobs', path, '--redis', redisUrl, '--namespace', ns, '--isolation', isolation])
+      const start = (isolation: string) =>
+        work([...QUEUES, '--jobs', path, '--redis', redisUrl, '--namespace', ns, '--isolation', isolation])
       for (const { code, stderr } of await Promise.all(isolations.map(start))) {
         expect({ name, code }).toEqual({ name, code: 78 })
         expect(stderr).toContain(words)
@@ -174,7 +191,16 @@ describe('a mistake in the configuration', () => {
 
   test('a namespace of a newer version is refused with 78', async ({ redis, redisUrl, ns }) => {
     await redis.hset(`${ns}:ext:meta`, 'version', '999')
-    const { code, stderr } = await work([...QUEUES, ...JOBS, '--redis', redisUrl, '--namespace', ns, '--isolation', 'inline'])
+    const { code, stderr } = await work([
+      ...QUEUES,
+      ...JOBS,
+      '--redis',
+      redisUrl,
+      '--namespace',
+      ns,
+      '--isolation',
+      'inline',
+    ])
     expect(code).toBe(78)
     expect(stderr).toContain('newer')
   })
@@ -183,7 +209,24 @@ describe('a mistake in the configuration', () => {
 test('a pid file is written and removed', async ({ redisUrl, ns }) => {
   const file = join(tmpdir(), `resqueue-${process.pid}.pid`)
   own('pid file', () => rmSync(file, { force: true }))
-  const child = spawnCli(['work', ...QUEUES, ...JOBS, '--redis', redisUrl, '--namespace', ns, '--port', '0', '--isolation', 'inline', '--pidfile', file], { env: { LEDGER: '/dev/null' } })
+  const child = spawnCli(
+    [
+      'work',
+      ...QUEUES,
+      ...JOBS,
+      '--redis',
+      redisUrl,
+      '--namespace',
+      ns,
+      '--port',
+      '0',
+      '--isolation',
+      'inline',
+      '--pidfile',
+      file,
+    ],
+    { env: { LEDGER: '/dev/null' } },
+  )
   await child.waitForLine('worker started')
   expect(Number(readFileSync(file, 'utf8'))).toBe(child.pid)
   child.signal('SIGTERM')

@@ -28,12 +28,23 @@ function clientOf(redisUrl: string, ns: string): ResQueue {
 }
 
 describe('a worker', () => {
-  test('with --burst does what is there in the order of its queues and leaves with 0, also after failures', async ({ redis, redisUrl, ns }) => {
+  test('with --burst does what is there in the order of its queues and leaves with 0, also after failures', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const sent = [job('low', 'Note', [0]), job('high', 'Fail', [0]), job('low', 'Note', [0]), job('high', 'Note', [0])]
     await sender.send(...sent)
-    const worker = launchWorker({ redis: redisUrl, ns, ledger, queues: 'high,low', isolation: 'fork', args: ['--burst'] })
+    const worker = launchWorker({
+      redis: redisUrl,
+      ns,
+      ledger,
+      queues: 'high,low',
+      isolation: 'fork',
+      args: ['--burst'],
+    })
     expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
     expect(ledger.of('start').map(({ id }) => id)).toEqual([1, 3, 0, 2].map((n) => sent[n]?.id))
     expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
@@ -66,7 +77,11 @@ describe('a worker', () => {
     await worker.stop()
   })
 
-  test('performs a payload of 50 MB and class names with odd characters, and keeps the bytes of both', async ({ redis, redisUrl, ns }) => {
+  test('performs a payload of 50 MB and class names with odd characters, and keeps the bytes of both', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const big = job('q', 'Big', ['x'.repeat(50_000_000)])
@@ -121,7 +136,10 @@ describe('a worker', () => {
 })
 
 describe('a pause', () => {
-  test('of one worker, of a queue and of all workers holds jobs back and lets them go again', async ({ redisUrl, ns }) => {
+  test('of one worker, of a queue and of all workers holds jobs back and lets them go again', async ({
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const client = clientOf(redisUrl, ns)
@@ -132,7 +150,11 @@ describe('a pause', () => {
       await sender.send(one)
       return one
     }
-    const pauses: readonly (readonly [pause: () => Promise<unknown>, resume: () => Promise<unknown>, other: boolean])[] = [
+    const pauses: readonly (readonly [
+      pause: () => Promise<unknown>,
+      resume: () => Promise<unknown>,
+      other: boolean,
+    ])[] = [
       [() => client.workers.pause(worker.nonce), () => client.workers.resume(worker.nonce), false],
       [() => client.queues.pause('a'), () => client.queues.resume('a'), true],
       [() => client.queues.pauseAll(), () => client.queues.resumeAll(), false],
@@ -152,17 +174,39 @@ describe('a pause', () => {
 })
 
 describe('queues', () => {
-  test('that appear later are served under a pattern, in the order of the names, without those that are skipped', async ({ redis, redisUrl, ns }) => {
+  test('that appear later are served under a pattern, in the order of the names, without those that are skipped', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: 'first,mail-*,!mail-slow', args: ['--interval', '0.2'] })
-    const all = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: '*,!*slow,!first,!mail-*', args: ['--interval', '0.2'] })
+    const worker = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      queues: 'first,mail-*,!mail-slow',
+      args: ['--interval', '0.2'],
+    })
+    const all = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      queues: '*,!*slow,!first,!mail-*',
+      args: ['--interval', '0.2'],
+    })
     const served = ['first', 'mail-new', 'mail-x', 'anything'].map((queue) => job(queue, 'Note', [0]))
     const skipped = [job('mail-slow', 'Note', [0]), job('very-slow', 'Note', [0])]
     await sender.send(...skipped, ...served)
     for (const { id } of served) await ledger.sees('end', id)
-    const pidOf = (queue: string): number | undefined => ledger.of('start', served.find((one) => one.queue === queue)?.id)[0]?.pid
-    expect([pidOf('first'), pidOf('mail-new'), pidOf('mail-x'), pidOf('anything')]).toEqual([worker.pid, worker.pid, worker.pid, all.pid])
+    const pidOf = (queue: string): number | undefined =>
+      ledger.of('start', served.find((one) => one.queue === queue)?.id)[0]?.pid
+    expect([pidOf('first'), pidOf('mail-new'), pidOf('mail-x'), pidOf('anything')]).toEqual([
+      worker.pid,
+      worker.pid,
+      worker.pid,
+      all.pid,
+    ])
     expect((await redis.lrange(`${ns}:queue:mail-slow`, 0, -1)).map(idOf)).toEqual([skipped[0]?.id])
     expect((await redis.lrange(`${ns}:queue:very-slow`, 0, -1)).map(idOf)).toEqual([skipped[1]?.id])
     await Promise.all([worker.stop(), all.stop()])
@@ -173,14 +217,25 @@ describe('a job that fails', () => {
   test('is retried as its class says, after fixed, doubling and listed delays', async ({ redis, redisUrl, ns }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 4, args: ['--interval', '0.05'] })
+    const worker = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      concurrency: 4,
+      args: ['--interval', '0.05'],
+    })
     const heals = [job('q', 'Fixed', [3]), job('q', 'Doubling', [4]), job('q', 'Listed', [2]), job('q', 'Later', [])]
     const dies = [job('q', 'Fixed', [9]), job('q', 'Listed', [9]), job('q', 'Unretried', []), job('q', 'Fail', [0])]
     await sender.send(...heals, ...dies)
     const account = await accountAtRest(redis, ns, ledger)
     expectKept([...heals, ...dies], account, ledger)
     const attempts = (one: Sent): number[] => ledger.of('start', one.id).map(({ attempt }) => attempt)
-    expect(heals.map(attempts)).toEqual([[1, 2, 3], [1, 2, 3, 4], [1, 2], [1, 2]])
+    expect(heals.map(attempts)).toEqual([
+      [1, 2, 3],
+      [1, 2, 3, 4],
+      [1, 2],
+      [1, 2],
+    ])
     expect(dies.map(attempts)).toEqual([[1, 2, 3], [1, 2, 3], [1], [1]])
     expect(new Set(account.failed.keys())).toEqual(new Set(dies.map(({ id }) => id)))
     const failures = failuresOf(await redis.lrange(`${ns}:failed`, 0, -1))
@@ -199,17 +254,29 @@ describe('a job that fails', () => {
     await worker.stop()
   })
 
-  test('because its time is over says so: by its class, by its payload, by the worker', async ({ redis, redisUrl, ns }) => {
+  test('because its time is over says so: by its class, by its payload, by the worker', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, isolation: 'fork', concurrency: 3, args: ['--timeout', '1', '--kill-delay', '0.2'] })
+    const worker = await startWorkerProcess({
+      redis: redisUrl,
+      ns,
+      ledger,
+      isolation: 'fork',
+      concurrency: 3,
+      args: ['--timeout', '1', '--kill-delay', '0.2'],
+    })
     const byClass = job('q', 'Brief', [ledger.gate])
     const byWorker = job('q', 'Deaf', [ledger.gate])
     await sender.send(byClass, byWorker)
     const own = await clientOf(redisUrl, ns).enqueue({ queue: 'q', class: 'Gate', args: [ledger.gate], timeout: 0.4 })
     await waitFor(async () => (await redis.llen(`${ns}:failed`)) === 3)
     const failures = await redis.lrange(`${ns}:failed`, 0, -1)
-    const errorOf = (id: unknown): string | undefined => failuresOf(failures.filter((entry) => entry.includes(`"${String(id)}"`)))[0]?.error
+    const errorOf = (id: unknown): string | undefined =>
+      failuresOf(failures.filter((entry) => entry.includes(`"${String(id)}"`)))[0]?.error
     expect([errorOf(byClass.id), errorOf(own), errorOf(byWorker.id)]).toEqual([
       'Job ran longer than its timeout of 0.3 s',
       'Job ran longer than its timeout of 0.4 s',
@@ -219,7 +286,11 @@ describe('a job that fails', () => {
     await worker.stop()
   })
 
-  test('goes to the backends that were asked for, and to the failed list when one of them throws', async ({ redis, redisUrl, ns }) => {
+  test('goes to the backends that were asked for, and to the failed list when one of them throws', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
     const folder = mkdtempSync(join(tmpdir(), 'resqueue-backend-'))
     own('backend', () => rmSync(folder, { recursive: true, force: true }))
     const told = join(folder, 'told')
@@ -234,13 +305,18 @@ describe('a job that fails', () => {
     const ledger = startLedger()
     const sender = startSender(redisUrl, ns)
     const setup: WorkerSetup = { redis: redisUrl, ns, ledger, queues: 'good,bad' }
-    const worker = await startWorkerProcess({ ...setup, args: ['--failure-backend', `multi-queue,${join(folder, 'backend.mjs')}`] })
+    const worker = await startWorkerProcess({
+      ...setup,
+      args: ['--failure-backend', `multi-queue,${join(folder, 'backend.mjs')}`],
+    })
     const jobs = [job('good', 'Fail', [0]), job('bad', 'Fail', [0])]
     await sender.send(...jobs)
     await waitFor(async () => (await redis.get(`${ns}:stat:failed`)) === '2')
     expect(readFileSync(told, 'utf8')).toBe(jobs.map(({ id }) => `${id} RangeError\n`).join(''))
     expect((await redis.smembers(`${ns}:failed_queues`)).sort()).toEqual(['bad_failed', 'good_failed'])
-    const [good, bad, all] = await Promise.all(['good_failed', 'bad_failed', 'failed'].map((list) => redis.lrange(`${ns}:${list}`, 0, -1)))
+    const [good, bad, all] = await Promise.all(
+      ['good_failed', 'bad_failed', 'failed'].map((list) => redis.lrange(`${ns}:${list}`, 0, -1)),
+    )
     expect([good?.length, bad?.length, all?.length]).toEqual([1, 1, 1])
     expect(good?.[0]).toContain(jobs[0]?.raw)
     expect(bad?.[0]).toContain(jobs[1]?.raw)

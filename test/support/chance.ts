@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { onTestFailed } from 'vitest'
 import type { Fault, Request } from './proxy.ts'
 
 /** Random numbers that a seed repeats. */
@@ -12,8 +11,10 @@ export interface Chance {
   pick<T>(things: readonly T[]): T
 }
 
-/** Draws a seed, or takes FAULTS_SEED, and tells it when the test fails. */
-export function chance(seed: number = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 2 ** 31))): Chance {
+/** Draws a seed, or takes FAULTS_SEED. */
+export function chance(
+  seed: number = Number(process.env['FAULTS_SEED'] ?? Math.floor(Math.random() * 2 ** 31)),
+): Chance {
   let state = seed >>> 0
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0
@@ -24,15 +25,6 @@ export function chance(seed: number = Number(process.env['FAULTS_SEED'] ?? Math.
   }
   const between = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1))
   return { seed, next, between, pick: (things) => things[between(0, things.length - 1)] as (typeof things)[number] }
-}
-
-/** As `chance`, inside a test: a failure prints the seed that repeats it. */
-export function chanceOfTest(): Chance {
-  const drawn = chance()
-  onTestFailed(() => {
-    console.error(`Repeat with FAULTS_SEED=${drawn.seed}`)
-  })
-  return drawn
 }
 
 /** Bad weather for a proxy: each request meets a fault of random kind with the given probability. */

@@ -96,8 +96,6 @@ export interface Account {
 
 /** Reads the ledger and every place in Redis where a job can be. */
 export async function takeAccount(redis: Redis, ns: string, ledger: Ledger): Promise<Account> {
-  const performed = new Map<string, number>()
-  for (const { id } of ledger.of('end')) performed.set(id, (performed.get(id) ?? 0) + 1)
   const queues = await redis.smembers(`${ns}:queues`)
   const lists = await Promise.all(queues.map((queue) => redis.lrange(`${ns}:queue:${queue}`, 0, -1)))
   const nonces = await redis.hkeys(`${ns}:ext:processes`)
@@ -105,13 +103,21 @@ export async function takeAccount(redis: Redis, ns: string, ledger: Ledger): Pro
   const inFlight = records.flatMap((fields) =>
     Object.entries(fields).flatMap(([field, value]) => (/^\d+$/.test(field) ? [rawOf(value, 2)] : [])),
   )
+  const [failed, retried, quarantined] = await Promise.all([
+    redis.lrange(`${ns}:failed`, 0, -1),
+    redis.zrange(`${ns}:ext:retry`, '0', '-1'),
+    redis.lrange(`${ns}:ext:quarantine`, 0, -1),
+  ])
+  // Read last: who is in none of the places above has ended before.
+  const performed = new Map<string, number>()
+  for (const { id } of ledger.of('end')) performed.set(id, (performed.get(id) ?? 0) + 1)
   return {
     performed,
     waiting: byId(lists.flat()),
     held: byId(inFlight),
-    failed: byId((await redis.lrange(`${ns}:failed`, 0, -1)).map(payloadOf)),
-    retried: byId((await redis.zrange(`${ns}:ext:retry`, '0', '-1')).map(retriedPayloadOf)),
-    quarantined: byId((await redis.lrange(`${ns}:ext:quarantine`, 0, -1)).map((entry) => rawOf(entry, 1))),
+    failed: byId(failed.map(payloadOf)),
+    retried: byId(retried.map(retriedPayloadOf)),
+    quarantined: byId(quarantined.map((entry) => rawOf(entry, 1))),
   }
 }
 
@@ -127,13 +133,21 @@ export function expectKept(sent: readonly Sent[], account: Account, ledger: Ledg
     if (found.length === 0 && !performed.has(id)) lost.push(id)
     const digest = createHash('sha1').update(raw).digest('hex')
     const seen = digests.get(id)
-    if (found.some((bytes) => bytes !== raw) || (seen !== undefined && (seen.size > 1 || !seen.has(digest)))) changed.push(id)
+    if (found.some((bytes) => bytes !== raw) || (seen !== undefined && (seen.size > 1 || !seen.has(digest))))
+      changed.push(id)
   }
   if (lost.length > 0) {
-    const traces = lost.slice(0, 5).map((id) => `${id}: ${ledger.notes.filter((note) => note.id === id).map((n) => n.word).join(' ')}`)
+    const traces = lost.slice(0, 5).map(
+      (id) =>
+        `${id}: ${ledger.notes
+          .filter((note) => note.id === id)
+          .map((n) => n.word)
+          .join(' ')}`,
+    )
     throw new Error(`${lost.length} of ${sent.length} jobs are lost: ${traces.join('; ')}`)
   }
-  if (changed.length > 0) throw new Error(`The bytes of ${changed.length} jobs changed: ${changed.slice(0, 5).join(', ')}`)
+  if (changed.length > 0)
+    throw new Error(`The bytes of ${changed.length} jobs changed: ${changed.slice(0, 5).join(', ')}`)
 }
 
 function byId(raws: readonly string[]): Map<string, string> {
@@ -159,5 +173,7 @@ function payloadOf(entry: string): string {
 function retriedPayloadOf(member: string): string {
   const [claim = '', attempt = '', queueBytes = '', errorBytes = ''] = member.split(' ', 4)
   const head = [claim, attempt, queueBytes, errorBytes].join(' ').length + 1
-  return Buffer.from(member).subarray(head + Number(queueBytes) + Number(errorBytes)).toString()
+  return Buffer.from(member)
+    .subarray(head + Number(queueBytes) + Number(errorBytes))
+    .toString()
 }

@@ -21,8 +21,14 @@ export async function accountAtRest(redis: Redis, ns: string, ledger: Ledger, ti
 }
 
 /** A queue's flow: reservations, ends, put-backs. */
-export async function flowOf(redis: Redis, ns: string, queue: string): Promise<{ started: number; ended: number; returned: number }> {
-  const [started = 0, ended = 0, returned = 0] = ((await redis.get(`${ns}:ext:flow:${queue}`)) ?? '').split(' ').map(Number)
+export async function flowOf(
+  redis: Redis,
+  ns: string,
+  queue: string,
+): Promise<{ started: number; ended: number; returned: number }> {
+  const [started = 0, ended = 0, returned = 0] = ((await redis.get(`${ns}:ext:flow:${queue}`)) ?? '')
+    .split(' ')
+    .map(Number)
   return { started, ended, returned }
 }
 
@@ -39,5 +45,8 @@ export function fencings(workers: readonly Worker[]): number {
 
 /** Whether any worker released another one. */
 export function releases(workers: readonly Worker[]): number {
-  return workers.reduce((sum, { log }) => sum + log.filter(({ msg }) => msg.includes('released a gone worker')).length, 0)
+  return workers.reduce(
+    (sum, { log }) => sum + log.filter(({ msg }) => msg.includes('released a gone worker')).length,
+    0,
+  )
 }

@@ -43,7 +43,18 @@ export interface Worker {
 /** Starts `resqueue work` with the jobs and hooks of the ledger, without waiting for it. */
 export function launchWorker(setup: WorkerSetup): Worker {
   const { redis, ns, ledger, queues = 'q', isolation = 'inline', concurrency = 1, args = [], env = {} } = setup
-  const flags = ['--redis', redis, '--namespace', ns, '--queues', queues, '--isolation', isolation, '--concurrency', `${concurrency}`]
+  const flags = [
+    '--redis',
+    redis,
+    '--namespace',
+    ns,
+    '--queues',
+    queues,
+    '--isolation',
+    isolation,
+    '--concurrency',
+    `${concurrency}`,
+  ]
   const fixed = ['--port', '0', '--jobs', LEDGER_JOBS, '--hooks', LEDGER_HOOKS]
   const process = spawnCli(['work', ...flags, ...fixed, ...args], { env: { ...ledger.env, ...env } })
   const log = (): Entry[] => process.lines.flatMap(({ stream, text }) => (stream === 'stdout' ? entryOf(text) : []))
@@ -67,7 +78,8 @@ export function launchWorker(setup: WorkerSetup): Worker {
     says: (words, { timeoutMs = 15_000, count = 1 } = {}) =>
       waitFor(() => log().filter(({ msg }) => msg.includes(words))[count - 1], {
         timeoutMs,
-        describe: () => `"${words}" (${count}) in the log of worker ${process.pid}: ${process.stdout.slice(-3000)}${process.stderr.slice(-2000)}`,
+        describe: () =>
+          `"${words}" (${count}) in the log of worker ${process.pid}: ${process.stdout.slice(-3000)}${process.stderr.slice(-2000)}`,
       }),
     async get(path) {
       const response = await fetch(`http://127.0.0.1:${port()}${path}`)
