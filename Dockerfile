@@ -12,8 +12,9 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 COPY native ./native
-COPY scripts/build-addon.mjs ./scripts/build-addon.mjs
+COPY scripts/build-addon.mjs scripts/bundle-spawned.mjs ./scripts/
 RUN node node_modules/typescript/bin/tsc -p tsconfig.build.json \
+ && node scripts/bundle-spawned.mjs \
  && chmod +x dist/bin.js \
  && node scripts/build-addon.mjs \
  && test -s build/Release/resqueue_fork.node \

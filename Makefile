@@ -16,6 +16,7 @@ build: deps dist addon ## compile to dist/ and build the addon
 
 dist: deps
 	@$(BIN)/typescript/bin/tsc -p tsconfig.build.json
+	@$(NODE) scripts/bundle-spawned.mjs
 	@chmod +x dist/bin.js
 
 addon: deps

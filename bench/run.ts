@@ -16,21 +16,18 @@ const RESULTS = fileURLToPath(new URL('RESULTS.md', import.meta.url))
 
 async function main(options: BenchOptions): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'resqueue-bench-'))
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
   await using redis = await startRedis()
   const machine = describeMachine(redis.version)
   const began = Date.now()
   const bench = createBench(redis, dir, options)
   const chosen = lines.filter(({ id }) => options.only?.has(id) ?? true)
   const rows: Row[] = []
-  try {
-    for (const line of chosen) {
-      bench.say(`\n${line.id} ${line.title}`)
-      const measured = await line.measure(bench).catch((error: unknown) => [broken(line, error)])
-      rows.push(...measured)
-      bench.say(summary(measured))
-    }
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
+  for (const line of chosen) {
+    bench.say(`\n${line.id} ${line.title}`)
+    const measured = await line.measure(bench).catch((error: unknown) => [broken(line, error)])
+    rows.push(...measured)
+    bench.say(summary(measured))
   }
   const text = report(rows, {
     machine,
@@ -39,9 +36,11 @@ async function main(options: BenchOptions): Promise<void> {
     quick: options.quick,
     minutes: (Date.now() - began) / 60_000,
   })
+  console.log(`\n${text}`)
   const out = options.out ?? (options.only || options.quick ? undefined : RESULTS)
-  if (out) writeFileSync(out, text)
-  console.log(`\n${text}${out ? `\nWritten to ${out}` : ''}`)
+  if (out === undefined) return
+  writeFileSync(out, text)
+  console.log(`Written to ${out}`)
 }
 
 /** A line that could not be measured has missed its target; the other lines go on. */

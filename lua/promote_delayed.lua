@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100)
--- Returns  {"locked", key of the lock} | {"moved", queue, raw, …}
+-- Returns  {"locked", key of the lock} | {"moved", 1 where more may be due, queue, raw, …}
 -- @include base
 -- @include ring
 -- @include json
@@ -17,7 +17,7 @@ for _, lock in ipairs({ p .. p .. 'resque_scheduler_master_lock', p .. 'resque_s
   end
 end
 local schedule = p .. 'delayed_queue_schedule'
-local reply, moved, rung = { 'moved' }, 0, {}
+local reply, moved, rung = { 'moved', 0 }, 0, {}
 local due = call('ZRANGEBYSCORE', schedule, '-inf', clock[1], 'LIMIT', 0, 10)
 for _, ts in ipairs(due) do
   local list = p .. 'delayed:' .. ts
@@ -50,4 +50,6 @@ for _, ts in ipairs(due) do
   end
   if moved >= most then break end
 end
+-- Whoever got here has got on: every second looked at has lost its items or its place in the schedule.
+if moved >= most or #due == 10 then reply[2] = 1 end
 return reply

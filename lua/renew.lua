@@ -8,7 +8,7 @@
 --          then the queues to look at (none: no look)
 -- Returns  {"gone", ms} where the process is not registered, else
 --          {"ok", ms, records held, "p" | "d" | "", paused queues as JSON or "", queues that hold jobs among those looked at,
---           number of known queues, ms of the earliest retry or "", s of the earliest delayed job or ""}
+--           number of known queues, number of due retries, s of the earliest delayed job or ""}
 -- @include base
 -- @include record
 
@@ -68,7 +68,8 @@ while from <= #ARGV do
   from = from + 1000
 end
 local known = pcall_('SCARD', p .. 'queues')
-local retry = pcall_('ZRANGE', e .. 'retry', 0, 0, 'WITHSCORES')
+-- Counted, not read: a member holds a whole payload.
+local retry = pcall_('ZCOUNT', e .. 'retry', '-inf', int(now))
 local delayed = pcall_('ZRANGE', p .. 'delayed_queue_schedule', 0, 0, 'WITHSCORES')
 return { 'ok', int(now), records, state, flags[2] or '', waiting, type(known) == 'number' and known or 0,
-  not retry.err and retry[2] or '', not delayed.err and delayed[2] or '' }
+  type(retry) == 'number' and retry or 0, not delayed.err and delayed[2] or '' }

@@ -19,7 +19,7 @@
 --          then the idle slots that want a job; then the queues in order.
 --          Claim numbers go to the first ended slots, in the order given, then to the idle ones.
 -- Returns  {"gone", ms} where the process is not registered, else
---          {"ok", ms, "p" paused | "d" draining | "", paused queues as JSON or "",
+--          {"ok", ms, "p" paused | "d" draining | "m" ended by the many it quarantined: more may wait | "", paused queues as JSON or "",
 --           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, their payloads, …,
 --           slot, claim, queue, reserved ms, memo, payload, … of each record that a wanting slot, or one whose end was
 --           refused, holds already}
@@ -376,6 +376,10 @@ if state == '' and n_free > 0 then
 end
 if not k_written then
   call('HSET', inflight, 'k', highest)
+end
+
+if n_taken < n_free and quarantined >= 100 then
+  state = 'm'
 end
 
 -- Statuses, attempts and display copies of what was taken.

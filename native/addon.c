@@ -105,13 +105,16 @@ static napi_value ask(napi_env env, napi_callback_info info) {
   return number(env, sent == (ssize_t)length ? 0 : -errno);
 }
 
-/* drain(fd): what can be read without waiting, or undefined. Pipes must not block. */
+/*
+ * drain(fd): what can be read without waiting, or undefined. Pipes must not block; of one that somebody goes on filling, no more
+ * is read than it can hold.
+ */
 static napi_value drain(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
   int fd = int_of(env, args[0]);
   char *all = NULL;
-  size_t length = 0, capacity = 0;
+  size_t length = 0, capacity = 0, most = SIZE_MAX;
   for (;;) {
     if (capacity - length < 65536) {
       char *more = realloc(all, capacity + 65536);
@@ -120,10 +123,17 @@ static napi_value drain(napi_env env, napi_callback_info info) {
       capacity += 65536;
     }
     ssize_t n = recv(fd, all + length, capacity - length, MSG_DONTWAIT);
-    if (n < 0 && errno == ENOTSOCK) n = read(fd, all + length, capacity - length);
+    if (n < 0 && errno == ENOTSOCK) {
+      if (most == SIZE_MAX) {
+        int holds = fcntl(fd, F_GETPIPE_SZ);
+        most = holds > 0 ? (size_t)holds : 65536;
+      }
+      n = read(fd, all + length, capacity - length);
+    }
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     length += (size_t)n;
+    if (length >= most) break;
   }
   napi_value out;
   if (length == 0) napi_get_undefined(env, &out);
@@ -159,7 +169,7 @@ static napi_value leave(napi_env env, napi_callback_info info) {
 static napi_value die_with(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
-  die_with_parent(int_of(env, args[0]));
+  end_group_with_parent(int_of(env, args[0]));
   return NULL;
 }
 

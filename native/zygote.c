@@ -21,6 +21,9 @@
 int uv_loop_fork(void *loop);
 int uv_set_process_title(const char *title);
 
+/* A signal that nothing else uses, and that job code cannot listen to. */
+#define ORPHANED (SIGRTMIN + 9)
+
 struct child {
   pid_t pid; /* 0 = empty seat */
   uint32_t generation;
@@ -100,6 +103,21 @@ int allow_fork_of_heap(void) {
   free(line);
   fclose(maps);
   return changed;
+}
+
+static void end_group(int signal) {
+  (void)signal;
+  if (getpgrp() == getpid()) kill(0, SIGKILL);
+  _exit(128 + SIGKILL);
+}
+
+void end_group_with_parent(pid_t parent) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = end_group;
+  sigaction(ORPHANED, &action, NULL);
+  prctl(PR_SET_PDEATHSIG, ORPHANED);
+  if (getppid() != parent) _exit(0); /* it died between the fork and the prctl */
 }
 
 void die_with_parent(pid_t parent) {

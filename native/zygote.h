@@ -62,6 +62,9 @@ int allow_fork_of_heap(void);
 /* SIGKILL for this process when `parent` dies; leaves at once when it already has. */
 void die_with_parent(pid_t parent);
 
+/* The same for this process's whole group, if it leads one: a handler in C does it, so that a busy JavaScript cannot put it off. */
+void end_group_with_parent(pid_t parent);
+
 /* Reads exactly `length` bytes. 1 = done, 0 = the other end closed, -1 = error. */
 int read_exactly(int fd, void *into, size_t length);
 

@@ -6,6 +6,9 @@ export interface Clock {
   monotonic(): number
 }
 
+/** The longest time that a timer of Node's takes; a longer one would fire at once. Milliseconds: 24.8 days. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -36,7 +36,7 @@ export const t14: Line = {
   id: 'T14',
   title: 'Memory of a worker',
   method:
-    "Anonymous of /proc/<pid>/smaps_rollup of the worker's own process, MB of 10^6 bytes, five seconds after a thousand jobs. ResQueue with all defaults, forking, endpoints on and scraped five times; the others with no endpoints, running the jobs themselves.",
+    "Anonymous of /proc/<pid>/smaps_rollup of the worker's own process, MB of 10^6 bytes, five seconds after a thousand jobs. ResQueue with all defaults, forking, endpoints on and scraped five times; the others with no endpoints, running the jobs themselves. The controller is not part of this run.",
   measure: async (bench) => {
     const ours: number[] = []
     const theirs: number[] = []

@@ -13,7 +13,7 @@ export const t9: Line = {
     return [
       {
         line: 'T9',
-        figure: 'forked process per job, 2 slots, jobs/s',
+        figure: 'forked process per job, 2 slots, jobs/s (Ruby not measured)',
         ours: rateOf(fork),
         peers: { [SPAWN.title]: rateOf(spawn), [BULLMQ.title]: rateOf(bullmq) },
         checks: [

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
 
 export interface Machine {
   readonly facts: readonly string[]
@@ -13,6 +13,7 @@ export function describeMachine(redisVersion: string): Machine {
     facts: [
       `${cores} ${cores === 1 ? 'core' : 'cores'}, ${model}, ${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
       `${type()} ${release()}, Node ${process.versions.node}, Redis ${redisVersion} on the loopback interface without persistence`,
+      `load average before the start ${(loadavg()[0] ?? 0).toFixed(1)}: on a busy machine rates are worth little`,
       `ResQueue ${versionOf('../../package.json')}, ${['bullmq', 'bee-queue', 'node-resque', 'ioredis']
         .map((name) => `${name} ${versionOf(`../node_modules/${name}/package.json`)}`)
         .join(', ')}`,

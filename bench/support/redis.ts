@@ -35,7 +35,10 @@ export async function startRedis(): Promise<PrivateRedis> {
     'no',
   ]
   const server = spawn('redis-server', settings, { stdio: 'ignore' })
-  process.on('exit', () => server.kill('SIGKILL'))
+  process.on('exit', () => {
+    server.kill('SIGKILL')
+    rmSync(dir, { recursive: true, force: true })
+  })
   const client = new Redis({
     host: '127.0.0.1',
     port,

@@ -19,7 +19,8 @@ export function summary(rows: readonly Row[]): string {
 
 /** The whole report as Markdown. */
 export function report(rows: readonly Row[], { machine, lines, rounds, quick, minutes }: ReportFacts): string {
-  const missed = rows.filter((row) => verdict(row) === 'MISSED')
+  const judged = rows.filter((row) => verdict(row) !== '–')
+  const missed = judged.filter((row) => verdict(row) === 'MISSED')
   const notes = rows.filter((row) => row.note !== undefined)
   return [
     '# Results of the benchmark',
@@ -34,7 +35,7 @@ export function report(rows: readonly Row[], { machine, lines, rounds, quick, mi
     '',
     '## Figures',
     '',
-    `${rows.length - missed.length} of ${rows.length} figures meet what is demanded of them${missed.length > 0 ? `; missed: ${missed.map((row) => `${row.line} (${row.figure})`).join('; ')}` : ''}.`,
+    `${judged.length - missed.length} of ${judged.length} figures meet what is demanded of them${missed.length > 0 ? `; missed: ${missed.map((row) => `${row.line} (${row.figure})`).join('; ')}` : ''}.`,
     '',
     ...table(HEAD, rows.map(cells)),
     '',

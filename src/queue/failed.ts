@@ -114,6 +114,7 @@ export async function listFailed(store: Store, query: FailedQuery = {}): Promise
     for (const [index, text] of chunk) {
       at = index + step
       scanned++
+      if (!mayMatch(text, query)) continue
       const entry = parseFailed(text, index)
       if (!matchesFailed(entry, query)) continue
       entries.push(entry)
@@ -133,6 +134,14 @@ export async function showFailed(store: Store, index: number, list: FailedList =
 export function hasFilter(filter: FailedFilter): boolean {
   const { queue, class: name, error, since, until, id } = filter
   return [queue, name, error, since, until, id].some((part) => part !== undefined)
+}
+
+/**
+ * Whether an entry is worth parsing: text that lacks a plain name cannot hold it as a value, unless escapes hide it. Looking for
+ * one class among thousands of others is mostly this.
+ */
+function mayMatch(text: string, { queue, class: name, id }: FailedFilter): boolean {
+  return [queue, name, id].every((part) => part === undefined || !/^[\w.-]+$/.test(part) || text.includes(part) || text.includes('\\u'))
 }
 
 export function matchesFailed(entry: FailedEntry, filter: FailedFilter): boolean {

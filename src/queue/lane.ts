@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { systemClock, type Clock } from '../clock.ts'
-import { ResQueueError, messageOf } from '../errors.ts'
+import { ResQueueError } from '../errors.ts'
+import { refusalOf } from '../redis/replies.ts'
 import type { Script } from '../redis/scripts.ts'
 import type { Arg, Store } from '../redis/store.ts'
 
@@ -92,7 +93,7 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
 }
 
 function passes(error: unknown): boolean {
-  return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && PASSING.test(messageOf(error.cause))
+  return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && PASSING.test(refusalOf(error.cause))
 }
 
 /**

@@ -20,9 +20,10 @@ export type Promotion =
 
 /** Moves due delayed items to their queues, bytes kept (R72, replaced: raw instead of created anew). */
 export async function promoteDelayed(store: Store, patience?: Patience): Promise<Promotion> {
-  const [kind, ...rest] = (await store.run(delayedScript, [BATCH], patience)) as [string, ...string[]]
-  if (kind === 'locked') return { kind, by: rest[0] as string }
+  const reply = (await store.run(delayedScript, [BATCH], patience)) as (string | number)[]
+  const [kind, second, ...rest] = reply as [string, string | number, ...string[]]
+  if (kind === 'locked') return { kind, by: second as string }
   const items = []
   for (let i = 0; i + 1 < rest.length; i += 2) items.push({ queue: rest[i] as string, raw: rest[i + 1] as string })
-  return { kind: 'moved', items, more: items.length >= BATCH }
+  return { kind: 'moved', items, more: second === 1 }
 }

@@ -53,7 +53,7 @@ export async function renew(store: Store, process: Registration, renewal: Renewa
     pausedQueues: parsePaused(fields[4]),
     waiting: Number(fields[5]),
     knownQueues: Number(fields[6]),
-    retryDue: fields[7] !== '' && Number(fields[7]) <= now,
+    retryDue: Number(fields[7]) > 0,
     delayedDue: fields[8] !== '' && Number(fields[8]) * 1000 <= now,
   }
 }

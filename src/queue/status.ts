@@ -76,6 +76,14 @@ export async function updateStatus(
   return (await write(store, id, prefix, state, result, '')) === 1
 }
 
+/**
+ * Marks a tracked job as running, unless it is no longer waiting: the call may be sent again, or late, when the job has
+ * ended already.
+ */
+export async function markRunning(store: Store, id: string, prefix?: string): Promise<void> {
+  await write(store, id, prefix, 'running', null, 'waiting')
+}
+
 /** Begins to track a job, as waiting. */
 export async function createStatus(store: Store, id: string, prefix?: string): Promise<void> {
   await write(store, id, prefix, 'waiting', null, 'create')
@@ -126,12 +134,12 @@ async function write(
   prefix: string | undefined,
   state: JobState,
   result: unknown,
-  create: '' | 'create',
+  mode: '' | 'create' | 'waiting',
 ): Promise<unknown> {
   const code = Object.keys(STATES).find((c) => STATES[Number(c) as StatusCode] === state)
   // An unknown state is ignored, as php-resque ignores unknown codes (R59).
   if (code === undefined) return 0
-  return store.run(statusScript, [statusName(id, prefix), code, JSON.stringify(result) ?? 'null', create])
+  return store.run(statusScript, [statusName(id, prefix), code, JSON.stringify(result) ?? 'null', mode])
 }
 
 function isCode(code: number): code is StatusCode {

@@ -67,6 +67,8 @@ export type TurnReply =
       /** Redis' time, ms. */
       readonly now: number
       readonly state: State
+      /** It was ended by the many elements that it put into quarantine: what else waits was not looked at. */
+      readonly more: boolean
       readonly pausedQueues: readonly string[]
       readonly held: readonly Held[]
       /** Monotonic ms at which the answered call was sent. */
@@ -101,7 +103,7 @@ export async function turn(store: Store, process: Registration, request: TurnReq
   for (let i = 5 + memos.length; i + 5 < fields.length; i += 6) {
     held.push(heldOf(Number(fields[i]), Number(fields[i + 1]), fields[i + 2] as string, Number(fields[i + 3]), fields[i + 4] as string, fields[i + 5] as string))
   }
-  return { kind: 'ok', now, state: parseState(fields[2]), pausedQueues: parsePaused(fields[3]), held, sentAt }
+  return { kind: 'ok', now, state: parseState(fields[2]), more: fields[2] === 'm', pausedQueues: parsePaused(fields[3]), held, sentAt }
 }
 
 function heldOf(slot: number, claim: number, queue: string, reservedAt: number, memo: string, raw: string): Held {

@@ -43,8 +43,12 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
   const fresh = (redis: Redis): Redis => {
     if (config.passwordFile !== undefined) {
       redis.on('close', () => {
-        const rotated = readPassword(config, endpoint)
-        if (rotated !== undefined) redis.options.password = rotated
+        try {
+          const rotated = readPassword(config, endpoint)
+          if (rotated !== undefined) redis.options.password = rotated
+        } catch {
+          // Not there at this instant: the password in hand may still be right, and the next reconnection reads again.
+        }
       })
     }
     return redis

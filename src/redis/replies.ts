@@ -24,10 +24,18 @@ const REFUSALS: readonly Refusal[] = [
   [/WRONGTYPE/, 'REDIS_REFUSED', true, false, 'A key holds another type than the Resque protocol says. Another program may use the same namespace'],
 ]
 
+/** Redis before 7.0 wraps what a command inside a script was refused for. */
+const WRAPPED = /^ERR Error running script \(call to [^)]*\): (?:@user_script: ?\d+: )*-?/
+
+/** What Redis says, beginning with its error code. */
+export function refusalOf(error: unknown): string {
+  return messageOf(error).replace(WRAPPED, '').trimEnd()
+}
+
 /** Sorts an error of ioredis: a reply of Redis, or a socket that went away. */
 export function classify(error: unknown): Verdict {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
-  const message = messageOf(error)
+  const message = refusalOf(error)
   const name = error instanceof Error ? error.name : ''
   for (const [pattern, code, final, reconnect, advice] of REFUSALS) {
     if (pattern.test(message)) {

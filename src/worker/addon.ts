@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { messageOf } from '../errors.ts'
+import { fs, path as paths } from './builtins.ts'
 
 /** The native part: see native/addon.c. Every call throws an Error that names the system call when it fails. */
 export interface Addon {
@@ -16,7 +16,7 @@ export interface Addon {
   write(fd: number, data: Buffer): void
   /** `_exit`: no teardown of what a forked child does not have. */
   exit(code: number): never
-  /** SIGKILL for this process when its parent, which must still be `parent`, dies. */
+  /** SIGKILL for this process and what it started when its parent, which must still be `parent`, dies. */
   dieWith(parent: number): void
   /** In a forked child: proof that its JavaScript runs. */
   begun(): void
@@ -29,20 +29,25 @@ export interface Addon {
   receive(fd: number, numbers: Int32Array): string
 }
 
+let loaded: Addon | undefined
+
 /** The addon, or why there is none. Linux only. */
 export function loadAddon(): { readonly addon: Addon } | { readonly missing: string } {
+  if (loaded) return { addon: loaded }
   if (process.platform !== 'linux') return { missing: `fork needs Linux, this is ${process.platform}` }
-  const require = createRequire(import.meta.url)
+  const root = paths.join(import.meta.dirname, '..', '..')
   const reasons: string[] = []
-  for (const path of [
-    '../../build/Release/resqueue_fork.node',
-    `../../prebuilds/linux-${process.arch}/resqueue_fork.node`,
-  ]) {
+  for (const place of ['build/Release', `prebuilds/linux-${process.arch}`]) {
+    const file = paths.join(root, place, 'resqueue_fork.node')
+    // Not by `require`: to make one costs every spawned process a millisecond.
+    const module = { exports: {} }
     try {
-      return { addon: require(path) as Addon }
+      process.dlopen(module, file)
+      loaded = module.exports as Addon
+      return { addon: loaded }
     } catch (error) {
       // A file that is there and does not load (another libc, another architecture) is worth telling; one that is absent is not.
-      if ((error as { code?: string }).code !== 'MODULE_NOT_FOUND') reasons.push(messageOf(error))
+      if (fs.existsSync(file)) reasons.push(messageOf(error))
     }
   }
   return {

@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import { noHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
 import { jobError } from './joberror.ts'
@@ -16,6 +15,8 @@ export interface ChildHost {
   readonly jobsPerChild: number
   /** Whether a `begun` frame is wanted for a process's first job too. */
   readonly announceFirst: boolean
+  /** The most memory that the process held so far, in bytes. */
+  peak(): number
   send(data: Buffer): void
   /** Ends the process once everything sent has gone out. */
   leave(code: number): void
@@ -29,7 +30,7 @@ export interface ChildHost {
 export interface Child {
   take(type: number, body: string): void
   /** Performs jobs that do nothing, for V8 to compile the way there. The host must do nothing meanwhile when it is told to send or to leave. */
-  rehearse(): Promise<void>
+  rehearse(rounds: number): Promise<void>
 }
 
 const REHEARSAL: JobRegistry = {
@@ -65,6 +66,8 @@ export function createChild(host: ChildHost): Child {
   let hooks = host.hooks
   let rehearsed: (() => void) | undefined
 
+  const peak = (): Buffer => frame(FRAME.peak, String(host.peak()))
+
   const report = (data: Buffer): void => {
     running = false
     current = undefined
@@ -77,7 +80,7 @@ export function createChild(host: ChildHost): Child {
 
   const fail = (thrown: unknown): void => {
     running = false
-    host.send(frame(FRAME.failed, JSON.stringify(jobError(thrown))))
+    host.send(Buffer.concat([peak(), frame(FRAME.failed, JSON.stringify(jobError(thrown)))]))
     host.leave(1)
   }
 
@@ -85,7 +88,7 @@ export function createChild(host: ChildHost): Child {
     // Job code that listens itself has decided for itself.
     if (process.listenerCount('uncaughtException') > 1) return
     if (running) return fail(error)
-    process.stderr.write(`${inspect(error)}\n`)
+    process.stderr.write(`${process.getBuiltinModule('node:util').inspect(error)}\n`)
     host.leave(1)
   })
   process.on('beforeExit', (code) => {
@@ -112,21 +115,23 @@ export function createChild(host: ChildHost): Child {
     host.busy()
     process.title = `${host.title}: Processing ${assignment.queue} since ${new Date().toISOString()}`
     running = true
-    void performJob(assignment, {
+    const performed = performJob(assignment, {
       registry,
       hooks,
-      log,
+      log: () => log,
       signal: () => (stop ??= stopSignal()).signal,
       fresh: done === 0,
       within: (context, work) => {
         current = context
         return work()
       },
-    }).then((result) => {
+    })
+    // A report that is there at once waits for what the job put into the queue of microtasks.
+    void Promise.resolve(performed).then((result) => {
       stop?.release()
       stop = undefined
       // An uncaught exception has already ended this run.
-      if (running) report(reportFrame(result))
+      if (running) report(Buffer.concat([peak(), reportFrame(result)]))
     })
   }
 
@@ -135,11 +140,11 @@ export function createChild(host: ChildHost): Child {
       if (type === FRAME.job) begin(body)
       else if (type === FRAME.test) void selfTest().then((answer) => report(frame(FRAME.tested, answer)))
     },
-    async rehearse() {
+    async rehearse(rounds) {
       const { title } = process
       registry = REHEARSAL
       hooks = noHooks // what a listener opened here would be shared by every child
-      for (const name of Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 'well' : 'badly'))) {
+      for (const name of Array.from({ length: rounds }, (_, i) => (i % 2 === 0 ? 'well' : 'badly'))) {
         const payload = `{"class":"${name}","args":[{"a":1}]}`
         const [type, body] = unframe(assignmentFrame({ id: '1', queue: 'q', class: name, attempt: 1, payload }))
         await new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
-import { pathToFileURL } from 'node:url'
 import { messageOf, ResQueueError } from '../errors.ts'
+import { url } from './builtins.ts'
 import type { JobContext } from './currentjob.ts'
 
 /** A listener of the job's own process. */
@@ -19,7 +19,7 @@ export async function loadChildHooks(file: string | undefined, version: number =
   let module: Record<string, unknown>
   try {
     module = (await import(
-      /* @vite-ignore */ `${pathToFileURL(file).href}${version === 0 ? '' : `?v=${version}`}`
+      /* @vite-ignore */ `${url.pathToFileURL(file).href}${version === 0 ? '' : `?v=${version}`}`
     )) as Record<string, unknown>
   } catch (cause) {
     throw new ResQueueError('CONFIG', `hooks module ${file}: could not be loaded: ${messageOf(cause)}`, { cause })

@@ -11,6 +11,8 @@ export interface JobRun {
   readonly class: string
   /** The payload as it stands in Redis: JSON text, already known to parse. */
   readonly payload: string
+  /** The same, decoded; what is handed in here belongs to job code from then on. Only `inline` looks at it. */
+  readonly decoded?: Readonly<Record<string, unknown>>
   /** 1 for the first attempt. */
   readonly attempt: number
   /** Per-enqueue timeout, overriding the class's; undefined: the class's, else `--timeout`. */

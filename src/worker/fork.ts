@@ -1,3 +1,4 @@
+import { setTimeout as rest } from 'node:timers/promises'
 import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
@@ -5,7 +6,7 @@ import { startZygote, type Zygote } from './forkserver.ts'
 import type { Outcome } from './outcome.ts'
 import { FRAME, frame } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
-import { supervise } from './supervise.ts'
+import { reasonOf, supervise } from './supervise.ts'
 
 /** Children that wait for a job ahead of need: as many as can run, but no more than this. */
 const MAX_SPARE = 16
@@ -15,6 +16,9 @@ const BEGIN_TICKS = 5
 const ZYGOTE_TICKS = 10
 const MAX_HUNG = 3
 const MAX_TRIES = 3
+/** After a fork that failed, the job's next one comes no sooner than this; doubled each time. */
+const PAUSE_MS = 250
+const MAX_PAUSE_MS = 10_000
 const TEST_CHILDREN = 10
 const TEST_MS = 10_000
 
@@ -75,7 +79,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       const seat = find(index, generation)
       if (!seat) return
       options.events.notice('error', `a job process could not be made: ${reason}`)
-      vacate(seat, seat.ended({ lost: reason }, false))
+      vacate(seat, seat.ended({ lost: reason, unmade: true }, false))
     },
     ended(index, generation, end, begun) {
       const seat = find(index, generation)
@@ -151,16 +155,24 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     async run(job: JobRun, control): Promise<Outcome> {
       running += 1
       try {
-        for (let tries = 1; ; tries += 1) {
+        for (let tries = 1, failed = 0; ; tries += 1) {
           const seat = idle.shift() ?? make()
           ages.set(seat, 0)
           const ended = supervise(seat, job, control, options)
           refill()
-          const { outcome, reusable, hung, unbegun } = await ended
+          const { outcome, reusable, hung, unbegun, unmade } = await ended
           ages.delete(seat)
           if (hung && ++hangs === MAX_HUNG)
             trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
           if (reusable && seat.state === 'idle') idle.push(seat)
+          // No processes or no memory left for the moment: given back, the job would be here again at once, and those behind it.
+          if (unmade && over === undefined) {
+            failed += 1
+            const pause = Math.min(PAUSE_MS * 2 ** (failed - 1), MAX_PAUSE_MS)
+            await rest(pause, undefined, { signal: control.signal }).catch(() => undefined)
+            if (control.signal.aborted) return { kind: 'cancelled', reason: reasonOf(control.signal) }
+            if (over === undefined) continue
+          }
           // An idle child may die at any time; the next one takes its job.
           if (!unbegun || over !== undefined || tries === MAX_TRIES) return outcome
         }
@@ -183,7 +195,8 @@ function endGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch (error) {
-    if ((error as { code?: string }).code !== 'ESRCH') throw error
+    // EPERM: all that is left there runs as somebody else (sudo and its like).
+    if (!['ESRCH', 'EPERM'].includes((error as { code?: string }).code ?? '')) throw error
   }
 }
 

@@ -1,9 +1,10 @@
 import { messageOf } from '../errors.ts'
 import { loadAddon } from './addon.ts'
 import type { Backend } from './backend.ts'
-import type { Engine, EngineOptions, Isolation } from './engine.ts'
+import type { Engine, EngineOptions, Isolation, JobRun } from './engine.ts'
 import { startFork, Unfit } from './fork.ts'
 import { startInline } from './inline.ts'
+import type { Outcome } from './outcome.ts'
 import { startSpawn } from './spawn.ts'
 import { reasonOf } from './supervise.ts'
 
@@ -97,6 +98,17 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
   }
 
+  const run = (job: JobRun, signal: AbortSignal, started: (pid: number) => void): Promise<Outcome> => {
+    if (stopped) return Promise.resolve({ kind: 'cancelled', reason: 'the engine was stopped' })
+    if (signal.aborted) return Promise.resolve({ kind: 'cancelled', reason: reasonOf(signal) })
+    const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
+    return current.run(job, { signal, timeoutMs, started, killers })
+  }
+  const runLater: typeof run = async (job, signal, started) => {
+    while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
+    return run(job, signal, started)
+  }
+
   current = await start()
 
   return {
@@ -106,12 +118,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     get policies() {
       return current.policies
     },
-    async run(job, signal, started) {
-      if (stopped) return { kind: 'cancelled', reason: 'the engine was stopped' }
-      while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
-      if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
-      const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
-      return current.run(job, { signal, timeoutMs, started: (pid) => started?.(pid), killers })
+    run(job, signal, started = ignore) {
+      return replacing ? runLater(job, signal, started) : run(job, signal, started)
     },
     kill() {
       for (const killer of killers) killer()
@@ -129,6 +137,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
   }
 }
+
+const ignore = (): void => {}
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))

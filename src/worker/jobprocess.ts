@@ -7,6 +7,8 @@ export interface ProcessEnd {
   readonly cpuSeconds?: number
   /** Why the process is gone through no doing of its own or ours (its zygote died, it could not be made). */
   readonly lost?: string
+  /** It could not be made: no process ever was. */
+  readonly unmade?: true
 }
 
 /** Told of what a process does while it has a job. */

@@ -1,7 +1,5 @@
-import { readdirSync, statSync } from 'node:fs'
-import { basename, extname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { messageOf, ResQueueError } from '../errors.ts'
+import { fs, path as paths, url } from './builtins.ts'
 import { isDefinition, type JobOptions } from './definition.ts'
 import type { JobPolicy } from './engine.ts'
 import { jobPolicy } from './policy.ts'
@@ -35,7 +33,7 @@ function refuse(file: string, reason: string, cause?: unknown): ResQueueError {
 
 /** `send-email.ts` → `SendEmail`: the name of a default export that has none of its own. */
 export function nameFromFile(file: string): string {
-  const words = basename(file, extname(file)).split(/[^\p{L}\p{N}]+/u)
+  const words = paths.basename(file, paths.extname(file)).split(/[^\p{L}\p{N}]+/u)
   return words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
 }
 
@@ -43,18 +41,18 @@ export function nameFromFile(file: string): string {
 export function moduleFiles(path: string): string[] {
   let folder: boolean
   try {
-    folder = statSync(path).isDirectory()
+    folder = fs.statSync(path).isDirectory()
   } catch (cause) {
     throw refuse(path, 'no such file or folder', cause)
   }
   if (!folder) return [path]
-  const files = readdirSync(path)
+  const files = fs.readdirSync(path)
     .filter(
-      (name) => EXTENSIONS.has(extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name),
+      (name) => EXTENSIONS.has(paths.extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name),
     )
     .sort()
   if (files.length === 0) throw refuse(path, 'the folder has no job modules (.ts, .js, .mts, .mjs, .cts, .cjs)')
-  return files.map((name) => join(path, name))
+  return files.map((name) => paths.join(path, name))
 }
 
 function isClass(value: unknown): value is JobClass {
@@ -134,7 +132,7 @@ export async function loadJobs(path: string, version: number = 0): Promise<JobRe
   for (const file of moduleFiles(path)) {
     let module: Record<string, unknown>
     try {
-      module = (await import(/* @vite-ignore */ `${pathToFileURL(file).href}${suffix}`)) as Record<string, unknown>
+      module = (await import(/* @vite-ignore */ `${url.pathToFileURL(file).href}${suffix}`)) as Record<string, unknown>
     } catch (cause) {
       throw refuse(file, `could not be loaded: ${messageOf(cause)}`, cause)
     }

@@ -1,7 +1,7 @@
 import type { ChildHooks, JobListener } from './childhooks.ts'
 import type { JobContext, JobLog } from './currentjob.ts'
 import { jobError } from './joberror.ts'
-import type { JobClass, JobRegistry } from './jobs.ts'
+import type { JobClass, JobRegistry, LoadedJob } from './jobs.ts'
 import type { JobError } from './outcome.ts'
 import { verdictOf } from './verdict.ts'
 
@@ -18,18 +18,20 @@ export interface Assignment {
   readonly class: string
   readonly attempt: number
   readonly payload: string
+  /** The payload as it was decoded before; else it is decoded here. */
+  readonly decoded?: Readonly<Record<string, unknown>>
 }
 
-/** What the process around a job provides. `signal` is asked for only when job code looks at it. */
+/** What the process around a job provides. `log` and `signal` are asked for only when job code looks at them. */
 export interface Surroundings {
   readonly registry: JobRegistry
   readonly hooks: ChildHooks
-  readonly log: JobLog
-  readonly signal: () => AbortSignal
+  log(): JobLog
+  signal(): AbortSignal
   /** Whether this is the process's first job: then `afterFork` is told. */
   readonly fresh: boolean
-  /** Makes `currentJob()` work for everything that `body` calls. */
-  readonly within: <T>(context: JobContext, body: () => Promise<T>) => Promise<T>
+  /** Makes `currentJob()` work for everything that `body` calls, also later. */
+  within<T>(context: JobContext, body: () => T): T
 }
 
 interface Instance {
@@ -76,16 +78,45 @@ function encode(result: unknown): string {
   }
 }
 
-async function lifecycle(job: JobContext, around: Surroundings): Promise<unknown> {
-  const { registry, hooks } = around
-  if (around.fresh) await tell(hooks.afterFork, job)
-  const found = registry.jobs.get(job.class)
-  if (!found) {
-    const message = registry.withoutPerform.has(job.class)
-      ? `Job class ${job.class} does not contain a perform method.`
-      : `Could not find job class ${job.class}.`
-    throw new Error(message)
+class Context implements JobContext {
+  readonly id: string
+  readonly queue: string
+  readonly class: string
+  readonly attempt: number
+  readonly payload: Readonly<Record<string, unknown>>
+  readonly #around: Surroundings
+
+  constructor(job: Assignment, payload: Readonly<Record<string, unknown>>, around: Surroundings) {
+    this.id = job.id
+    this.queue = job.queue
+    this.class = job.class
+    this.attempt = job.attempt
+    this.payload = payload
+    this.#around = around
   }
+
+  get log(): JobLog {
+    return this.#around.log()
+  }
+
+  get signal(): AbortSignal {
+    return this.#around.signal()
+  }
+}
+
+function find(job: JobContext, { jobs, withoutPerform }: JobRegistry): LoadedJob {
+  const found = jobs.get(job.class)
+  if (found) return found
+  throw new Error(
+    withoutPerform.has(job.class)
+      ? `Job class ${job.class} does not contain a perform method.`
+      : `Could not find job class ${job.class}.`,
+  )
+}
+
+async function performWithAll(job: JobContext, { registry, hooks, fresh }: Surroundings): Promise<unknown> {
+  if (fresh) await tell(hooks.afterFork, job)
+  const found = find(job, registry)
   await tell(hooks.beforePerform, job)
   const args = argsOf(job.payload)
   let result: unknown
@@ -101,26 +132,50 @@ async function lifecycle(job: JobContext, around: Surroundings): Promise<unknown
   return result
 }
 
-/** Performs one job with its whole lifecycle (R40–R47). Never rejects. */
-export async function performJob(assignment: Assignment, around: Surroundings): Promise<Report> {
+/** The same for a job around which nothing is to be told: nothing is awaited that is not there. */
+function performAlone(job: JobContext, { registry }: Surroundings): unknown {
+  const found = find(job, registry)
+  const args = argsOf(job.payload)
+  if (found.kind === 'handler') return found.handler(...withContext(args, found.handler.length, job))
+  const instance = instantiate(found.type, args, job)
+  const run = (): unknown => instance.perform(...withContext(args, instance.perform.length, job))
+  if (!instance.setUp && !instance.tearDown) return run()
+  return (async () => {
+    await instance.setUp?.()
+    const result = await run()
+    await instance.tearDown?.()
+    return result
+  })()
+}
+
+function succeeded(result: unknown): Report {
+  return { kind: 'succeeded', result: encode(result) }
+}
+
+function failed(thrown: unknown): Report {
+  if (verdictOf(thrown)?.kind === 'skip') return { kind: 'skipped' }
+  return { kind: 'failed', error: jobError(thrown) }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
+  return typeof (value as { then?: unknown }).then === 'function'
+}
+
+/**
+ * Performs one job with its whole lifecycle (R40–R47). Neither throws nor rejects. The report is there at once when nothing
+ * in the job had to be waited for.
+ */
+export function performJob(assignment: Assignment, around: Surroundings): Report | Promise<Report> {
   try {
-    const { id, queue, attempt } = assignment
-    const payload = JSON.parse(assignment.payload) as Record<string, unknown>
-    const context: JobContext = {
-      id,
-      queue,
-      class: assignment.class,
-      attempt,
-      payload,
-      log: around.log,
-      get signal() {
-        return around.signal()
-      },
-    }
-    const result = await around.within(context, () => lifecycle(context, around))
-    return { kind: 'succeeded', result: encode(result) }
+    const payload = assignment.decoded ?? (JSON.parse(assignment.payload) as Record<string, unknown>)
+    const context = new Context(assignment, payload, around)
+    const { afterFork, beforePerform, afterPerform } = around.hooks
+    const alone = afterFork.length + beforePerform.length + afterPerform.length === 0
+    const body = alone ? performAlone : performWithAll
+    const result = around.within(context, () => body(context, around))
+    return isThenable(result) ? Promise.resolve(result).then(succeeded, failed) : succeeded(result)
   } catch (thrown) {
-    if (verdictOf(thrown)?.kind === 'skip') return { kind: 'skipped' }
-    return { kind: 'failed', error: jobError(thrown) }
+    return failed(thrown)
   }
 }

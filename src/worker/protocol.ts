@@ -18,6 +18,8 @@ export const FRAME = {
   skipped: 0x4b,
   /** From the child: a `JobError`. */
   failed: 0x58,
+  /** From the child, before one of these three: the most memory that it held so far, in bytes. */
+  peak: 0x4d,
   /** From the child: a line of `job.log`. */
   log: 0x4c,
   /** From a process that loads jobs: what it loaded; or why not. */

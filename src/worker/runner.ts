@@ -48,7 +48,7 @@ export function createRunner(options: RunnerOptions): Runner {
     claim: held.claim,
     queue: held.queue,
     reservedAt: held.reservedAt,
-    status: payload && payload.id !== '' && (held.tracked || !idAtEnd(held.raw, payload.id)) ? statusName(payload.id, payload.prefix) : '',
+    status: payload && payload.id !== '' && (held.tracked || !scriptLooked(held.raw, payload)) ? statusName(payload.id, payload.prefix) : '',
     forget: held.remembered,
     ending,
   })
@@ -102,7 +102,7 @@ export function createRunner(options: RunnerOptions): Runner {
       const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
       observer.jobStarted(job.queue, shownClass(payload), waited)
       if (chatty) log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
-      if (!held.tracked && payload.id !== '' && !idAtEnd(held.raw, payload.id)) options.markRunning(payload)
+      if (!held.tracked && payload.id !== '' && !scriptLooked(held.raw, payload)) options.markRunning(payload)
       const began = clock.monotonic()
       let outcome: Outcome
       try {
@@ -118,9 +118,15 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 }
 
-/** Whether the turn script has seen the id: it looks at the last 600 bytes, where every family member writes it. */
-function idAtEnd(raw: string, id: string): boolean {
-  return raw.includes(`"id":"${id}"`, raw.length - 150)
+/**
+ * Whether the turn script has looked for the job's status: it takes the last `"id":"` of the last 600 bytes, where the
+ * family writes it, if the id is a plain one and its prefix, if there is one, follows without escapes.
+ */
+function scriptLooked(raw: string, { id, prefix }: Payload): boolean {
+  const end = raw.slice(-150)
+  const at = end.lastIndexOf('"id":"')
+  if (at < 0 || !/^[\w.:-]+$/.test(id) || /["\\]/.test(prefix)) return false
+  return end.startsWith(prefix === '' ? `"id":"${id}"` : `"id":"${id}","prefix":"${prefix}"`, at)
 }
 
 function fieldsOf(job: JobRun): Record<string, unknown> {

@@ -88,10 +88,7 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
   /** A ready process, or why there is none; undefined when the run was aborted meanwhile. */
   const take = (signal: AbortSignal): Promise<SpawnedProcess | string | undefined> => {
     const ready = idle.shift()
-    if (ready) {
-      refill()
-      return Promise.resolve(ready)
-    }
+    if (ready) return Promise.resolve(ready)
     return new Promise((resolve) => {
       const give = (got: SpawnedProcess | string | undefined): void => {
         signal.removeEventListener('abort', abort)
@@ -118,7 +115,10 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
           const process = await take(control.signal)
           if (process === undefined) return { kind: 'cancelled', reason: reasonOf(control.signal) }
           if (typeof process === 'string') return { kind: 'returned', reason: process, counted: true }
-          const { outcome, reusable, unbegun } = await supervise(process, job, control, options)
+          const ended = supervise(process, job, control, options)
+          // Once the job is on its way, as are those of the same turn: starting a process takes a millisecond or two.
+          setImmediate(refill)
+          const { outcome, reusable, unbegun } = await ended
           if (reusable && process.alive() && process.jobs() !== options.jobsPerChild) offer(process)
           if (!unbegun || tries === MAX_TRIES) return outcome
         }

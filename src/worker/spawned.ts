@@ -1,8 +1,8 @@
 /** Entry of a spawned job process: loads the job modules, says so, and performs the jobs that come over its channel. */
-import { writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
+import { fs } from './builtins.ts'
 import { createChild, type Child } from './child.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
 import { frameReader } from './protocol.ts'
@@ -18,10 +18,19 @@ interface Channel {
   listen(child: Child, on: boolean): void
 }
 
+/**
+ * The most memory that this process held. On Linux from its own memory map: the kernel's other count (`resourceUsage`) goes on from
+ * the worker's, of which the process was a copy until it became Node.
+ */
+function peak(): number {
+  const status = process.platform === 'linux' ? fs.readFileSync('/proc/self/status', 'latin1') : ''
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? process.resourceUsage().maxRSS) * 1024
+}
+
 /** The kernel's OOM killer takes this process before the worker. */
 function raiseOomScore(): void {
   try {
-    writeFileSync('/proc/self/oom_score_adj', '900')
+    fs.writeFileSync('/proc/self/oom_score_adj', '900')
   } catch (error) {
     // Refused only where the operator set a higher floor; then that one holds.
     if ((error as { code?: string }).code !== 'EACCES') throw error
@@ -78,6 +87,7 @@ addon?.dieWith(config.worker)
 if (process.platform === 'linux') raiseOomScore()
 blockOnOutput()
 
+let ready = false
 try {
   const code = await loadCode(config)
   // Timers and connections of the job modules must go on while the process waits; then it cannot stand still.
@@ -88,11 +98,15 @@ try {
     title: config.title,
     jobsPerChild: config.jobsPerChild,
     announceFirst: true,
-    send: channel.send,
-    leave: channel.leave,
-    idle: () => channel.listen(child, true),
-    busy: () => channel.listen(child, false),
+    peak,
+    send: (data) => ready && channel.send(data),
+    leave: (code) => ready && channel.leave(code),
+    idle: () => ready && channel.listen(child, true),
+    busy: () => ready && channel.listen(child, false),
   })
+  // V8 compiles a function when it is first called: better now than when a job waits.
+  await child.rehearse(1)
+  ready = true
   process.title = `${config.title}: Waiting`
   channel.send(loadedFrame(code, []))
   channel.listen(child, true)

@@ -119,6 +119,7 @@ function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal)
   } catch (error) {
-    if ((error as { code?: string }).code !== 'ESRCH') throw error
+    // EPERM: all that is left there runs as somebody else (sudo and its like), or, on macOS, is dead.
+    if (!['ESRCH', 'EPERM'].includes((error as { code?: string }).code ?? '')) throw error
   }
 }

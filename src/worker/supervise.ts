@@ -1,3 +1,4 @@
+import { LONGEST_TIMER_MS } from '../clock.ts'
 import type { RunControl } from './backend.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
 import type { JobProcess, ProcessEnd } from './jobprocess.ts'
@@ -24,6 +25,8 @@ export interface Supervised {
   readonly hung: boolean
   /** The process ended by itself before the job's code began: another may take the job at once. */
   readonly unbegun: boolean
+  /** There was no process to run it: the machine is out of something for the moment. */
+  readonly unmade: boolean
 }
 
 /** What an aborted signal says. */
@@ -60,7 +63,7 @@ function processReport(end: ProcessEnd, stderr: string): ProcessReport {
 /** What the end of a process that sent no report means for its job. */
 function endOf(end: ProcessEnd, begun: boolean, stderr: string, limitBytes: number | undefined): Outcome {
   const report = processReport(end, stderr)
-  if (end.lost !== undefined) return { kind: 'returned', reason: end.lost, counted: true, process: report }
+  if (end.lost !== undefined) return { kind: 'returned', reason: end.lost, counted: !end.unmade, process: report }
   if (outOfMemory(end, stderr)) {
     return { kind: 'out_of_memory', ...(limitBytes === undefined ? {} : { limitBytes }), process: report }
   }
@@ -85,6 +88,8 @@ export function supervise(
     let intervention: Intervention | undefined
     let hung = false
     let unbegun = false
+    let unmade = false
+    let peakMemoryBytes: number | undefined
     let settled = false
     let afterStart: ((pid: number) => void) | undefined
     let killTimer: NodeJS.Timeout | undefined
@@ -99,7 +104,7 @@ export function supervise(
       stopWatching?.()
       signal.removeEventListener('abort', onAbort)
       killers.delete(killNow)
-      const settle = (stderr: string): void => resolve({ outcome: outcomeWith(stderr), reusable, hung, unbegun })
+      const settle = (stderr: string): void => resolve({ outcome: outcomeWith(stderr), reusable, hung, unbegun, unmade })
       const released = process.release()
       if (typeof released === 'string') settle(released)
       else released.then(settle, () => settle(''))
@@ -133,6 +138,10 @@ export function supervise(
           else options.events.output(job, 'stdout', message)
           return
         }
+        if (type === FRAME.peak) {
+          peakMemoryBytes = Number(body.toString())
+          return
+        }
         const report = readReport(type, body)
         if (!report) return
         // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
@@ -140,7 +149,8 @@ export function supervise(
         const done = (pid: number): void =>
           finish((stderr) => {
             const said = report.kind === 'failed' && stderr !== ''
-            return { ...report, process: { pid, ...(said ? { stderr } : {}) } }
+            const memory = peakMemoryBytes === undefined ? {} : { peakMemoryBytes }
+            return { ...report, process: { pid, ...memory, ...(said ? { stderr } : {}) } }
           }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.
@@ -153,6 +163,7 @@ export function supervise(
         if (why) finish(() => ({ ...why, process: processReport(end, stderr) }), false)
         else {
           unbegun = end.lost === undefined && !process.begun()
+          unmade = end.unmade === true
           const outcome = endOf(end, process.begun(), stderr, limitBytes)
           finish(() => outcome, false)
         }
@@ -162,8 +173,10 @@ export function supervise(
         intervene({ kind: 'returned', reason: 'the job process did not begin', counted: false }, 'KILL')
       },
     })
-    if (timeoutMs !== undefined)
-      timeout = setTimeout(() => intervene({ kind: 'timed_out', timeoutMs }, 'TERM'), timeoutMs)
+    if (timeoutMs !== undefined) {
+      const late = (): void => intervene({ kind: 'timed_out', timeoutMs }, 'TERM')
+      timeout = setTimeout(late, Math.min(timeoutMs, LONGEST_TIMER_MS))
+    }
     killers.add(killNow)
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })

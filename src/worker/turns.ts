@@ -24,7 +24,7 @@ export interface TurnOptions {
   /** A slot got a job. */
   start(held: Held): void
   /** After each answered turn. */
-  turned(reply: { state: State; pausedQueues: readonly string[]; wanted: number; got: number }): void
+  turned(reply: { state: State; more: boolean; pausedQueues: readonly string[]; wanted: number; got: number }): void
   /** Asked for, and found nothing to send. */
   rested(): void
   /** Redis does not know this process (any more). The loop rests until `reset`. */
@@ -78,11 +78,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const schedule = (): void => {
     if (scheduled || turning || resting || stopped) return
     scheduled = true
-    // Jobs that end in the same moment share a turn.
-    setImmediate(() => {
+    const begin = (): void => {
       scheduled = false
       void take()
-    })
+    }
+    // Jobs that end in the same moment share a turn; an idle worker that is woken has nothing to wait for.
+    if (ends.length > 0) setImmediate(begin)
+    else queueMicrotask(begin)
   }
 
   const settle = (): void => {
@@ -137,8 +139,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
           options.start(held)
         }
       }
+      if (reply.more) woken = true
       turning = false
-      options.turned({ state: reply.state, pausedQueues: reply.pausedQueues, wanted, got: reply.held.length })
+      options.turned({ state: reply.state, more: reply.more, pausedQueues: reply.pausedQueues, wanted, got: reply.held.length })
     } catch (error) {
       if (mine !== generation || stopped) return
       ends = [...sent, ...ends]

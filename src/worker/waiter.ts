@@ -40,6 +40,8 @@ export function startWaiter(
         await new Promise((resolve) => setImmediate(resolve))
       } catch {
         if (stop.signal.aborted) return
+        // A nudge of long ago would let what is refused (a token key of another type) be asked for without a pause.
+        nudge = Promise.withResolvers()
         await Promise.race([nudge.promise, new Promise((resolve) => setTimeout(resolve, 1000).unref())])
       }
     }

@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../clock.ts'
+import { LONGEST_TIMER_MS, systemClock, type Clock } from '../clock.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Payload } from '../queue/payload.ts'
@@ -6,7 +6,7 @@ import { release } from '../queue/recovery.ts'
 import { register, workerId, type Registration } from '../queue/registry.ts'
 import type { RenewReply } from '../queue/renew.ts'
 import { selectQueues } from '../queue/selection.ts'
-import { updateStatus } from '../queue/status.ts'
+import { markRunning } from '../queue/status.ts'
 import type { State } from '../queue/turn.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
@@ -74,6 +74,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let pausedHere = false
   let remote: State = ''
   let stopping = false
+  let abandoned = false
   let deadline: NodeJS.Timeout | undefined
   let exitCode = 0
   let failure: { readonly error: unknown } | undefined
@@ -108,11 +109,20 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (stopping || taken >= maxJobs) void leave()
   }
 
+  /** Stops what runs, and leaves when it is gone: the release puts it back, and nobody else may run it while we do. */
+  const abandon = (atOnce: boolean): void => {
+    stopping = true
+    abandoned = true
+    if (atOnce) engine?.kill()
+    void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
+  }
+
   /** Leaves for good; `done` rejects once everything is closed. */
   const fail = (error: unknown): void => {
+    if (hard.signal.aborted) return // what was still asked of Redis when we left
     failure ??= { error }
     exitCode = error instanceof ResQueueError ? error.exitCode : 1
-    void leave()
+    abandon(true)
   }
 
   /** Redis does not know us: others may hold our jobs. Kill them, and come back as somebody new. */
@@ -128,11 +138,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       crew.resetStatistics()
       registration = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
       await register(store, registration, patience)
+      turns.reset() // a turn that overtook the registration was told that nobody knows us
       log.info({ process: registration.nonce }, 'registered anew')
     })()
-      .catch((error: unknown) => {
-        if (!hard.signal.aborted) fail(error)
-      })
+      .catch(fail)
       .finally(() => {
         fencing = undefined
         turns.wake()
@@ -172,18 +181,16 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       if (withDeadline) {
         deadline ??= setTimeout(() => {
           log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
-          void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
-        }, options.shutdownTimeoutMs)
+          abandon(false)
+        }, Math.min(options.shutdownTimeoutMs, LONGEST_TIMER_MS))
       }
       if (works) settle()
       else void leave()
     },
     halt: (why, code) => {
       log.warn({ signal: why, running: running() }, 'stopping at once: running jobs are killed and put back')
-      stopping = true
       exitCode = code
-      engine?.kill()
-      void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
+      abandon(true)
     },
     cancelJobs: () => {
       log.warn({ running: running() }, 'killing the running jobs')
@@ -243,10 +250,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         notice: (level, message, fields = {}) => log[level](fields, message),
       },
     })
-    if (stopping) return
+    if (stopping) return engine.stop() // we left while it was being made
     const caretaker = await enroll(engine, hooks)
     if (stopping) return
-    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, markRunning, workerId: (slot) => workerId(own(), slot) }))
+    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, markRunning: tellRunning, workerId: (slot) => workerId(own(), slot) }))
     works.turns.wake()
   }
 
@@ -266,8 +273,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     return caretaker
   }
 
-  const markRunning = ({ id, prefix }: Payload): void => {
-    updateStatus(store, id, 'running', null, prefix).catch((error: unknown) => {
+  const tellRunning = ({ id, prefix }: Payload): void => {
+    markRunning(store, id, prefix).catch((error: unknown) => {
       log.debug({ job: id, 'error.message': messageOf(error) }, 'the status could not be written')
     })
   }
@@ -286,14 +293,15 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       queues: queueList.queues,
       quota,
       start: (held) => {
+        if (abandoned || leaving || fencing) return // the answer came late: a release puts it back, or has done so
         taken++
         crew.start(held)
       },
-      turned: ({ state, pausedQueues, wanted, got }) => {
+      turned: ({ state, more, pausedQueues, wanted, got }) => {
         moved = clock.monotonic()
         remote = state
         queueList.setPaused(pausedQueues)
-        if (options.burst && wanted > got && turns.occupied === 0) stopping = true
+        if (options.burst && wanted > got && !more && turns.occupied === 0) stopping = true
         if (wanted > got) {
           waiter?.nudge()
           heartbeat.idle()

@@ -49,6 +49,8 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
     title: config.title,
     jobsPerChild: config.jobsPerChild,
     announceFirst: false,
+    // The kernel's count for this process alone begins with the fork, at what it shares with the zygote.
+    peak: () => process.resourceUsage().maxRSS * 1024,
     send(data) {
       if (fd >= 0) addon.write(fd, data)
     },
@@ -90,7 +92,7 @@ async function main(): Promise<void> {
   const { addon } = found
   const { child, open } = prepareChild(addon, config, code)
   const numbers = new Int32Array(8)
-  await child.rehearse()
+  await child.rehearse(100)
   const begin = (): void => {
     const [channel = 0, pid = 0, ppid = 0] = numbers
     addon.begun()

@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { expectKept, idOf, job, startLedger, takeAccount } from '../support/ledger.ts'
 import { startProxy } from '../support/proxy.ts'
-import { accountAtRest, recordsOf } from '../support/rest.ts'
+import { accountAtRest, isTurn, recordsOf } from '../support/rest.ts'
 import { chanceOfTest } from '../support/seed.ts'
 import { startSender } from '../support/sender.ts'
 import { never, waitFor } from '../support/wait.ts'
@@ -58,11 +58,7 @@ describe('a drain mark', () => {
     const two = job('q', 'Note', [0])
     // A turn before this one would be sent again and again in its place.
     await waitFor(async () => Number(await redis.hget(`${ns}:ext:inflight:${worker.nonce}`, 'k')) > 0)
-    const losing = proxy.on(
-      ({ name, args }) => name.startsWith('EVAL') && isTurn(args),
-      { kind: 'drop-reply' },
-      Infinity,
-    )
+    const losing = proxy.on(isTurn, { kind: 'drop-reply' }, Infinity)
     await sender.send(one, two)
     await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 1)
     await redis.set(mark(ns), 'owner', 'PX', 60_000)
@@ -90,8 +86,3 @@ describe('a drain mark', () => {
     await worker.stop()
   })
 })
-
-/** A turn has more to say than a renewal. */
-function isTurn(args: readonly Buffer[]): boolean {
-  return args.length > 17
-}

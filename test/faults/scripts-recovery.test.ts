@@ -152,3 +152,32 @@ test('delayed jobs are left to a foreign scheduler that leads, and moved raw, ol
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([items[1], items[0]])
   expect((await redis.keys(`${ns}:*delayed*`)).concat(await redis.keys(`${ns}:timestamps*`))).toEqual([])
 })
+
+test('many overdue seconds with a delayed job each are moved without a pause', async ({ redis, ns, redisUrl }) => {
+  const { store } = modelProcess(redisUrl, ns)
+  const now = Math.floor((await clock(redis)) / 1000)
+  for (let i = 0; i < 25; i++) {
+    await redis.zadd(`${ns}:delayed_queue_schedule`, now - 100 + i, `${now - 100 + i}`)
+    await redis.rpush(`${ns}:delayed:${now - 100 + i}`, `{"class":"Job","args":[${i}],"queue":"q"}`)
+  }
+  let calls = 0
+  for (let more = true; more; calls++) {
+    const promotion = await promoteDelayed(store)
+    more = promotion.kind === 'moved' && promotion.more
+  }
+  expect(calls).toBe(3)
+  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => (JSON.parse(raw) as { args: [number] }).args[0])).toEqual(Array.from({ length: 25 }, (_, i) => i))
+})
+
+test('renewal tells of a retry once it is due', async ({ redis, ns, redisUrl }) => {
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const due = async (): Promise<boolean> => {
+    const reply = await renew(model.store, model.registration, { beat: false, statistics: [], look: [], drainMark: '' }, {})
+    return reply.kind === 'ok' && reply.retryDue
+  }
+  expect(await due()).toBe(false)
+  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 300, 'model.1 1 1 3 qE:e{}')
+  expect(await due()).toBe(false)
+  await waitFor(due)
+})

@@ -1,8 +1,13 @@
+import { spawn } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { createServer, Socket } from 'node:net'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { loadAddon, type Addon } from '../../src/worker/addon.ts'
+import { startFork } from '../../src/worker/fork.ts'
+import type { Outcome } from '../../src/worker/outcome.ts'
+import { FRAME } from '../../src/worker/protocol.ts'
 import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '../support/proc.ts'
 import { ROOT, spawnNode } from '../support/process.ts'
 import { own } from '../support/scope.ts'
@@ -170,8 +175,7 @@ describe.each(['fork', 'spawn'] as const)('the worker is killed with %s', (isola
     expect(isAlive(pid)).toBe(false)
   })
 
-  test('what its jobs started goes too', async ({ skip }) => {
-    if (isolation === 'spawn') skip('only a zygote lives on to see to it')
+  test('what its jobs started goes too', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'resqueue-')), 'pids')
     const host = spawnNode([fixture('host.ts'), isolation, fixture('every.ts'), 'Grandchild', JSON.stringify([file])])
     const pids = await waitFor(() => {
@@ -197,4 +201,74 @@ test('inline performs in this process, and says when it is told to stop', async 
   expect(await polite.outcome).toEqual({ kind: 'cancelled', reason: 'enough' })
   expect(await run('Later', [], { timeoutMs: 5 })).toEqual({ kind: 'timed_out', timeoutMs: 5 })
   expect(logs).toEqual([])
+})
+
+test('a fork that fails for the moment keeps its job waiting: it is not given back, and nothing counts', async () => {
+  const found = loadAddon()
+  if ('missing' in found) throw new Error(found.missing)
+  const { addon } = found
+  const events = { output: () => undefined, forked: () => undefined, notice: (_level: string, message: string) => void notices.push(message) }
+  const notices: string[] = []
+  let zygoteEnd = -1
+  let failing = false
+  // Answers in the zygote's place while it is told to.
+  const refusing: Addon = {
+    ...addon,
+    socketpair: () => {
+      const pair = addon.socketpair()
+      if (zygoteEnd < 0) zygoteEnd = pair[1]
+      return pair
+    },
+    close: (fd) => void (fd === zygoteEnd || addon.close(fd)),
+    ask: (control, request, fds) => {
+      if (!failing || request.readUInt32LE(0) !== 1) return addon.ask(control, request, fds)
+      const report = Buffer.alloc(49)
+      report.writeUInt32LE(45, 0)
+      report[4] = FRAME.forked
+      request.copy(report, 5, 4, 12)
+      report.writeInt32LE(constants.errno.EAGAIN, 17)
+      addon.write(zygoteEnd, report)
+      return 0
+    },
+  }
+  const backend = await startFork(
+    { jobs: fixture('every.ts'), concurrency: 1, jobsPerChild: 1, killDelayMs: 300, isolation: 'fork', events },
+    refusing,
+    { lost: () => undefined, unfit: () => undefined },
+  )
+  own('backend', async () => {
+    await backend.retire()
+    addon.close(zygoteEnd)
+  })
+  const run = (signal: AbortSignal): Promise<Outcome> =>
+    backend.run(
+      { id: 'an-id', queue: 'mail', class: 'Echo', payload: '{"class":"Echo","args":[1]}', attempt: 1 },
+      { signal, timeoutMs: undefined, started: () => undefined, killers: new Set() },
+    )
+  const never = new AbortController().signal
+  failing = true
+  expect(await run(never)).toMatchObject({ kind: 'succeeded' }) // the spare child was made before
+  const waits = run(never)
+  const stopped = run(AbortSignal.timeout(100))
+  expect(await stopped).toMatchObject({ kind: 'cancelled' })
+  expect(await Promise.race([waits, new Promise((resolve) => setTimeout(resolve, 400, 'waits'))])).toBe('waits')
+  failing = false
+  expect(await waits).toMatchObject({ kind: 'succeeded' })
+  expect(notices).toContain('a job process could not be made: fork: EAGAIN')
+})
+
+test('no more is drained from a pipe than it can hold, though somebody goes on filling it', async () => {
+  const found = loadAddon()
+  if ('missing' in found) throw new Error(found.missing)
+  const { addon } = found
+  const [read, write] = addon.pipe()
+  const socket = new Socket({ fd: read, readable: true })
+  const yes = spawn('yes', [], { stdio: ['ignore', write, 'ignore'] })
+  own('yes', () => {
+    yes.kill('SIGKILL')
+    socket.destroy()
+    addon.close(write)
+  })
+  await waitFor(() => (addon.drain(read)?.length ?? 0) > 0)
+  for (let i = 0; i < 1000; i++) expect(addon.drain(read)?.length ?? 0).toBeLessThanOrEqual(2 * 65_536)
 })

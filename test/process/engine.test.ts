@@ -81,7 +81,8 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
       error: { type: 'Fatal', message: 'never again', fatal: true },
     })
     expect(await run('Again')).toMatchObject({ kind: 'failed', error: { type: 'Retry', retryAfterMs: 1500 } })
-    expect(await run('Skip')).toEqual({ kind: 'skipped', process: { pid: expect.any(Number) } })
+    const measured = { pid: expect.any(Number), peakMemoryBytes: expect.any(Number) }
+    expect(await run('Skip')).toEqual({ kind: 'skipped', process: measured })
   })
 
   test('policies come from the definitions, in milliseconds', async () => {
@@ -114,6 +115,8 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
   test('time is over: TERM, then KILL for an endless loop and for a job that ignores TERM', async () => {
     const { run, output } = await bench({ isolation })
     expect(await run('Slow')).toMatchObject({ kind: 'timed_out', timeoutMs: 200, process: { signal: 'SIGTERM' } })
+    // More than Node's timers take: it must not fire at once.
+    expect(await run('Later', [], { timeoutMs: 2 ** 32 })).toMatchObject({ kind: 'succeeded' })
     const timed = { kind: 'timed_out', timeoutMs: 150 }
     expect(await run('Loop', [], { timeoutMs: 150 })).toMatchObject({ ...timed, process: { signal: 'SIGTERM' } })
     const stubborn = await run('Stubborn', [], { timeoutMs: 500 })

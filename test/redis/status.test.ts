@@ -1,5 +1,8 @@
 import { expect } from 'vitest'
+import { markRunning } from '../../src/queue/status.ts'
+import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
+import { own } from '../support/scope.ts'
 import { load, readGolden } from '../wire/golden.ts'
 import { openQueue } from './client.ts'
 
@@ -85,3 +88,19 @@ test.for(['', 'text', '[]', '{}', '{"status":9}', '{"status":"x"}', 'null'])(
     expect(await openQueue(redisUrl, ns).status('j1').get()).toBe(false)
   },
 )
+
+test('a job that has ended is not marked as running by a late call', async ({ redis, redisUrl, ns }) => {
+  const store = openStore({ url: redisUrl, namespace: ns })
+  own('store', () => store.close())
+  const key = `${ns}:job:x:status`
+  const codes = []
+  for (const code of [1, 2, 3, 4, 10]) {
+    await redis.set(key, `{"status":${code},"updated":1,"started":1,"result":null}`, 'EX', 100)
+    await markRunning(store, 'x')
+    codes.push((JSON.parse((await redis.get(key)) ?? '') as { status: number }).status)
+  }
+  expect(codes).toEqual([2, 2, 3, 4, 10])
+  await redis.del(key)
+  await markRunning(store, 'x')
+  expect(await redis.exists(key)).toBe(0)
+})

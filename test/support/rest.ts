@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { takeAccount, type Account, type Ledger } from './ledger.ts'
+import type { Request } from './proxy.ts'
 import type { Worker } from './workers.ts'
 import { waitFor } from './wait.ts'
 
@@ -49,4 +50,9 @@ export function releases(workers: readonly Worker[]): number {
     (sum, { log }) => sum + log.filter(({ msg }) => msg.includes('released a gone worker')).length,
     0,
   )
+}
+
+/** Whether a request is a worker's turn: its reservations and ends. A renewal has less to say. */
+export function isTurn({ name, args }: Request): boolean {
+  return name.startsWith('EVAL') && args.length > 17
 }

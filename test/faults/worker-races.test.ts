@@ -1,0 +1,138 @@
+import { expect } from 'vitest'
+import { silentLogger, type Logger } from '../../src/log.ts'
+import { openStore, type Store } from '../../src/redis/store.ts'
+import type { WorkerObserver } from '../../src/telemetry/observer.ts'
+import { startWorker, type WorkerHandle } from '../../src/worker/worker.ts'
+import type { WorkerOptions } from '../../src/worker/options.ts'
+import { test } from '../support/fixtures.ts'
+import { LEDGER_JOBS, startLedger } from '../support/ledger.ts'
+import { isAlive } from '../support/proc.ts'
+import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
+
+const observer: WorkerObserver = { jobStarted: () => undefined, jobFinished: () => undefined, forked: () => undefined, recovered: () => undefined }
+
+/** A worker in this very process, whose calls to Redis a test can hold up. `said` are the messages of its log. */
+function startHere(
+  url: string,
+  namespace: string,
+  more: Partial<Omit<WorkerOptions, 'engine'>> & { isolation: 'inline' | 'spawn'; exchange?: (script: string, call: () => Promise<never>) => Promise<never> },
+): { worker: WorkerHandle; said: string[] } {
+  const { isolation, exchange, ...rest } = more
+  const inner = openStore({ url, namespace }, 'resqueue-worker')
+  own('store', () => inner.close())
+  const around = exchange ?? ((_script, call) => call())
+  const store: Store = {
+    ...inner,
+    exchange: (script, ...args) => around(script.name, () => inner.exchange(script, ...args) as Promise<never>),
+    run: (script, ...args) => around(script.name, () => inner.run(script, ...args) as Promise<never>),
+  }
+  const said: string[] = []
+  const say = (_fields: object, message: string): number => said.push(message)
+  const log: Logger = { ...silentLogger, info: say, warn: say, error: say, isLevelEnabled: () => true }
+  const worker = startWorker(
+    {
+      queues: ['q'], concurrency: 1, intervalMs: 1000, blocking: true, burst: false, shutdownTimeoutMs: 25_000, maxRecoveries: 3, failFast: false,
+      failureBackends: [{ kind: 'redis' }], engine: { jobs: LEDGER_JOBS, isolation, jobsPerChild: 1, killDelayMs: 500 }, ...rest,
+    },
+    { store, log, observer },
+  )
+  worker.done.catch(() => undefined)
+  own('worker', async () => {
+    worker.signal('SIGTERM')
+    worker.signal('SIGTERM')
+    await worker.done.catch(() => undefined)
+  })
+  return { worker, said }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+function ledgerHere(): ReturnType<typeof startLedger> {
+  const ledger = startLedger()
+  Object.assign(process.env, ledger.env)
+  return ledger
+}
+
+test('a worker that cannot go on stops its jobs before it gives them back', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, `{"class":"Gate","args":["${ledger.gate}"],"id":"a"}`)
+  const { worker } = startHere(redisUrl, ns, { isolation: 'spawn', queues: ['*'] })
+  const { pid } = await ledger.sees('start', 'a')
+  await redis.set(`${ns}:queues`, 'of another type')
+  await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 1)
+  expect(isAlive(pid)).toBe(false)
+  await expect(worker.done).rejects.toThrow('another type')
+}, 30_000)
+
+test('what a turn brings after the worker was halted does not run', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  let slow = false
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    const reply = await call()
+    if (slow && script === 'turn') await pause(300)
+    return reply
+  }
+  const { worker } = startHere(redisUrl, ns, { isolation: 'spawn', exchange })
+  await waitFor(() => worker.view.registered)
+  await pause(300)
+  slow = true
+  await redis.rpush(`${ns}:queue:q`, `{"class":"Gate","args":["${ledger.gate}"],"id":"a"}`)
+  await redis.rpush(`${ns}:ext:token:q`, '1')
+  await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 0)
+  worker.signal('SIGTERM')
+  worker.signal('SIGTERM')
+  expect(await worker.done).toEqual({ exitCode: 143 })
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
+  expect(ledger.of('start')).toEqual([])
+}, 30_000)
+
+test('a token that comes while a fenced worker registers anew does not put it to rest for ever', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  let registers = 0
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    // As after a lost socket: whatever is sent meanwhile overtakes it.
+    if (script === 'register' && ++registers === 2) await pause(500)
+    return call()
+  }
+  const { worker, said } = startHere(redisUrl, ns, { isolation: 'inline', exchange })
+  await waitFor(() => worker.view.registered)
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  await redis.del(`${ns}:ext:processes`, `${ns}:ext:inflight:${nonce}`, `${ns}:ext:lease:${nonce}`)
+  await waitFor(() => registers === 2)
+  await redis.rpush(`${ns}:ext:token:q`, '1')
+  await waitFor(() => said.includes('registered anew'))
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[0],"id":"a"}')
+  await ledger.sees('end', 'a')
+}, 30_000)
+
+test('the status of tracked jobs is kept whatever their ids look like and wherever they stand', async ({ redis, ns, redisUrl }) => {
+  ledgerHere()
+  const jobs = {
+    plain: '{"class":"Note","args":[0],"id":"plain","prefix":"","queue_time":1}',
+    'order 17': '{"class":"Note","args":[0],"id":"order 17","prefix":"","queue_time":1}',
+    'invoice/2026': '{"class":"Note","args":[0],"id":"invoice/2026"}',
+    'é': '{"class":"Note","args":[0],"id":"é"}',
+    front: '{"class":"Note","id":"front","args":[0,{"id":"inner"}]}',
+    'p"x_prefixed': '{"class":"Note","args":[0],"id":"prefixed","prefix":"p\\"x"}',
+    apart_apart: '{"class":"Note","args":[0],"prefix":"apart","id":"apart"}',
+  }
+  for (const [name, raw] of Object.entries(jobs)) {
+    await redis.set(`${ns}:job:${name}:status`, '{"status":1,"updated":1,"started":1,"result":null}')
+    await redis.rpush(`${ns}:queue:q`, raw)
+  }
+  await startHere(redisUrl, ns, { isolation: 'inline', burst: true }).worker.done
+  for (const name of Object.keys(jobs)) {
+    expect(await redis.get(`${ns}:job:${name}:status`), name).toContain('"status":4')
+    expect(await redis.ttl(`${ns}:job:${name}:status`), name).toBeGreaterThan(0)
+  }
+})
+
+test('a burst does not end at elements that cannot be jobs, however many', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 250 }, () => 'no job'), '{"class":"Note","args":[0],"id":"a"}')
+  await startHere(redisUrl, ns, { isolation: 'inline', burst: true }).worker.done
+  expect(ledger.of('end', 'a')).toHaveLength(1)
+  expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(250)
+})

@@ -1,0 +1,24 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { openStore } from '../../src/redis/store.ts'
+import { startRedis } from '../support/redis.ts'
+import { test } from '../support/fixtures.ts'
+import { own } from '../support/scope.ts'
+
+test('a password file that is missing for a moment costs nothing: the password in hand is tried', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, 'secret\n')
+  const server = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+  own('redis', () => server[Symbol.asyncDispose]())
+  const admin = server.client()
+  const store = openStore({ url: `redis://127.0.0.1:${server.port}`, namespace: 'x', passwordFile })
+  own('store', () => store.close())
+  expect(await store.command('ping', [])).toBe('PONG')
+  rmSync(passwordFile)
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  expect(await store.command('ping', [])).toBe('PONG')
+})
