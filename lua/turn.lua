@@ -227,6 +227,9 @@ for i = 1, n_ends do
       end
     elseif verb == 'return' then
       recorded = r.put_back(one.queue, raw, ARGV[a] == '1', one.ms, most, name .. '.' .. one.slot .. pid .. list) ~= nil
+      -- What was read of the first queue is not its head any more: taking that would drop this job and run another twice.
+      if one.queue == ARGV[queues_at] then first = nil end
+      if ARGV[a] == '1' then found[3] = '1' end -- what it wrote is looked up when this very turn takes the job again
     else
       recorded = r.quarantine(one.queue, raw)
     end
@@ -370,7 +373,7 @@ if state == '' and n_free > 0 then
     for i = from, some and to or from - 1 do
       local queue = ARGV[queues_at + i]
       if n_taken >= n_free then break end
-      if not paused[queue] then take_from(queue, i, i == 0 and first, i == 0 and first_status) end
+      if not paused[queue] then take_from(queue, i, i == 0 and first, i == 0 and first and first_status) end
     end
   end
 end

@@ -200,10 +200,7 @@ static napi_value take_body(napi_env env) {
   return body;
 }
 
-/*
- * serve(control, waitingTitle, numbers): returns in forked children only, the frame's body. `numbers` gets channel, pid,
- * ppid, type, and four random ones.
- */
+/* serve(control, waitingTitle, numbers): returns in forked children only. `numbers` gets channel, pid, ppid, nothing, and four random ones. */
 static napi_value serve(napi_env env, napi_callback_info info) {
   napi_value args[MAX_ARGUMENTS];
   arguments(env, info, args);
@@ -221,8 +218,7 @@ static napi_value serve(napi_env env, napi_callback_info info) {
   numbers[0] = current.channel;
   numbers[1] = getpid();
   numbers[2] = current.zygote;
-  numbers[3] = current.type;
-  return take_body(env);
+  return NULL;
 }
 
 /* receive(fd, numbers): waits for a frame and returns its body; its type is put into numbers[3]. Leaves when the other end closes. */

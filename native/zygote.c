@@ -256,9 +256,7 @@ struct errand zygote_serve(int control, void *loop, const char *waiting_title) {
         sigaction(SIGCHLD, &theirs, NULL);
         sigprocmask(SIG_SETMASK, &before, NULL);
         become_child(self, control, fds, loop, waiting_title);
-        struct errand errand = {request.seat, request.generation, fds[0], self, 0, NULL, 0};
-        await_errand(&errand);
-        return errand;
+        return (struct errand){request.seat, request.generation, fds[0], self, 0, NULL, 0};
       }
       clock_gettime(CLOCK_MONOTONIC, &to);
       for (int i = 0; i < 3; i++) close(fds[i]);

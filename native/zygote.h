@@ -46,7 +46,7 @@ struct errand {
 
 /*
  * Serves fork requests from `control` until it closes or asks to quit, then kills every child and leaves by _exit.
- * Returns in children only, each time with its errand, after the child has waited for its first frame.
+ * Returns in children only, each time with its errand, of which type and body are still to be awaited.
  */
 struct errand zygote_serve(int control, void *loop, const char *waiting_title);
 

@@ -7,7 +7,7 @@ export interface Clock {
 }
 
 /** The longest time that a timer of Node's takes; a longer one would fire at once. Milliseconds: 24.8 days. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -21,10 +21,10 @@ export interface Addon {
   /** In a forked child: proof that its JavaScript runs. */
   begun(): void
   /**
-   * Serves forks; returns in forked children only, once their first frame has come: its body. `numbers` (eight of them) gets the channel,
-   * the process id, the parent's, the frame's type, and 128 random bits.
+   * Serves forks; returns in forked children only. `numbers` (eight of them) gets the channel, the process id, the parent's, a place for
+   * the type of frames, and 128 random bits.
    */
-  serve(control: number, waitingTitle: string, numbers: Int32Array): string
+  serve(control: number, waitingTitle: string, numbers: Int32Array): void
   /** Waits for a frame, the process standing still: its body. Its type is put into `numbers[3]`. Leaves when the other end closes. */
   receive(fd: number, numbers: Int32Array): string
 }

@@ -175,3 +175,19 @@ test('what cannot be a job is put into quarantine with its queue, a hundred a ca
   await model.reserve(3)
   expect(await redis.llen(`${ns}:queue:q`)).toBe(151)
 })
+
+test('a job that is put back by the turn that asks for the next one is that next one: none is dropped, none doubled', async ({ redis, ns, redisUrl }) => {
+  for (const counted of [true, false]) {
+    const model = modelProcess(redisUrl, ns, { queues: ['q', 'r'] })
+    await model.register()
+    const raws = await fill(redis, ns, 0, 4)
+    await model.reserve(0, 1)
+    const reply = await model.turn({ ends: [endOf(heldBy(model, 1), { verb: 'return', counted }), endOf(heldBy(model, 0), { verb: 'return', counted })], next: 2, idle: [2] })
+    expect(reply.kind === 'ok' && reply.held.map((job) => job.raw)).toEqual(raws.slice(0, 3))
+    // What was counted is known, and so forgotten at a clean end.
+    if (counted) expect(reply.kind === 'ok' && reply.held.slice(0, 2).every((job) => job.remembered)).toBe(true)
+    expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(raws.slice(3))
+    await model.release()
+    await redis.del(`${ns}:queue:q`)
+  }
+})

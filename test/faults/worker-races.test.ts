@@ -124,8 +124,8 @@ test('the status of tracked jobs is kept whatever their ids look like and wherev
   }
   await startHere(redisUrl, ns, { isolation: 'inline', burst: true }).worker.done
   for (const name of Object.keys(jobs)) {
-    expect(await redis.get(`${ns}:job:${name}:status`), name).toContain('"status":4')
-    expect(await redis.ttl(`${ns}:job:${name}:status`), name).toBeGreaterThan(0)
+    expect(await redis.get(`${ns}:job:${name}:status`)).toContain('"status":4')
+    expect(await redis.ttl(`${ns}:job:${name}:status`)).toBeGreaterThan(0)
   }
 })
 
