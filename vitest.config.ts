@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 const SECOND = 1000
 
 /**
- * One project per folder of test/. They run one after the other (`groupOrder`): those that start processes and watch the clock one file at a
- * time, because two cores are all that a small machine has.
+ * One project per folder of test/. They run one after the other (`groupOrder`), two files at a time on the two cores of a small
+ * machine; those that stop servers and watch the clock one file at a time.
  */
 const project = (name: string, order: number, timeoutSeconds: number, maxWorkers: number) => ({
   extends: true as const,
@@ -29,8 +29,8 @@ export default defineConfig({
     projects: [
       project('unit', 1, 10, 2),
       project('redis', 2, 20, 2),
-      project('wire', 3, 30, 1),
-      project('process', 4, 60, 1),
+      project('wire', 3, 30, 2),
+      project('process', 4, 60, 2),
       project('faults', 5, 120, 1),
     ],
   },

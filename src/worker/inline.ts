@@ -62,7 +62,12 @@ class Around implements Surroundings {
 }
 
 /** What becomes of a job that did not end at once: it may be aborted, killed or late before it ends. */
-function attend(report: Promise<Report>, around: Around, control: RunControl, lateInMs: number | undefined): Promise<Outcome> {
+function attend(
+  report: Promise<Report>,
+  around: Around,
+  control: RunControl,
+  lateInMs: number | undefined,
+): Promise<Outcome> {
   const { signal, timeoutMs = 0, killers } = control
   return new Promise((resolve) => {
     const cancel = (reason: string): void => {

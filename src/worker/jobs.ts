@@ -46,9 +46,11 @@ export function moduleFiles(path: string): string[] {
     throw refuse(path, 'no such file or folder', cause)
   }
   if (!folder) return [path]
-  const files = fs.readdirSync(path)
+  const files = fs
+    .readdirSync(path)
     .filter(
-      (name) => EXTENSIONS.has(paths.extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name),
+      (name) =>
+        EXTENSIONS.has(paths.extname(name)) && !name.startsWith('.') && !/\.(d|test|spec)\.[cm]?[jt]s$/.test(name),
     )
     .sort()
   if (files.length === 0) throw refuse(path, 'the folder has no job modules (.ts, .js, .mts, .mjs, .cts, .cjs)')

@@ -1,6 +1,9 @@
 /** How a job's run ended. The parent decides from it what is recorded; nothing else leaves the engine. */
 export type Outcome = (
-  | { readonly kind: 'succeeded'; /** What perform returned, as JSON; `null` where it cannot be encoded. */ readonly result: string }
+  | {
+      readonly kind: 'succeeded'
+      /** What perform returned, as JSON; `null` where it cannot be encoded. */ readonly result: string
+    }
   /** `DoNotPerform` was thrown (R44): not a failure. */
   | { readonly kind: 'skipped' }
   | { readonly kind: 'failed'; readonly error: JobError }
@@ -13,7 +16,11 @@ export type Outcome = (
   /** The run was aborted from outside: USR1, fencing, shutdown. */
   | { readonly kind: 'cancelled'; readonly reason: string }
   /** The run never began or its end is not the job's doing (zygote died, child never reported): the job goes back unharmed. */
-  | { readonly kind: 'returned'; readonly reason: string; /** Whether it counts towards `--max-recoveries`. */ readonly counted: boolean }
+  | {
+      readonly kind: 'returned'
+      readonly reason: string
+      /** Whether it counts towards `--max-recoveries`. */ readonly counted: boolean
+    }
 ) & { readonly process?: ProcessReport }
 
 /** What is known of a job process that ended uncleanly, or was measured when it ended cleanly. */

@@ -106,15 +106,39 @@ export function createRunner(options: RunnerOptions): Runner {
       const began = clock.monotonic()
       let outcome: Outcome
       try {
-        if (hooks.has('beforeFork')) await hooks.tell('beforeFork', job)
+        if (hooks.has('beforeFork')) await unlessAborted(hooks.tell('beforeFork', job), signal)
         outcome = await options.engine.run(job, signal)
       } catch (error) {
         // Engines promise not to reject; should one break, its job goes back and the reason is seen.
         outcome = { kind: 'returned', reason: `the engine broke: ${messageOf(error)}`, counted: true }
       }
-      if (signal.aborted && signal.reason instanceof Interrupted) return undefined
-      return conclude(held, payload, job, outcome, began)
+      if (interrupted(signal)) return undefined
+      const concluded = conclude(held, payload, job, outcome, began)
+      if (outcome.kind === 'succeeded') return concluded // nothing of the operator's runs then
+      const end = await unlessAborted(concluded, signal)
+      return interrupted(signal) ? undefined : end
     },
+  }
+}
+
+function interrupted(signal: AbortSignal): boolean {
+  return signal.aborted && signal.reason instanceof Interrupted
+}
+
+/** Waits for what the operator's own code does, but no longer than until the run is interrupted: a listener that never settles must not hold a worker that stops. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let stop: (() => void) | undefined
+  const aborted = new Promise<undefined>((resolve) => {
+    stop = () => {
+      if (interrupted(signal)) resolve(undefined)
+    }
+    signal.addEventListener('abort', stop)
+    stop()
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    if (stop) signal.removeEventListener('abort', stop)
   }
 }
 

@@ -11,6 +11,7 @@ const MAX_SPARE = 16
 const PAUSE_MS = 250
 const MAX_PAUSE_MS = 10_000
 const MAX_TRIES = 3
+const REFILL_MS = 5
 
 /** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load. */
 export async function startSpawn(options: EngineOptions): Promise<Backend> {
@@ -116,8 +117,10 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
           if (process === undefined) return { kind: 'cancelled', reason: reasonOf(control.signal) }
           if (typeof process === 'string') return { kind: 'returned', reason: process, counted: true }
           const ended = supervise(process, job, control, options)
-          // Once the job is on its way, as are those of the same turn: starting a process takes a millisecond or two.
-          setImmediate(refill)
+          // Once the job is on its way, as are those of the same turn; a little later when others wait. Starting a process takes a
+          // millisecond or two of this one, and a core from the job's own beginning.
+          if (idle.length === 0) setImmediate(refill)
+          else setTimeout(refill, REFILL_MS)
           const { outcome, reusable, unbegun } = await ended
           if (reusable && process.alive() && process.jobs() !== options.jobsPerChild) offer(process)
           if (!unbegun || tries === MAX_TRIES) return outcome

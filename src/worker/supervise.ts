@@ -104,7 +104,8 @@ export function supervise(
       stopWatching?.()
       signal.removeEventListener('abort', onAbort)
       killers.delete(killNow)
-      const settle = (stderr: string): void => resolve({ outcome: outcomeWith(stderr), reusable, hung, unbegun, unmade })
+      const settle = (stderr: string): void =>
+        resolve({ outcome: outcomeWith(stderr), reusable, hung, unbegun, unmade })
       const released = process.release()
       if (typeof released === 'string') settle(released)
       else released.then(settle, () => settle(''))

@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url'
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { silentLogger, type Logger } from '../../src/log.ts'
 import { openStore, type Store } from '../../src/redis/store.ts'
@@ -48,6 +50,11 @@ function startHere(
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** Until the worker waits on its token: no turn is under way then. */
+async function waiting(redis: Redis): Promise<void> {
+  await waitFor(async () => /name=resqueue-waiter .*cmd=blpop/.test(String(await redis.client('LIST'))))
+}
+
 function ledgerHere(): ReturnType<typeof startLedger> {
   const ledger = startLedger()
   Object.assign(process.env, ledger.env)
@@ -76,7 +83,7 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   }
   const { worker } = startHere(redisUrl, ns, { isolation: 'spawn', exchange })
   await waitFor(() => worker.view.registered)
-  await pause(300)
+  await waiting(redis)
   slow = true
   await redis.rpush(`${ns}:queue:q`, `{"class":"Gate","args":["${ledger.gate}"],"id":"a"}`)
   await redis.rpush(`${ns}:ext:token:q`, '1')
@@ -136,3 +143,15 @@ test('a burst does not end at elements that cannot be jobs, however many', async
   expect(ledger.of('end', 'a')).toHaveLength(1)
   expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(250)
 })
+
+test('a listener of the operator’s that never settles does not hold a worker that is told to stop at once', async ({ redis, ns, redisUrl }) => {
+  ledgerHere()
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Any","args":[],"id":"a"}')
+  const hooks = fileURLToPath(new URL('../fixtures/hooks/never.ts', import.meta.url))
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', hooks })
+  await waitFor(() => worker.view.busy === 1)
+  worker.signal('SIGTERM')
+  worker.signal('SIGTERM')
+  expect(await worker.done).toEqual({ exitCode: 143 })
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['{"class":"Any","args":[],"id":"a"}'])
+}, 30_000)

@@ -11,6 +11,8 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     const result =
       '{"data":{"to":"a"},"id":"an-id","queue":"mail","class":"Echo","attempt":3,"foreign":true,"same":true}'
     expect(outcome).toMatchObject({ kind: 'succeeded', result, process: { pid: expect.any(Number) } })
+    const peak = outcome.process?.peakMemoryBytes ?? 0
+    expect(peak > 5e6 && peak < 1e9).toBe(true)
     expect(await run('Later')).toMatchObject({ kind: 'succeeded', result: '"later"' })
     expect(await run('NoJson')).toMatchObject({ kind: 'succeeded', result: 'null' })
     expect(await run(String.raw`App\Jobs\SendEmail`, ['x'])).toMatchObject({ kind: 'succeeded', result: '"x"' })

@@ -13,7 +13,13 @@ export const fixture = (name: string): string => resolve(ROOT, 'test/fixtures/jo
  * test leave without the teardown in which Node keeps them; this one begins as they do and then finds no channel.
  */
 process.env['NODE_COMPILE_CACHE'] ??= join(ROOT, 'build', 'compile-cache')
-const config = { jobs: fixture('every.ts'), hooks: fixture('hooks.ts'), jobsPerChild: 0, worker: process.pid, title: 'warming' }
+const config = {
+  jobs: fixture('every.ts'),
+  hooks: fixture('hooks.ts'),
+  jobsPerChild: 0,
+  worker: process.pid,
+  title: 'warming',
+}
 const begin = `const { argv } = process
 for (const entry of ['spawned', 'zygote']) {
   process.argv = [...argv]
