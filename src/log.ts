@@ -3,7 +3,6 @@ import type prettyFactory from 'pino-pretty'
 import { pino, type DestinationStream, type LoggerOptions } from 'pino'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
-export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 /** What the rooms write their log with: fields first, then one sentence. Arguments of jobs are never logged. */
 export interface Logger {
@@ -30,7 +29,10 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
   if (options.destination) return pino(settings, options.destination)
   if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
-  return pino(settings, pretty({ colorize: !process.env['NO_COLOR'], ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }))
+  return pino(
+    settings,
+    pretty({ colorize: !process.env['NO_COLOR'], ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }),
+  )
 }
 
 /** A logger that writes nothing, for the client and for tests. */

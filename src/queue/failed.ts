@@ -141,7 +141,9 @@ export function hasFilter(filter: FailedFilter): boolean {
  * one class among thousands of others is mostly this.
  */
 function mayMatch(text: string, { queue, class: name, id }: FailedFilter): boolean {
-  return [queue, name, id].every((part) => part === undefined || !/^[\w.-]+$/.test(part) || text.includes(part) || text.includes('\\u'))
+  return [queue, name, id].every(
+    (part) => part === undefined || !/^[\w.-]+$/.test(part) || text.includes(part) || text.includes('\\u'),
+  )
 }
 
 export function matchesFailed(entry: FailedEntry, filter: FailedFilter): boolean {

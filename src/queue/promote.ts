@@ -16,7 +16,11 @@ export async function promoteRetries(store: Store, patience?: Patience): Promise
 export type Promotion =
   /** A foreign scheduler leads: delayed jobs are its business. */
   | { readonly kind: 'locked'; readonly by: string }
-  | { readonly kind: 'moved'; readonly items: readonly { readonly queue: string; readonly raw: string }[]; readonly more: boolean }
+  | {
+      readonly kind: 'moved'
+      readonly items: readonly { readonly queue: string; readonly raw: string }[]
+      readonly more: boolean
+    }
 
 /** Moves due delayed items to their queues, bytes kept (R72, replaced: raw instead of created anew). */
 export async function promoteDelayed(store: Store, patience?: Patience): Promise<Promotion> {

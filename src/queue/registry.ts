@@ -56,7 +56,14 @@ export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot
  */
 export async function register(store: Store, registration: Registration, patience?: Patience): Promise<'ok' | 'gone'> {
   const ids = Array.from({ length: registration.slots }, (_, slot) => workerId(registration, slot))
-  const args = [registration.nonce, registration.lease_ms, LAYOUT_VERSION, JSON.stringify(registration), registration.instance, ...ids]
+  const args = [
+    registration.nonce,
+    registration.lease_ms,
+    LAYOUT_VERSION,
+    JSON.stringify(registration),
+    registration.instance,
+    ...ids,
+  ]
   const [status, , version] = (await store.run(registerScript, args, patience)) as [string, string, string?]
   if (status === 'newer') {
     throw new ResQueueError(
@@ -71,7 +78,10 @@ export async function register(store: Store, registration: Registration, patienc
 export async function* processes(store: Store, patience?: Patience): AsyncGenerator<Registration> {
   let cursor = '0'
   do {
-    const [next, page] = (await store.command('hscan', [store.keys.processes, cursor, 'COUNT', 200], patience)) as [string, string[]]
+    const [next, page] = (await store.command('hscan', [store.keys.processes, cursor, 'COUNT', 200], patience)) as [
+      string,
+      string[],
+    ]
     cursor = next
     for (let i = 1; i < page.length; i += 2) {
       const registration = parseRegistration(page[i] as string)
@@ -84,7 +94,9 @@ export async function* processes(store: Store, patience?: Patience): AsyncGenera
 export function parseRegistration(text: string): Registration | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && 'nonce' in value && 'name' in value ? (value as Registration) : undefined
+    return typeof value === 'object' && value !== null && 'nonce' in value && 'name' in value
+      ? (value as Registration)
+      : undefined
   } catch {
     return undefined
   }

@@ -34,11 +34,23 @@ export type RenewReply =
     }
 
 /** Extends the lease and learns what there is to do, in one call (`lua/renew.lua`). */
-export async function renew(store: Store, process: Registration, renewal: Renewal, patience: Patience): Promise<RenewReply> {
+export async function renew(
+  store: Store,
+  process: Registration,
+  renewal: Renewal,
+  patience: Patience,
+): Promise<RenewReply> {
   const { pid, tail } = process
   const args: Arg[] = [
-    process.nonce, process.lease_ms, process.name, `:${pid}`, tail.slice(`:${pid}`.length), process.slots, renewal.drainMark,
-    renewal.beat ? '1' : '', renewal.statistics.length,
+    process.nonce,
+    process.lease_ms,
+    process.name,
+    `:${pid}`,
+    tail.slice(`:${pid}`.length),
+    process.slots,
+    renewal.drainMark,
+    renewal.beat ? '1' : '',
+    renewal.statistics.length,
   ]
   for (const [id, processed, failed] of renewal.statistics) args.push(id, `${processed} ${failed}`)
   for (const queue of renewal.look) args.push(queue)

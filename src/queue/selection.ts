@@ -36,7 +36,10 @@ export function selectQueues(patterns: readonly string[]): Selection {
 
 function matcher(pattern: string): (name: string) => boolean {
   if (!GLOB.test(pattern)) return (name) => name === pattern
-  const source = pattern.replace(/[\\^$.|+(){}]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.')
+  const source = pattern
+    .replace(/[\\^$.|+(){}]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.')
   let expression: RegExp
   try {
     expression = new RegExp(`^${source}$`, 'su')

@@ -76,15 +76,33 @@ export type TurnReply =
     }
 
 /** Ends claims and reserves jobs in one atomic call (`lua/turn.lua`). Insists until answered or `signal` aborts. */
-export async function turn(store: Store, process: Registration, request: TurnRequest, patience: Patience): Promise<TurnReply> {
+export async function turn(
+  store: Store,
+  process: Registration,
+  request: TurnRequest,
+  patience: Patience,
+): Promise<TurnReply> {
   const { pid, tail } = process
   const { ends, idle, queues } = request
   const plain = ends.filter(isPlain)
   const others = plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))
   const sums = sumFlows(plain)
   const args: Arg[] = [
-    process.nonce, process.lease_ms, process.name, `:${pid}`, tail.slice(`:${pid}`.length), request.drainMark, request.wokenBy,
-    request.maxRecoveries, request.base, plain.length, sums.size, others.length, request.next, idle.length, queues.length,
+    process.nonce,
+    process.lease_ms,
+    process.name,
+    `:${pid}`,
+    tail.slice(`:${pid}`.length),
+    request.drainMark,
+    request.wokenBy,
+    request.maxRecoveries,
+    request.base,
+    plain.length,
+    sums.size,
+    others.length,
+    request.next,
+    idle.length,
+    queues.length,
   ]
   for (const end of plain) args.push(end.slot, end.claim)
   for (const [queue, { ended, times }] of sums) args.push(queue, ended, times)
@@ -101,9 +119,26 @@ export async function turn(store: Store, process: Registration, request: TurnReq
     return heldOf(Number(slot), Number(claim), queues[Number(place)] as string, now, kept, fields[5 + i] as string)
   })
   for (let i = 5 + memos.length; i + 5 < fields.length; i += 6) {
-    held.push(heldOf(Number(fields[i]), Number(fields[i + 1]), fields[i + 2] as string, Number(fields[i + 3]), fields[i + 4] as string, fields[i + 5] as string))
+    held.push(
+      heldOf(
+        Number(fields[i]),
+        Number(fields[i + 1]),
+        fields[i + 2] as string,
+        Number(fields[i + 3]),
+        fields[i + 4] as string,
+        fields[i + 5] as string,
+      ),
+    )
   }
-  return { kind: 'ok', now, state: parseState(fields[2]), more: fields[2] === 'm', pausedQueues: parsePaused(fields[3]), held, sentAt }
+  return {
+    kind: 'ok',
+    now,
+    state: parseState(fields[2]),
+    more: fields[2] === 'm',
+    pausedQueues: parsePaused(fields[3]),
+    held,
+    sentAt,
+  }
 }
 
 function heldOf(slot: number, claim: number, queue: string, reservedAt: number, memo: string, raw: string): Held {

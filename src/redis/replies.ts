@@ -12,16 +12,58 @@ export type Verdict =
       readonly reconnect: boolean
     }
 
-type Refusal = readonly [prefix: RegExp, code: 'REDIS_FULL' | 'REDIS_REFUSED', final: boolean, reconnect: boolean, advice: string]
+type Refusal = readonly [
+  prefix: RegExp,
+  code: 'REDIS_FULL' | 'REDIS_REFUSED',
+  final: boolean,
+  reconnect: boolean,
+  advice: string,
+]
 
 const REFUSALS: readonly Refusal[] = [
-  [/^OOM /, 'REDIS_FULL', false, false, 'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again'],
-  [/^(READONLY|MOVED)\b/, 'REDIS_REFUSED', false, true, 'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL'],
+  [
+    /^OOM /,
+    'REDIS_FULL',
+    false,
+    false,
+    'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again',
+  ],
+  [
+    /^(READONLY|MOVED)\b/,
+    'REDIS_REFUSED',
+    false,
+    true,
+    'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL',
+  ],
   [/^MISCONF\b/, 'REDIS_REFUSED', false, false, 'Redis cannot save to disk and refuses writes. See its log'],
-  [/^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/, 'REDIS_REFUSED', false, false, 'Redis cannot serve this now'],
-  [/^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/, 'REDIS_REFUSED', true, false, 'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE'],
-  [/^NOPERM\b/, 'REDIS_REFUSED', true, false, 'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs'],
-  [/WRONGTYPE/, 'REDIS_REFUSED', true, false, 'A key holds another type than the Resque protocol says. Another program may use the same namespace'],
+  [
+    /^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/,
+    'REDIS_REFUSED',
+    false,
+    false,
+    'Redis cannot serve this now',
+  ],
+  [
+    /^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/,
+    'REDIS_REFUSED',
+    true,
+    false,
+    'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE',
+  ],
+  [
+    /^NOPERM\b/,
+    'REDIS_REFUSED',
+    true,
+    false,
+    'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs',
+  ],
+  [
+    /WRONGTYPE/,
+    'REDIS_REFUSED',
+    true,
+    false,
+    'A key holds another type than the Resque protocol says. Another program may use the same namespace',
+  ],
 ]
 
 /** Redis before 7.0 wraps what a command inside a script was refused for. */
@@ -39,11 +81,21 @@ export function classify(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : ''
   for (const [pattern, code, final, reconnect, advice] of REFUSALS) {
     if (pattern.test(message)) {
-      return { kind: 'refused', final, reconnect, error: new ResQueueError(code, `${advice} (Redis says: ${message}).`, { cause: error }) }
+      return {
+        kind: 'refused',
+        final,
+        reconnect,
+        error: new ResQueueError(code, `${advice} (Redis says: ${message}).`, { cause: error }),
+      }
     }
   }
   if (name === 'ReplyError') {
-    return { kind: 'refused', final: true, reconnect: false, error: new ResQueueError('REDIS_REFUSED', `Redis refuses: ${message}`, { cause: error }) }
+    return {
+      kind: 'refused',
+      final: true,
+      reconnect: false,
+      error: new ResQueueError('REDIS_REFUSED', `Redis refuses: ${message}`, { cause: error }),
+    }
   }
   return { kind: 'unknown' }
 }

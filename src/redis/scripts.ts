@@ -16,7 +16,9 @@ const FOLDER = new URL('../../lua/', import.meta.url)
  * functions that several scripts share.
  */
 export function loadScript(name: string): Script {
-  const source = read(`${name}.lua`).replace(/^-- @include (\w+)$/gm, (_, part: string) => read(`lib/${part}.lua`).trimEnd())
+  const source = read(`${name}.lua`).replace(/^-- @include (\w+)$/gm, (_, part: string) =>
+    read(`lib/${part}.lua`).trimEnd(),
+  )
   return Object.freeze({ name, source, sha: createHash('sha1').update(source).digest('hex') })
 }
 

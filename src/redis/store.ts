@@ -132,7 +132,8 @@ export function openStore(
         troubled = true
         trouble(refused ?? lastError ?? new Error('not connected'))
       }
-      if (c.status === 'ready') await pause(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
+      if (c.status === 'ready')
+        await pause(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
       else {
         await becomeReady(until, signal)
         const verdict = lastError && live().status !== 'ready' ? classify(lastError) : undefined
@@ -161,8 +162,10 @@ export function openStore(
       return connection?.status === 'ready'
     },
     exchange,
-    run: async (script: Script, args: readonly Arg[], patience?: Patience) => (await exchange(script, args, patience)).reply,
-    command: (command: string, args: readonly Arg[], patience?: Patience) => insist((c) => c.call(command, ...args), patience),
+    run: async (script: Script, args: readonly Arg[], patience?: Patience) =>
+      (await exchange(script, args, patience)).reply,
+    command: (command: string, args: readonly Arg[], patience?: Patience) =>
+      insist((c) => c.call(command, ...args), patience),
     pipeline: (commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience) =>
       insist(async (c) => {
         const batch = c.pipeline()

@@ -46,7 +46,10 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
   const scheme = rawScheme.toLowerCase()
   const [user, secret] = splitCredentials(credentials)
   const password = config.password ?? secret
-  const segments = path.split('/').filter((s) => s !== '').map(decodeURIComponent)
+  const segments = path
+    .split('/')
+    .filter((s) => s !== '')
+    .map(decodeURIComponent)
   const common = (dbText: string | undefined): Common => ({
     tls: scheme.startsWith('rediss'),
     db: config.db ?? parseDb(dbText, config.url),
@@ -66,7 +69,12 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
     case 'rediss-sentinel': {
       const [name, dbText] = segments
       if (!name) throw bad(config.url, 'a Sentinel URL names its primary: redis-sentinel://host:26379/mymaster')
-      return { kind: 'sentinel', sentinels: parseHosts(hosts, DEFAULT_PORT.sentinel, config.url), name, ...common(dbText) }
+      return {
+        kind: 'sentinel',
+        sentinels: parseHosts(hosts, DEFAULT_PORT.sentinel, config.url),
+        name,
+        ...common(dbText),
+      }
     }
     case 'redis-cluster':
     case 'rediss-cluster': {
@@ -79,7 +87,10 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
       return { kind: 'cluster', nodes: parseHosts(hosts, DEFAULT_PORT.redis, config.url), ...common(undefined) }
     }
     default:
-      throw bad(config.url, `the scheme "${scheme}" is unknown; use redis, rediss, unix, redis-sentinel or redis-cluster`)
+      throw bad(
+        config.url,
+        `the scheme "${scheme}" is unknown; use redis, rediss, unix, redis-sentinel or redis-cluster`,
+      )
   }
 }
 
@@ -89,7 +100,10 @@ export function readPassword(config: RedisConfig, endpoint: Endpoint): string | 
   try {
     return readFileSync(config.passwordFile, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
-    throw new ResQueueError('CONFIG', `The Redis password file ${config.passwordFile} cannot be read: ${messageOf(error)}`)
+    throw new ResQueueError(
+      'CONFIG',
+      `The Redis password file ${config.passwordFile} cannot be read: ${messageOf(error)}`,
+    )
   }
 }
 

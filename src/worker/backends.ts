@@ -32,7 +32,10 @@ export async function createBackends(configured: readonly FailureBackend[], log:
         try {
           await save(failure)
         } catch (error) {
-          log.error({ job: failure.job.id, 'error.message': messageOf(error) }, 'the failure backend threw; the failed list is used')
+          log.error(
+            { job: failure.job.id, 'error.message': messageOf(error) },
+            'the failure backend threw; the failed list is used',
+          )
           if (!target.includes('r')) target = target === 'm' ? 'rm' : 'r'
         }
       }
@@ -44,6 +47,7 @@ export async function createBackends(configured: readonly FailureBackend[], log:
 async function loadSave(file: string): Promise<Save> {
   const module = await importModule(file, 'failure backend')
   const save = module['save'] ?? module['default']
-  if (typeof save !== 'function') throw new ResQueueError('CONFIG', `The failure backend ${file} exports no function save(failure).`)
+  if (typeof save !== 'function')
+    throw new ResQueueError('CONFIG', `The failure backend ${file} exports no function save(failure).`)
   return save as Save
 }

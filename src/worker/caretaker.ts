@@ -37,15 +37,20 @@ export function createCaretaker(
     if (result.kind !== 'released') return
     const jobs = result.back + result.failed + result.quarantined
     observer.recovered(jobs)
-    log.warn({ process: nonce, reason: reason.kind, ...result, kind: undefined }, `released a gone worker process and recovered ${jobs} job(s)`)
+    log.warn(
+      { process: nonce, reason: reason.kind, ...result, kind: undefined },
+      `released a gone worker process and recovered ${jobs} job(s)`,
+    )
   }
 
   return {
     recoverPredecessors: async (own, patience) => {
       for await (const other of processes(store, patience)) {
         if (other.nonce === own.nonce) continue
-        if (own.instance !== '' && other.instance === own.instance) await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
-        else if (seenDead(other)) await recover(other.nonce, { kind: 'dead', registration: JSON.stringify(other) }, patience)
+        if (own.instance !== '' && other.instance === own.instance)
+          await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
+        else if (seenDead(other))
+          await recover(other.nonce, { kind: 'dead', registration: JSON.stringify(other) }, patience)
       }
     },
 
@@ -67,7 +72,7 @@ export function createCaretaker(
       try {
         if (due.retry) while ((await promoteRetries(store, patience)).more);
         if (due.delayed && clock.monotonic() >= delayedFrom) {
-          for (let more = true; more; ) {
+          for (let more = true; more;) {
             const promotion = await promoteDelayed(store, patience)
             if (promotion.kind === 'locked') {
               delayedFrom = clock.monotonic() + FOREIGN_SCHEDULER_MS
@@ -78,7 +83,8 @@ export function createCaretaker(
             if (hooks.has('beforeDelayedEnqueue')) {
               for (const { queue, raw } of promotion.items) {
                 const parsed = parsePayload(raw)
-                if (parsed.ok) await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
+                if (parsed.ok)
+                  await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
               }
             }
           }

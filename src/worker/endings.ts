@@ -50,7 +50,16 @@ export function judge(
       const error = errorOf(outcome)
       const delayMs = retryDelay(error, outcome.kind, extraRetry ?? policy?.retry, job.attempt, random)
       if (delayMs !== undefined) {
-        return { kind: 'end', result: 'retried', ending: { verb: 'retry', delayMs, attempt: job.attempt, error: `${error.type}: ${error.message}`.slice(0, 500) } }
+        return {
+          kind: 'end',
+          result: 'retried',
+          ending: {
+            verb: 'retry',
+            delayMs,
+            attempt: job.attempt,
+            error: `${error.type}: ${error.message}`.slice(0, 500),
+          },
+        }
       }
       const { process } = outcome
       return {
@@ -61,8 +70,16 @@ export function judge(
           worker,
           failedAt: new Date(now),
           error,
-          ...(outcome.kind === 'exited' ? { exitCode: outcome.code } : process?.exitCode === undefined ? {} : { exitCode: process.exitCode }),
-          ...(outcome.kind === 'signalled' ? { signal: outcome.signal } : process?.signal === undefined ? {} : { signal: process.signal }),
+          ...(outcome.kind === 'exited'
+            ? { exitCode: outcome.code }
+            : process?.exitCode === undefined
+              ? {}
+              : { exitCode: process.exitCode }),
+          ...(outcome.kind === 'signalled'
+            ? { signal: outcome.signal }
+            : process?.signal === undefined
+              ? {}
+              : { signal: process.signal }),
           ...(process?.peakMemoryBytes === undefined ? {} : { peakMemoryBytes: process.peakMemoryBytes }),
           ...(process?.stderr ? { stderr: process.stderr } : {}),
         },
@@ -84,7 +101,11 @@ function errorOf(outcome: Unclean): JobError {
     case 'cancelled':
       return { type: 'DirtyExit', message: `Job was cancelled: ${outcome.reason}`, backtrace: [] }
     case 'timed_out':
-      return { type: 'Timeout', message: `Job ran longer than its timeout of ${outcome.timeoutMs / 1000} s`, backtrace: [] }
+      return {
+        type: 'Timeout',
+        message: `Job ran longer than its timeout of ${outcome.timeoutMs / 1000} s`,
+        backtrace: [],
+      }
     case 'out_of_memory': {
       const limit = outcome.limitBytes === undefined ? '' : ` of ${Math.round(outcome.limitBytes / 1048576)} MiB`
       return { type: 'OutOfMemory', message: `Job exceeded its memory limit${limit}`, backtrace: [] }

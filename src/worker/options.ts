@@ -1,7 +1,10 @@
 import type { EngineOptions } from './engine.ts'
 
 /** Where a failure is recorded: the list `failed`, one list per queue as Ruby's RedisMultiQueue keeps them, or a module of one's own. */
-export type FailureBackend = { readonly kind: 'redis' } | { readonly kind: 'multi-queue' } | { readonly kind: 'module'; readonly file: string }
+export type FailureBackend =
+  | { readonly kind: 'redis' }
+  | { readonly kind: 'multi-queue' }
+  | { readonly kind: 'module'; readonly file: string }
 
 /** Everything that `resqueue work` can be told, resolved: flags over environment over defaults. */
 export interface WorkerOptions {

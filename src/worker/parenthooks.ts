@@ -30,7 +30,9 @@ export async function loadParentHooks(file: string | undefined, log: Logger): Pr
   const module = file === undefined ? {} : await importModule(file, 'hooks module')
   const listeners = new Map<string, ((...args: never[]) => unknown)[]>()
   for (const event of EVENTS) {
-    const found = [module[event]].flat().filter((listener): listener is (...args: never[]) => unknown => typeof listener === 'function')
+    const found = [module[event]]
+      .flat()
+      .filter((listener): listener is (...args: never[]) => unknown => typeof listener === 'function')
     if (found.length > 0) listeners.set(event, found)
   }
   return {

@@ -48,14 +48,24 @@ export function createRunner(options: RunnerOptions): Runner {
     claim: held.claim,
     queue: held.queue,
     reservedAt: held.reservedAt,
-    status: payload && payload.id !== '' && (held.tracked || !scriptLooked(held.raw, payload)) ? statusName(payload.id, payload.prefix) : '',
+    status:
+      payload && payload.id !== '' && (held.tracked || !scriptLooked(held.raw, payload))
+        ? statusName(payload.id, payload.prefix)
+        : '',
     forget: held.remembered,
     ending,
   })
 
   const conclude = async (held: Held, payload: Payload, job: JobRun, outcome: Outcome, began: number): Promise<End> => {
     const extras = payload.fields['x'] === undefined ? {} : extrasOf(payload)
-    const verdict = judge(job, outcome, options.engine.policies.get(job.class), extras.retry, options.workerId(held.slot), clock.now())
+    const verdict = judge(
+      job,
+      outcome,
+      options.engine.policies.get(job.class),
+      extras.retry,
+      options.workerId(held.slot),
+      clock.now(),
+    )
     const seconds = (clock.monotonic() - began) / 1000
     if (verdict.kind === 'return') {
       log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
@@ -68,7 +78,13 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     const { failure } = verdict
     log.error(
-      { ...fieldsOf(job), result: verdict.result, duration_s: round(seconds), 'error.type': failure.error.type, 'error.message': failure.error.message },
+      {
+        ...fieldsOf(job),
+        result: verdict.result,
+        duration_s: round(seconds),
+        'error.type': failure.error.type,
+        'error.message': failure.error.message,
+      },
       'job failed',
     )
     await hooks.tell('onFailure', failure.error, job)
@@ -77,7 +93,11 @@ export function createRunner(options: RunnerOptions): Runner {
 
   const logEnd = (job: JobRun, result: Result, seconds: number, ending: Ending): void => {
     const fields = { ...fieldsOf(job), result, duration_s: round(seconds) }
-    if (ending.verb === 'retry') log.warn({ ...fields, retry_in_s: round(ending.delayMs / 1000), 'error.message': ending.error }, 'job failed and is retried')
+    if (ending.verb === 'retry')
+      log.warn(
+        { ...fields, retry_in_s: round(ending.delayMs / 1000), 'error.message': ending.error },
+        'job failed and is retried',
+      )
     else log.info(fields, 'job ended')
   }
 
@@ -101,7 +121,8 @@ export function createRunner(options: RunnerOptions): Runner {
       const since = enqueuedAt(payload)
       const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
       observer.jobStarted(job.queue, shownClass(payload), waited)
-      if (chatty) log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
+      if (chatty)
+        log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
       if (!held.tracked && payload.id !== '' && !scriptLooked(held.raw, payload)) options.markRunning(payload)
       const began = clock.monotonic()
       let outcome: Outcome

@@ -141,7 +141,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
       }
       if (reply.more) woken = true
       turning = false
-      options.turned({ state: reply.state, more: reply.more, pausedQueues: reply.pausedQueues, wanted, got: reply.held.length })
+      options.turned({
+        state: reply.state,
+        more: reply.more,
+        pausedQueues: reply.pausedQueues,
+        wanted,
+        got: reply.held.length,
+      })
     } catch (error) {
       if (mine !== generation || stopped) return
       ends = [...sent, ...ends]
@@ -195,7 +201,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
       schedule()
     },
     flushed: () =>
-      stopped || (ends.length === 0 && !turning) ? Promise.resolve() : new Promise((resolve) => flushWaiters.push(resolve)),
+      stopped || (ends.length === 0 && !turning)
+        ? Promise.resolve()
+        : new Promise((resolve) => flushWaiters.push(resolve)),
     reset: () => {
       generation++
       claims.fill(0)

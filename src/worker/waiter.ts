@@ -32,9 +32,11 @@ export function startWaiter(
       }
       try {
         const tokens = queues.map((queue) => store.keys.token(queue))
-        const reply = (await blocking.command('blpop', [...tokens, WAIT_SECONDS], { deadlineMs: Infinity, signal: stop.signal, stubborn: true })) as
-          | [string, string]
-          | null
+        const reply = (await blocking.command('blpop', [...tokens, WAIT_SECONDS], {
+          deadlineMs: Infinity,
+          signal: stop.signal,
+          stubborn: true,
+        })) as [string, string] | null
         if (reply) options.woken(reply[0].slice(prefix.length))
         // Give the turn that follows a chance to fill the slots before waiting again.
         await new Promise((resolve) => setImmediate(resolve))

@@ -2,7 +2,6 @@ import { LONGEST_TIMER_MS, systemClock, type Clock } from '../clock.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Payload } from '../queue/payload.ts'
-import { release } from '../queue/recovery.ts'
 import { register, workerId, type Registration } from '../queue/registry.ts'
 import type { RenewReply } from '../queue/renew.ts'
 import { selectQueues } from '../queue/selection.ts'
@@ -15,10 +14,13 @@ import { createBackends } from './backends.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
+import { engineEvents } from './engineevents.ts'
+import { sayFarewell } from './farewell.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
 import type { WorkerOptions } from './options.ts'
+import { workerPatience } from './patience.ts'
 import { loadParentHooks, type ParentHooks } from './parenthooks.ts'
 import { createQueueList } from './queuelist.ts'
 import { createRunner } from './runner.ts'
@@ -43,8 +45,9 @@ export interface WorkerHandle {
   signal(name: WorkerSignal): void
 }
 
-/** Redis may be away when we leave; then others put our jobs back when the lease lapses. Milliseconds. */
+/** How long a leaving worker insists on Redis, and one that was told to leave at once. Milliseconds. */
 const FAREWELL_MS = 10_000
+const HASTY_FAREWELL_MS = 2000
 
 /** What exists once the worker has registered. */
 interface Works {
@@ -80,24 +83,14 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let failure: { readonly error: unknown } | undefined
   let taken = 0
   let moved = clock.monotonic()
-  let troubled = false
   let fencing: Promise<void> | undefined
   let leaving: Promise<void> | undefined
 
-  const patience: Patience = {
-    deadlineMs: Infinity,
-    stubborn: true,
-    signal: hard.signal,
-    trouble: (error) => {
-      moved = clock.monotonic()
-      if (error && !troubled) log.warn({ redis: store.address, 'error.message': messageOf(error) }, 'Redis is unavailable; waiting for it')
-      if (!error && troubled) log.info({ redis: store.address }, 'Redis is back')
-      troubled = error !== undefined
-    },
-  }
+  const patience = workerPatience(store, log, hard.signal, () => (moved = clock.monotonic()))
   const own = (): Registration => registration as Registration
   const running = (): number => works?.crew.size ?? 0
-  const quota = (): number => (stopping || pausedHere || remote !== '' || fencing ? 0 : Math.min(concurrency, Math.max(maxJobs - taken, 0)))
+  const quota = (): number =>
+    stopping || pausedHere || remote !== '' || fencing ? 0 : Math.min(concurrency, Math.max(maxJobs - taken, 0))
   const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
   const title = (state: string): void => {
     process.title = `resque-${VERSION} (${selection.label}): ${state}` // R56
@@ -129,7 +122,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const fence = (): void => {
     if (leaving || fencing || !works) return
     const { crew, turns } = works
-    log.error({ process: own().nonce, jobs: crew.size }, 'this worker was taken for dead and its jobs were put back; stopping them')
+    log.error(
+      { process: own().nonce, jobs: crew.size },
+      'this worker was taken for dead and its jobs were put back; stopping them',
+    )
     fencing = (async () => {
       engine?.kill()
       await crew.interrupt('fenced')
@@ -153,16 +149,15 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const farewell = async (): Promise<void> => {
     clearTimeout(deadline)
     works?.waiter?.stop()
-    try {
-      if (works) await Promise.race([works.turns.flushed(), new Promise((resolve) => setTimeout(resolve, FAREWELL_MS).unref())])
-      works?.turns.stop()
-      if (registration) {
-        const result = await release(store, registration.nonce, { kind: 'owner' }, options.maxRecoveries, { ...patience, deadlineMs: FAREWELL_MS })
-        if (result.kind === 'released' && result.back > 0) log.warn({ jobs: result.back }, 'unfinished jobs were put back in front of their queues')
-      }
-    } catch (error) {
-      log.error({ 'error.message': messageOf(error) }, 'could not unregister; other workers put the jobs back when the lease lapses')
-    }
+    await sayFarewell({
+      store,
+      log,
+      turns: works?.turns,
+      nonce: registration?.nonce,
+      maxRecoveries: options.maxRecoveries,
+      patience,
+      withinMs: exitCode === 0 ? FAREWELL_MS : HASTY_FAREWELL_MS,
+    })
     works?.heartbeat.stop()
     hard.abort()
     await engine?.stop()
@@ -176,13 +171,17 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       return stopping
     },
     drain: (why, withDeadline) => {
-      if (!stopping) log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
+      if (!stopping)
+        log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
       stopping = true
       if (withDeadline) {
-        deadline ??= setTimeout(() => {
-          log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
-          abandon(false)
-        }, Math.min(options.shutdownTimeoutMs, LONGEST_TIMER_MS))
+        deadline ??= setTimeout(
+          () => {
+            log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
+            abandon(false)
+          },
+          Math.min(options.shutdownTimeoutMs, LONGEST_TIMER_MS),
+        )
       }
       if (works) settle()
       else void leave()
@@ -209,7 +208,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     reload: () => {
       engine?.reload().then(
         () => log.info({}, 'job code loaded anew'),
-        (error: unknown) => log.error({ 'error.message': messageOf(error) }, 'job code could not be loaded anew; the old code stays'),
+        (error: unknown) =>
+          log.error({ 'error.message': messageOf(error) }, 'job code could not be loaded anew; the old code stays'),
       )
     },
   }
@@ -231,9 +231,16 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (reply.waiting > 0 || unknown || resumed || freed) turns.wake()
     if (resumed || freed) waiter?.nudge()
     queueList.refreshIfChanged(reply.knownQueues, moved, patience).then((changed) => changed && waiter?.nudge(), fail)
-    if (reply.retryDue || reply.delayedDue) void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
+    if (reply.retryDue || reply.delayedDue)
+      void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
     void caretaker.reap(patience)
-    title(running() > 0 ? `Processing ${running()} since ${new Date(clock.now()).toISOString()}` : quota() === 0 ? 'Paused' : 'Waiting for jobs')
+    title(
+      running() > 0
+        ? `Processing ${running()} since ${new Date(clock.now()).toISOString()}`
+        : quota() === 0
+          ? 'Paused'
+          : 'Waiting for jobs',
+    )
   }
 
   const start = async (): Promise<void> => {
@@ -243,23 +250,32 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     engine = await createEngine({
       ...options.engine,
       concurrency,
-      events: {
-        log: (job, level, message, fields) => log[level]({ ...fields, job: job.id, queue: job.queue, class: job.class }, message),
-        output: (job, stream, line) => log.info({ job: job.id, queue: job.queue, class: job.class, stream, line }, 'job output'),
-        forked: (isolation, seconds) => observer.forked(isolation, seconds),
-        notice: (level, message, fields = {}) => log[level](fields, message),
-      },
+      events: engineEvents(log, observer),
     })
     if (stopping) return engine.stop() // we left while it was being made
     const caretaker = await enroll(engine, hooks)
     if (stopping) return
-    works = assemble(caretaker, createRunner({ engine, hooks, backends, observer, log, clock, markRunning: tellRunning, workerId: (slot) => workerId(own(), slot) }))
+    works = assemble(
+      caretaker,
+      createRunner({
+        engine,
+        hooks,
+        backends,
+        observer,
+        log,
+        clock,
+        markRunning: tellRunning,
+        workerId: (slot) => workerId(own(), slot),
+      }),
+    )
     works.turns.wake()
   }
 
   /** Registers, and takes over what predecessors left. */
   const enroll = async (loaded: Engine, hooks: ParentHooks): Promise<Caretaker> => {
-    const starting: Patience = options.failFast ? { deadlineMs: 5000, signal: hard.signal } : { ...patience, stubborn: false }
+    const starting: Patience = options.failFast
+      ? { deadlineMs: 5000, signal: hard.signal }
+      : { ...patience, stubborn: false }
     const fresh = identity.registration(concurrency, selection.label, loaded.isolation)
     await queueList.refresh(starting)
     const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
@@ -267,8 +283,18 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     await register(store, fresh, starting)
     registration = fresh
     await caretaker.recoverPredecessors(fresh, patience)
-    if (loaded.isolation === 'inline') log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')
-    log.info({ process: fresh.nonce, queues: options.queues, slots: concurrency, isolation: loaded.isolation, version: VERSION }, 'worker started')
+    if (loaded.isolation === 'inline')
+      log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')
+    log.info(
+      {
+        process: fresh.nonce,
+        queues: options.queues,
+        slots: concurrency,
+        isolation: loaded.isolation,
+        version: VERSION,
+      },
+      'worker started',
+    )
     await caretaker.promote({ retry: true, delayed: true }, patience)
     return caretaker
   }
@@ -310,7 +336,11 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       },
       rested: settle,
       gone: fence,
-      refused: (end) => log.error({ slot: end.slot, claim: end.claim }, 'the end of a job can be recorded nowhere: keys of another type are in the way'),
+      refused: (end) =>
+        log.error(
+          { slot: end.slot, claim: end.claim },
+          'the end of a job can be recorded nowhere: keys of another type are in the way',
+        ),
       broken: fail,
     })
     const heartbeat = startHeartbeat({
@@ -322,14 +352,17 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       process: own,
       able,
       look: () => (able() ? queueList.waitable() : []),
-      statistics: () => crew.changed().map(([slot, processed, failed]) => [workerId(own(), slot), processed, failed] as const),
+      statistics: () =>
+        crew.changed().map(([slot, processed, failed]) => [workerId(own(), slot), processed, failed] as const),
       renewing: () => {
         const before = { quiet: turns.quiet, count: turns.count, nonce: own().nonce }
         return (reply) => renewed(reply, before)
       },
       broken: fail,
     })
-    const waiter = options.blocking ? startWaiter(store, { able, queues: queueList.waitable, woken: (queue) => turns.wake(queue) }) : undefined
+    const waiter = options.blocking
+      ? startWaiter(store, { able, queues: queueList.waitable, woken: (queue) => turns.wake(queue) })
+      : undefined
     return { caretaker, crew, turns, waiter, heartbeat }
   }
 

@@ -33,7 +33,11 @@ test('a finish that is sent twice does not end the next job unrun', async ({ red
   expect(await redis.llen(`${ns}:queue:q`)).toBe(2)
 })
 
-test('a claim number that was asked for before pops nothing, even when it found nothing then', async ({ redis, ns, redisUrl }) => {
+test('a claim number that was asked for before pops nothing, even when it found nothing then', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const model = modelProcess(redisUrl, ns)
   await model.register()
   await model.turn({ idle: [0], base: 1 })
@@ -44,10 +48,24 @@ test('a claim number that was asked for before pops nothing, even when it found 
   expect(await model.reserve(0)).toHaveLength(1)
 })
 
-test('any sequence of calls, each sent twice, leaves what it leaves when each is sent once', async ({ redis, ns, redisUrl }) => {
+test('any sequence of calls, each sent twice, leaves what it leaves when each is sent once', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const step = fc.oneof(
-    fc.record({ kind: fc.constant('reserve' as const), slots: fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1 }) }),
-    fc.record({ kind: fc.constant('end' as const), ends: fc.array(fc.record({ slot: fc.integer({ min: 0, max: 3 }), ending: fc.constantFrom(...ENDINGS) }), { minLength: 1, maxLength: 4 }), next: fc.boolean() }),
+    fc.record({
+      kind: fc.constant('reserve' as const),
+      slots: fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1 }),
+    }),
+    fc.record({
+      kind: fc.constant('end' as const),
+      ends: fc.array(fc.record({ slot: fc.integer({ min: 0, max: 3 }), ending: fc.constantFrom(...ENDINGS) }), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+      next: fc.boolean(),
+    }),
     fc.record({ kind: fc.constantFrom('release' as const, 'register' as const, 'renew' as const) }),
     fc.record({ kind: fc.constant('enqueue' as const), count: fc.integer({ min: 1, max: 4 }) }),
   )
@@ -72,8 +90,16 @@ test('any sequence of calls, each sent twice, leaves what it leaves when each is
         const found = await payloads(redis, world)
         const flow = ((await redis.get(`${world}:ext:flow:q`)) ?? '').split(' ').slice(0, 3).join(' ')
         const counts = await redis.mget(`${world}:stat:processed`, `${world}:stat:failed`)
-        const claims = Object.entries(await redis.hgetall(`${world}:ext:inflight:same`)).map(([slot, record]) => (/^\d+$/.test(slot) ? record.replace(/^(\d+) \d+/, '$1') : `${slot} ${record}`))
-        states.push({ found, flow, counts, claims: claims.sort(), queue: await redis.lrange(`${world}:queue:q`, 0, -1) })
+        const claims = Object.entries(await redis.hgetall(`${world}:ext:inflight:same`)).map(([slot, record]) =>
+          /^\d+$/.test(slot) ? record.replace(/^(\d+) \d+/, '$1') : `${slot} ${record}`,
+        )
+        states.push({
+          found,
+          flow,
+          counts,
+          claims: claims.sort(),
+          queue: await redis.lrange(`${world}:queue:q`, 0, -1),
+        })
       }
       expect(states[1]).toEqual(states[0])
     }),
@@ -93,18 +119,25 @@ async function sent(model: ProcessModel, step: Step, times: number, base: number
   if (step.kind === 'release') for (let i = 0; i < times; i++) await model.release()
   else if (step.kind === 'register') for (let i = 0; i < times; i++) await model.register()
   else if (step.kind === 'renew') {
-    for (let i = 0; i < times; i++) await renew(model.store, model.registration, { beat: true, statistics: [], look: ['q'], drainMark: '' }, {})
+    for (let i = 0; i < times; i++)
+      await renew(model.store, model.registration, { beat: true, statistics: [], look: ['q'], drainMark: '' }, {})
   } else if (step.kind === 'reserve') {
     const idle = step.slots.filter((slot) => !model.held.has(slot))
     for (let i = 0; i < times; i++) await model.turn({ idle, base })
   } else if (step.kind === 'end') {
-    const ends = step.ends.filter((end, i, all) => model.held.has(end.slot) && all.findIndex((other) => other.slot === end.slot) === i)
+    const ends = step.ends.filter(
+      (end, i, all) => model.held.has(end.slot) && all.findIndex((other) => other.slot === end.slot) === i,
+    )
     // Whether a status is known to be kept differs after a repeated reply, and with it the order of claims over slots.
     const requests = ends.map(({ slot, ending }) => ({ ...endOf(heldBy(model, slot), ending), status: '' }))
     for (let i = 0; i < times; i++) await model.turn({ ends: requests, next: step.next ? requests.length : 0, base })
   }
 }
-test('after the drain mark no job is granted, and a lost reply on a drained pod still gets its record', async ({ redis, ns, redisUrl }) => {
+test('after the drain mark no job is granted, and a lost reply on a drained pod still gets its record', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   await fill(redis, ns, 0, 4)
   const model = modelProcess(redisUrl, ns, { drainMark: 'default/uid-1' })
   await model.register()
@@ -118,7 +151,11 @@ test('after the drain mark no job is granted, and a lost reply on a drained pod 
   expect(await redis.llen(`${ns}:queue:q`)).toBe(3)
 })
 
-test('a paused queue, a paused process and pause-all-workers grant nothing; other queues go on', async ({ redis, ns, redisUrl }) => {
+test('a paused queue, a paused process and pause-all-workers grant nothing; other queues go on', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   await fill(redis, ns, 0, 2, 'q')
   await fill(redis, ns, 10, 12, 'r')
   const model = modelProcess(redisUrl, ns, { queues: ['q', 'r'] })
@@ -142,28 +179,44 @@ test('a token list never holds more than one, whatever rings it', async ({ redis
   for (let i = 0; i < 5; i++) {
     await model.reserve(0, 1)
     expect(await redis.llen(`${ns}:ext:token:q`)).toBe(1)
-    await model.turn({ ends: [...model.held.values()].map((job) => endOf(job, { verb: 'return', counted: false })), wokenBy: 'q' })
+    await model.turn({
+      ends: [...model.held.values()].map((job) => endOf(job, { verb: 'return', counted: false })),
+      wokenBy: 'q',
+    })
     expect(await redis.llen(`${ns}:ext:token:q`)).toBe(1)
   }
 })
 
-test('statuses of tracked jobs follow the job; an id inside args is not taken for the job’s', async ({ redis, ns, redisUrl }) => {
+test('statuses of tracked jobs follow the job; an id inside args is not taken for the job’s', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const tracked = payloadOf(1)
   const ruby = `{"class":"R","args":[{"id":"${'0'.repeat(31)}2"}]}`
   await redis.rpush(`${ns}:queue:q`, tracked, ruby)
-  for (const n of [1, 2]) await redis.set(`${ns}:job:${'0'.repeat(31)}${n}:status`, '{"status":1,"updated":5,"started":5,"result":null}')
+  for (const n of [1, 2])
+    await redis.set(`${ns}:job:${'0'.repeat(31)}${n}:status`, '{"status":1,"updated":5,"started":5,"result":null}')
   const model = modelProcess(redisUrl, ns)
   await model.register()
   await model.reserve(0, 1)
-  expect(await redis.get(`${ns}:job:${'0'.repeat(31)}1:status`)).toMatch(/^\{"status":2,"updated":\d+,"started":5,"result":null\}$/)
+  expect(await redis.get(`${ns}:job:${'0'.repeat(31)}1:status`)).toMatch(
+    /^\{"status":2,"updated":\d+,"started":5,"result":null\}$/,
+  )
   await model.end(0, { verb: 'done', result: '{"a":1}' })
   await model.end(1, DONE)
-  expect(await redis.get(`${ns}:job:${'0'.repeat(31)}1:status`)).toMatch(/^\{"status":4,"updated":\d+,"started":5,"result":\{"a":1\}\}$/)
+  expect(await redis.get(`${ns}:job:${'0'.repeat(31)}1:status`)).toMatch(
+    /^\{"status":4,"updated":\d+,"started":5,"result":\{"a":1\}\}$/,
+  )
   expect(await redis.ttl(`${ns}:job:${'0'.repeat(31)}1:status`)).toBeGreaterThan(86_000)
   expect(await redis.get(`${ns}:job:${'0'.repeat(31)}2:status`)).toContain('"status":1')
 })
 
-test('what cannot be a job is put into quarantine with its queue, a hundred a call at most, and the rest is taken', async ({ redis, ns, redisUrl }) => {
+test('what cannot be a job is put into quarantine with its queue, a hundred a call at most, and the rest is taken', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const bad = ['', 'null', '[]', '"class"', '{"args":[]}', '{"class":5}', 'é\u0000', '{"class":"X"']
   await redis.rpush(`${ns}:queue:q`, ...bad, payloadOf(1), '{"args":[],"class":"Late"}')
   const model = modelProcess(redisUrl, ns)
@@ -176,13 +229,24 @@ test('what cannot be a job is put into quarantine with its queue, a hundred a ca
   expect(await redis.llen(`${ns}:queue:q`)).toBe(151)
 })
 
-test('a job that is put back by the turn that asks for the next one is that next one: none is dropped, none doubled', async ({ redis, ns, redisUrl }) => {
+test('a job that is put back by the turn that asks for the next one is that next one: none is dropped, none doubled', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   for (const counted of [true, false]) {
     const model = modelProcess(redisUrl, ns, { queues: ['q', 'r'] })
     await model.register()
     const raws = await fill(redis, ns, 0, 4)
     await model.reserve(0, 1)
-    const reply = await model.turn({ ends: [endOf(heldBy(model, 1), { verb: 'return', counted }), endOf(heldBy(model, 0), { verb: 'return', counted })], next: 2, idle: [2] })
+    const reply = await model.turn({
+      ends: [
+        endOf(heldBy(model, 1), { verb: 'return', counted }),
+        endOf(heldBy(model, 0), { verb: 'return', counted }),
+      ],
+      next: 2,
+      idle: [2],
+    })
     expect(reply.kind === 'ok' && reply.held.map((job) => job.raw)).toEqual(raws.slice(0, 3))
     // What was counted is known, and so forgotten at a clean end.
     if (counted) expect(reply.kind === 'ok' && reply.held.slice(0, 2).every((job) => job.remembered)).toBe(true)

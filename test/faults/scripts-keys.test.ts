@@ -9,9 +9,25 @@ import { fill, payloads } from '../support/payloads.ts'
 import { DONE, ENDINGS, FAILED, modelProcess } from '../support/process-model.ts'
 
 const KEYS_TO_SPOIL = [
-  'queue:q', 'queues', 'failed', 'q_failed', 'failed_queues', 'stat:processed', 'stat:failed', 'workers', 'workers:heartbeat',
-  'worker:host.spoil.0:4711:q', 'ext:quarantine', 'ext:retry', 'ext:paused', 'ext:token:q', 'ext:flow:q', 'ext:jobs', 'pause-all-workers',
-  'delayed_queue_schedule', 'ext:suspects',
+  'queue:q',
+  'queues',
+  'failed',
+  'q_failed',
+  'failed_queues',
+  'stat:processed',
+  'stat:failed',
+  'workers',
+  'workers:heartbeat',
+  'worker:host.spoil.0:4711:q',
+  'ext:quarantine',
+  'ext:retry',
+  'ext:paused',
+  'ext:token:q',
+  'ext:flow:q',
+  'ext:jobs',
+  'pause-all-workers',
+  'delayed_queue_schedule',
+  'ext:suspects',
 ]
 const TYPES = ['string', 'list', 'hash', 'set', 'zset', 'stream'] as const
 
@@ -27,43 +43,58 @@ async function spoil(redis: Redis, key: string, type: (typeof TYPES)[number]): P
 
 test('keys of unexpected types anywhere lose no job', async ({ redis, ns, redisUrl }) => {
   let run = 0
-  const spoiling = fc.array(fc.tuple(fc.constantFrom(...KEYS_TO_SPOIL), fc.constantFrom(...TYPES), fc.constantFrom('start', 'running')), { minLength: 1, maxLength: 5 })
+  const spoiling = fc.array(
+    fc.tuple(fc.constantFrom(...KEYS_TO_SPOIL), fc.constantFrom(...TYPES), fc.constantFrom('start', 'running')),
+    { minLength: 1, maxLength: 5 },
+  )
   await fc.assert(
-    fc.asyncProperty(spoiling, fc.array(fc.constantFrom(...ENDINGS), { minLength: 4, maxLength: 4 }), async (spoils, endings) => {
-      const world = `${ns}:${++run}`
-      const model = modelProcess(redisUrl, world, { nonce: 'spoil', queues: ['q', 'r'] })
-      await model.register()
-      const jobs = [...(await fill(redis, world, 0, 3, 'q')), ...(await fill(redis, world, 3, 6, 'r'))]
-      const gone: string[] = []
-      const spoilAll = async (moment: string): Promise<void> => {
-        for (const [key, type, when] of spoils) {
-          if (when !== moment) continue
-          // Jobs in a key that somebody else replaces are gone with it: they are not ours to keep.
-          if (key === 'queue:q' && (await redis.type(`${world}:queue:q`)) === 'list') gone.push(...(await redis.lrange(`${world}:queue:q`, 0, -1)))
-          await spoil(redis, `${world}:${key}`, type)
+    fc.asyncProperty(
+      spoiling,
+      fc.array(fc.constantFrom(...ENDINGS), { minLength: 4, maxLength: 4 }),
+      async (spoils, endings) => {
+        const world = `${ns}:${++run}`
+        const model = modelProcess(redisUrl, world, { nonce: 'spoil', queues: ['q', 'r'] })
+        await model.register()
+        const jobs = [...(await fill(redis, world, 0, 3, 'q')), ...(await fill(redis, world, 3, 6, 'r'))]
+        const gone: string[] = []
+        const spoilAll = async (moment: string): Promise<void> => {
+          for (const [key, type, when] of spoils) {
+            if (when !== moment) continue
+            // Jobs in a key that somebody else replaces are gone with it: they are not ours to keep.
+            if (key === 'queue:q' && (await redis.type(`${world}:queue:q`)) === 'list')
+              gone.push(...(await redis.lrange(`${world}:queue:q`, 0, -1)))
+            await spoil(redis, `${world}:${key}`, type)
+          }
         }
-      }
-      await spoilAll('start')
-      await model.reserve(0, 1, 2, 3).catch(() => [])
-      await spoilAll('running')
-      const done: string[] = []
-      for (const [slot, job] of Array.from(model.held)) {
-        const ending = endings[slot % 4] ?? DONE
-        const reply = await model.end(slot, ending)
-        const stillHeld = reply.kind === 'ok' && reply.held.some((other) => other.slot === slot && other.claim === job.claim)
-        if (ending.verb === 'done' && !stillHeld) done.push(job.raw)
-      }
-      await promoteRetries(model.store).catch(() => undefined)
-      await promoteDelayed(model.store).catch(() => undefined)
-      await model.release()
-      const kept = [...(await payloads(redis, world, ['q', 'r'])), ...done, ...gone].filter((raw) => raw !== 'spoiled')
-      expect([...new Set(kept)].sort()).toEqual([...jobs].sort())
-    }),
+        await spoilAll('start')
+        await model.reserve(0, 1, 2, 3).catch(() => [])
+        await spoilAll('running')
+        const done: string[] = []
+        for (const [slot, job] of Array.from(model.held)) {
+          const ending = endings[slot % 4] ?? DONE
+          const reply = await model.end(slot, ending)
+          const stillHeld =
+            reply.kind === 'ok' && reply.held.some((other) => other.slot === slot && other.claim === job.claim)
+          if (ending.verb === 'done' && !stillHeld) done.push(job.raw)
+        }
+        await promoteRetries(model.store).catch(() => undefined)
+        await promoteDelayed(model.store).catch(() => undefined)
+        await model.release()
+        const kept = [...(await payloads(redis, world, ['q', 'r'])), ...done, ...gone].filter(
+          (raw) => raw !== 'spoiled',
+        )
+        expect([...new Set(kept)].sort()).toEqual([...jobs].sort())
+      },
+    ),
     { numRuns: 150 },
   )
 }, 60_000)
 
-test('a full Redis still lets a process renew, finish and put back, while looks reap nobody', async ({ redis, ns, redisUrl }) => {
+test('a full Redis still lets a process renew, finish and put back, while looks reap nobody', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   await fill(redis, ns, 0, 3)
   const model = modelProcess(redisUrl, ns)
   await model.register()
@@ -74,7 +105,10 @@ test('a full Redis still lets a process renew, finish and put back, while looks 
   try {
     await expect(redis.set(`${ns}:x`, '1')).rejects.toThrow('OOM')
     await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
-    expect((await renew(model.store, model.registration, { beat: true, statistics: [], look: ['q'], drainMark: '' }, {})).kind).toBe('ok')
+    expect(
+      (await renew(model.store, model.registration, { beat: true, statistics: [], look: ['q'], drainMark: '' }, {}))
+        .kind,
+    ).toBe('ok')
     expect(await redis.exists(`${ns}:ext:lease:${model.registration.nonce}`)).toBe(1)
     expect((await model.end(0, FAILED)).kind).toBe('ok')
     await expect(look(model.store)).rejects.toMatchObject({ code: 'REDIS_FULL' })

@@ -15,8 +15,19 @@ test('after release no late call of the process changes a key', async ({ redis, 
   const jobs = await model.reserve(0, 1)
   expect((await model.release()).kind).toBe('released')
   const before = await snapshot(redis, ns)
-  expect((await model.turn({ ends: jobs.map((job) => endOf(job, FAILED)), next: 2, idle: [2, 3], base: 50 })).kind).toBe('gone')
-  expect((await renew(model.store, model.registration, { beat: true, statistics: [['x', 1, 1]], look: ['q'], drainMark: '' }, {})).kind).toBe('gone')
+  expect(
+    (await model.turn({ ends: jobs.map((job) => endOf(job, FAILED)), next: 2, idle: [2, 3], base: 50 })).kind,
+  ).toBe('gone')
+  expect(
+    (
+      await renew(
+        model.store,
+        model.registration,
+        { beat: true, statistics: [['x', 1, 1]], look: ['q'], drainMark: '' },
+        {},
+      )
+    ).kind,
+  ).toBe('gone')
   expect(await model.register()).toBe('gone')
   expect((await model.release()).kind).toBe('absent')
   expect(await snapshot(redis, ns)).toEqual(before)
@@ -32,7 +43,11 @@ test('put-back keeps the order in which jobs were taken, in front of what waits'
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(jobs)
 })
 
-test('a job that is lost with its process more often than allowed goes to the failed list as a DirtyExit', async ({ redis, ns, redisUrl }) => {
+test('a job that is lost with its process more often than allowed goes to the failed list as a DirtyExit', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const [job] = await fill(redis, ns, 0, 1)
   for (let loss = 1; loss <= 4; loss++) {
     const model = modelProcess(redisUrl, ns, { maxRecoveries: 3 })
@@ -60,7 +75,11 @@ test('ten equal jobs lost in one crash are one loss each and all come back', asy
   expect(await model.release({ kind: 'lease' })).toMatchObject({ kind: 'released', back: 10, failed: 0 })
 })
 
-test('a process is released only after two looks that missed its lease, and nobody after a gap between looks', async ({ redis, ns, redisUrl }) => {
+test('a process is released only after two looks that missed its lease, and nobody after a gap between looks', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const dead = modelProcess(redisUrl, ns)
   const living = modelProcess(redisUrl, ns)
   await dead.register()
@@ -88,7 +107,11 @@ test('a process is released only after two looks that missed its lease, and nobo
   expect(await look(living.store)).toEqual([])
 })
 
-test('a job that a foreign prune has failed for exactly this registration is not put back; an older failure proves nothing', async ({ redis, ns, redisUrl }) => {
+test('a job that a foreign prune has failed for exactly this registration is not put back; an older failure proves nothing', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const jobs = await fill(redis, ns, 0, 3)
   const model = modelProcess(redisUrl, ns)
   await model.register()
@@ -96,8 +119,14 @@ test('a job that a foreign prune has failed for exactly this registration is not
   const id = (slot: number): string => `host.${model.registration.nonce}.${slot}:4711:q`
   // Ruby's prune unregisters slot 0 and fails its job; slot 1 is unregistered by PHP's, which fails nothing.
   await redis.srem(`${ns}:workers`, id(0), id(1))
-  await redis.rpush(`${ns}:failed`, `{"failed_at":"x","payload":${jobs[0]},"exception":"Resque::PruneDeadWorkerDirtyExit","error":"gone","backtrace":[],"worker":"${id(0)}","queue":"q"}`)
-  await redis.rpush(`${ns}:failed`, `{"failed_at":"x","payload":${jobs[1]},"exception":"E","error":"earlier","backtrace":[],"worker":"host.other.1:4711:q","queue":"q"}`)
+  await redis.rpush(
+    `${ns}:failed`,
+    `{"failed_at":"x","payload":${jobs[0]},"exception":"Resque::PruneDeadWorkerDirtyExit","error":"gone","backtrace":[],"worker":"${id(0)}","queue":"q"}`,
+  )
+  await redis.rpush(
+    `${ns}:failed`,
+    `{"failed_at":"x","payload":${jobs[1]},"exception":"E","error":"earlier","backtrace":[],"worker":"host.other.1:4711:q","queue":"q"}`,
+  )
   await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
   await model.release({ kind: 'lease' })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([jobs[1], jobs[2]])
@@ -119,7 +148,11 @@ test('renewal restores what a foreign prune removed', async ({ redis, ns, redisU
   expect(await redis.get(`${ns}:worker:${id}`)).toContain(`"payload":${payloadOf(0)}`)
 })
 
-test('equal payloads that wait for their retry stay apart, and each attempt is counted', async ({ redis, ns, redisUrl }) => {
+test('equal payloads that wait for their retry stay apart, and each attempt is counted', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const equal = '{"class":"Same","args":[]}'
   await redis.rpush(`${ns}:queue:q`, equal, equal)
   const model = modelProcess(redisUrl, ns)
@@ -135,9 +168,16 @@ test('equal payloads that wait for their retry stay apart, and each attempt is c
   expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
 })
 
-test('delayed jobs are left to a foreign scheduler that leads, and moved raw, oldest first, when none does', async ({ redis, ns, redisUrl }) => {
+test('delayed jobs are left to a foreign scheduler that leads, and moved raw, oldest first, when none does', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const model = modelProcess(redisUrl, ns)
-  const items = ['{"class":"B","queue":"q","args":[12345678901234567,[],{}]}', '{"class":"A","args":[1.10],"queue":"q"}']
+  const items = [
+    '{"class":"B","queue":"q","args":[12345678901234567,[],{}]}',
+    '{"class":"A","args":[1.10],"queue":"q"}',
+  ]
   for (const [i, item] of items.entries()) {
     await redis.zadd(`${ns}:delayed_queue_schedule`, 20 - i, 20 - i)
     await redis.rpush(`${ns}:delayed:${20 - i}`, item)
@@ -166,14 +206,21 @@ test('many overdue seconds with a delayed job each are moved without a pause', a
     more = promotion.kind === 'moved' && promotion.more
   }
   expect(calls).toBe(3)
-  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => (JSON.parse(raw) as { args: [number] }).args[0])).toEqual(Array.from({ length: 25 }, (_, i) => i))
+  expect(
+    (await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => (JSON.parse(raw) as { args: [number] }).args[0]),
+  ).toEqual(Array.from({ length: 25 }, (_, i) => i))
 })
 
 test('renewal tells of a retry once it is due', async ({ redis, ns, redisUrl }) => {
   const model = modelProcess(redisUrl, ns)
   await model.register()
   const due = async (): Promise<boolean> => {
-    const reply = await renew(model.store, model.registration, { beat: false, statistics: [], look: [], drainMark: '' }, {})
+    const reply = await renew(
+      model.store,
+      model.registration,
+      { beat: false, statistics: [], look: [], drainMark: '' },
+      {},
+    )
     return reply.kind === 'ok' && reply.retryDue
   }
   expect(await due()).toBe(false)

@@ -12,13 +12,21 @@ import { isAlive } from '../support/proc.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 
-const observer: WorkerObserver = { jobStarted: () => undefined, jobFinished: () => undefined, forked: () => undefined, recovered: () => undefined }
+const observer: WorkerObserver = {
+  jobStarted: () => undefined,
+  jobFinished: () => undefined,
+  forked: () => undefined,
+  recovered: () => undefined,
+}
 
 /** A worker in this very process, whose calls to Redis a test can hold up. `said` are the messages of its log. */
 function startHere(
   url: string,
   namespace: string,
-  more: Partial<Omit<WorkerOptions, 'engine'>> & { isolation: 'inline' | 'spawn'; exchange?: (script: string, call: () => Promise<never>) => Promise<never> },
+  more: Partial<Omit<WorkerOptions, 'engine'>> & {
+    isolation: 'inline' | 'spawn'
+    exchange?: (script: string, call: () => Promise<never>) => Promise<never>
+  },
 ): { worker: WorkerHandle; said: string[] } {
   const { isolation, exchange, ...rest } = more
   const inner = openStore({ url, namespace }, 'resqueue-worker')
@@ -34,8 +42,17 @@ function startHere(
   const log: Logger = { ...silentLogger, info: say, warn: say, error: say, isLevelEnabled: () => true }
   const worker = startWorker(
     {
-      queues: ['q'], concurrency: 1, intervalMs: 1000, blocking: true, burst: false, shutdownTimeoutMs: 25_000, maxRecoveries: 3, failFast: false,
-      failureBackends: [{ kind: 'redis' }], engine: { jobs: LEDGER_JOBS, isolation, jobsPerChild: 1, killDelayMs: 500 }, ...rest,
+      queues: ['q'],
+      concurrency: 1,
+      intervalMs: 1000,
+      blocking: true,
+      burst: false,
+      shutdownTimeoutMs: 25_000,
+      maxRecoveries: 3,
+      failFast: false,
+      failureBackends: [{ kind: 'redis' }],
+      engine: { jobs: LEDGER_JOBS, isolation, jobsPerChild: 1, killDelayMs: 500 },
+      ...rest,
     },
     { store, log, observer },
   )
@@ -95,7 +112,11 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   expect(ledger.of('start')).toEqual([])
 }, 30_000)
 
-test('a token that comes while a fenced worker registers anew does not put it to rest for ever', async ({ redis, ns, redisUrl }) => {
+test('a token that comes while a fenced worker registers anew does not put it to rest for ever', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   const ledger = ledgerHere()
   let registers = 0
   const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
@@ -114,13 +135,17 @@ test('a token that comes while a fenced worker registers anew does not put it to
   await ledger.sees('end', 'a')
 }, 30_000)
 
-test('the status of tracked jobs is kept whatever their ids look like and wherever they stand', async ({ redis, ns, redisUrl }) => {
+test('the status of tracked jobs is kept whatever their ids look like and wherever they stand', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   ledgerHere()
   const jobs = {
     plain: '{"class":"Note","args":[0],"id":"plain","prefix":"","queue_time":1}',
     'order 17': '{"class":"Note","args":[0],"id":"order 17","prefix":"","queue_time":1}',
     'invoice/2026': '{"class":"Note","args":[0],"id":"invoice/2026"}',
-    'é': '{"class":"Note","args":[0],"id":"é"}',
+    é: '{"class":"Note","args":[0],"id":"é"}',
     front: '{"class":"Note","id":"front","args":[0,{"id":"inner"}]}',
     'p"x_prefixed': '{"class":"Note","args":[0],"id":"prefixed","prefix":"p\\"x"}',
     apart_apart: '{"class":"Note","args":[0],"prefix":"apart","id":"apart"}',
@@ -138,13 +163,21 @@ test('the status of tracked jobs is kept whatever their ids look like and wherev
 
 test('a burst does not end at elements that cannot be jobs, however many', async ({ redis, ns, redisUrl }) => {
   const ledger = ledgerHere()
-  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 250 }, () => 'no job'), '{"class":"Note","args":[0],"id":"a"}')
+  await redis.rpush(
+    `${ns}:queue:q`,
+    ...Array.from({ length: 250 }, () => 'no job'),
+    '{"class":"Note","args":[0],"id":"a"}',
+  )
   await startHere(redisUrl, ns, { isolation: 'inline', burst: true }).worker.done
   expect(ledger.of('end', 'a')).toHaveLength(1)
   expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(250)
 })
 
-test('a listener of the operator’s that never settles does not hold a worker that is told to stop at once', async ({ redis, ns, redisUrl }) => {
+test('a listener of the operator’s that never settles does not hold a worker that is told to stop at once', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
   ledgerHere()
   await redis.rpush(`${ns}:queue:q`, '{"class":"Any","args":[],"id":"a"}')
   const hooks = fileURLToPath(new URL('../fixtures/hooks/never.ts', import.meta.url))

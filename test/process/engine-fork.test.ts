@@ -207,7 +207,11 @@ test('a fork that fails for the moment keeps its job waiting: it is not given ba
   const found = loadAddon()
   if ('missing' in found) throw new Error(found.missing)
   const { addon } = found
-  const events = { output: () => undefined, forked: () => undefined, notice: (_level: string, message: string) => void notices.push(message) }
+  const events = {
+    output: () => undefined,
+    forked: () => undefined,
+    notice: (_level: string, message: string) => void notices.push(message),
+  }
   const notices: string[] = []
   let zygoteEnd = -1
   let failing = false

@@ -7,10 +7,19 @@ export async function payloads(redis: Redis, ns: string, queues: readonly string
   const read = async (key: string, type: string, get: () => Promise<string[]>): Promise<void> => {
     if ((await redis.type(key)) === type) found.push(...(await get()))
   }
-  for (const queue of queues) await read(`${ns}:queue:${queue}`, 'list', () => redis.lrange(`${ns}:queue:${queue}`, 0, -1))
-  await read(`${ns}:failed`, 'list', async () => (await redis.lrange(`${ns}:failed`, 0, -1)).filter((entry) => entry.startsWith('{')).map((entry) => JSON.stringify((JSON.parse(entry) as { payload: unknown }).payload)))
-  await read(`${ns}:ext:quarantine`, 'list', async () => (await redis.lrange(`${ns}:ext:quarantine`, 0, -1)).map((entry) => entry.slice(entry.indexOf('{'))))
-  await read(`${ns}:ext:retry`, 'zset', async () => (await redis.zrange(`${ns}:ext:retry`, '0', '-1')).map((member) => member.slice(member.indexOf('{'))))
+  for (const queue of queues)
+    await read(`${ns}:queue:${queue}`, 'list', () => redis.lrange(`${ns}:queue:${queue}`, 0, -1))
+  await read(`${ns}:failed`, 'list', async () =>
+    (await redis.lrange(`${ns}:failed`, 0, -1))
+      .filter((entry) => entry.startsWith('{'))
+      .map((entry) => JSON.stringify((JSON.parse(entry) as { payload: unknown }).payload)),
+  )
+  await read(`${ns}:ext:quarantine`, 'list', async () =>
+    (await redis.lrange(`${ns}:ext:quarantine`, 0, -1)).map((entry) => entry.slice(entry.indexOf('{'))),
+  )
+  await read(`${ns}:ext:retry`, 'zset', async () =>
+    (await redis.zrange(`${ns}:ext:retry`, '0', '-1')).map((member) => member.slice(member.indexOf('{'))),
+  )
   for (const nonce of Object.keys(await redis.hgetall(`${ns}:ext:processes`).catch(() => ({})))) {
     await read(`${ns}:ext:inflight:${nonce}`, 'hash', async () =>
       Object.entries(await redis.hgetall(`${ns}:ext:inflight:${nonce}`))

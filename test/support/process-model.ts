@@ -25,7 +25,13 @@ let drawn = 0
 export function modelProcess(
   url: string,
   namespace: string,
-  options: { queues?: readonly string[]; slots?: number; nonce?: string; drainMark?: string; maxRecoveries?: number } = {},
+  options: {
+    queues?: readonly string[]
+    slots?: number
+    nonce?: string
+    drainMark?: string
+    maxRecoveries?: number
+  } = {},
 ): ProcessModel {
   const { queues = ['q'], slots = 4, drainMark = '', maxRecoveries = 3 } = options
   const nonce = options.nonce ?? `model${++drawn}`
@@ -55,7 +61,17 @@ export function modelProcess(
 
   const doTurn = async (request: Partial<TurnRequest> = {}): Promise<TurnReply> => {
     const wanted = (request.next ?? 0) + (request.idle?.length ?? 0)
-    const full: TurnRequest = { ends: [], next: 0, idle: [], base: nextClaim, queues, wokenBy: '', drainMark, maxRecoveries, ...request }
+    const full: TurnRequest = {
+      ends: [],
+      next: 0,
+      idle: [],
+      base: nextClaim,
+      queues,
+      wokenBy: '',
+      drainMark,
+      maxRecoveries,
+      ...request,
+    }
     nextClaim = Math.max(nextClaim, full.base + wanted)
     const reply = await turn(store, registration, full, {})
     if (reply.kind === 'ok') {
@@ -104,9 +120,21 @@ export function payloadOf(number: number, extra = ''): string {
 }
 
 export const DONE: Ending = { verb: 'done', result: 'null' }
-export const FAILED: Ending = { verb: 'failed', lists: 'r', before: '{"failed_at":"2026/11/23 00:00:00 UTC","payload":', after: ',"exception":"E","error":"e","backtrace":[],"worker":"w:1:q","queue":"q"}' }
+export const FAILED: Ending = {
+  verb: 'failed',
+  lists: 'r',
+  before: '{"failed_at":"2026/11/23 00:00:00 UTC","payload":',
+  after: ',"exception":"E","error":"e","backtrace":[],"worker":"w:1:q","queue":"q"}',
+}
 export const RETRY: Ending = { verb: 'retry', delayMs: 0, attempt: 1, error: 'E: e' }
-export const ENDINGS: readonly Ending[] = [DONE, FAILED, RETRY, { verb: 'return', counted: true }, { verb: 'return', counted: false }, { verb: 'quarantine' }]
+export const ENDINGS: readonly Ending[] = [
+  DONE,
+  FAILED,
+  RETRY,
+  { verb: 'return', counted: true },
+  { verb: 'return', counted: false },
+  { verb: 'quarantine' },
+]
 
 /** What a slot holds; throws where it holds nothing. */
 export function heldBy(model: ProcessModel, slot: number): Held {
