@@ -69,10 +69,14 @@ function instantiate(type: JobClass, args: readonly unknown[], job: JobContext):
   return instance
 }
 
-/** What perform returned, as JSON; `null` for what has no JSON form. */
+/** A result longer than this is kept as `null`: it would burden the worker, and Redis for a day. Characters of JSON. */
+const LONGEST_RESULT = 1_048_576
+
+/** What perform returned, as JSON; `null` for what has no JSON form or is too long. */
 function encode(result: unknown): string {
   try {
-    return JSON.stringify(result) ?? 'null'
+    const json = JSON.stringify(result) ?? 'null'
+    return json.length > LONGEST_RESULT ? 'null' : json
   } catch {
     return 'null'
   }

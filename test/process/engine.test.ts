@@ -15,6 +15,7 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(peak > 5e6 && peak < 1e9).toBe(true)
     expect(await run('Later')).toMatchObject({ kind: 'succeeded', result: '"later"' })
     expect(await run('NoJson')).toMatchObject({ kind: 'succeeded', result: 'null' })
+    expect(await run('TooLong')).toMatchObject({ kind: 'succeeded', result: 'null' })
     expect(await run(String.raw`App\Jobs\SendEmail`, ['x'])).toMatchObject({ kind: 'succeeded', result: '"x"' })
     expect(await run('Title')).toMatchObject({
       result: expect.stringMatching(/^"resque-\d+\.\d+\.\d+: Processing mail since /),
