@@ -20,7 +20,8 @@
 --          Claim numbers go to the first ended slots, in the order given, then to the idle ones.
 -- Returns  {"gone", ms} where the process is not registered, else
 --          {"ok", ms, "p" paused | "d" draining | "m" ended by the many it quarantined: more may wait | "", paused queues as JSON or "",
---           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, their payloads, …,
+--           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, or as
+--           `=<place>:<jobs>` where they go to the wanting slots in order and have no memo; their payloads, …,
 --           slot, claim, queue, reserved ms, memo, payload, … of each record that a wanting slot, or one whose end was
 --           refused, holds already}
 --          A memo is "t" where the job is tracked (or that is not known), then the value of its ext:job: key.

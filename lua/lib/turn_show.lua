@@ -31,6 +31,8 @@ if n_taken > 0 then
     for i = 1, n_more - offset do found[offset + i] = known[i] end
   end
   local run_at, last_queue, head = iso(now), nil, nil
+  -- Where every slot that wanted a job could have one, the caller knows slots and claims.
+  local plain_reply = n_free == n_next + n_idle
   for i = 1, n_taken do
     local slot, queue, raw = slots[free[i]], taken_queue[i], taken[i]
     if queue ~= last_queue then
@@ -40,19 +42,27 @@ if n_taken > 0 then
     writes[n_writes + 1] = p .. 'worker:' .. name .. '.' .. slot .. pid .. list
     writes[n_writes + 2] = head .. slot .. pid .. '","payload":' .. raw .. '}'
     n_writes = n_writes + 2
-    local old, memo = status_at[i] and found[status_at[i]], ''
+    local old, memo = status_at[i] and found[status_at[i]], nil
     if old and rare().status_key(raw) == lookup[status_at[i]] then
       write(lookup[status_at[i]], rare().status_value(2, old, 'null'))
       memo = 't'
     end
     if attempts_at[i] and found[attempts_at[i]] then
-      memo = memo .. found[attempts_at[i]]
+      memo = (memo or '') .. found[attempts_at[i]]
     end
-    memos[i] = slot .. ':' .. claims[i] .. ':' .. taken_place[i] .. ':' .. memo
+    if memo or taken_place[i] ~= taken_place[1] then plain_reply = false end
+    memos[i] = memo
     reply[5 + i] = raw
     cleared[free[i]] = nil
   end
-  reply[5] = table.concat(memos, ',')
+  if plain_reply then
+    reply[5] = '=' .. taken_place[1] .. ':' .. n_taken
+  else
+    for i = 1, n_taken do
+      memos[i] = slots[free[i]] .. ':' .. claims[i] .. ':' .. taken_place[i] .. ':' .. (memos[i] or '')
+    end
+    reply[5] = table.concat(memos, ',')
+  end
 end
 for i = 1, n_already do
   reply[5 + n_taken + i] = already[i]

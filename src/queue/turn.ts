@@ -113,12 +113,24 @@ export async function turn(
   const fields = reply as (string | number)[]
   if (fields[0] === 'gone') return { kind: 'gone' }
   const now = Number(fields[1])
-  const memos = fields[4] === '' ? [] : (fields[4] as string).split(',')
-  const held = memos.map((memo, i) => {
-    const [slot, claim, place, kept = ''] = memo.split(':')
-    return heldOf(Number(slot), Number(claim), queues[Number(place)] as string, now, kept, fields[5 + i] as string)
-  })
-  for (let i = 5 + memos.length; i + 5 < fields.length; i += 6) {
+  const summary = fields[4] as string
+  const held: Held[] = []
+  if (summary.startsWith('=')) {
+    const [place, jobs] = summary.slice(1).split(':').map(Number) as [number, number]
+    const queue = queues[place] as string
+    for (let i = 0; i < jobs; i++) {
+      const slot = (i < request.next ? (plain[i] ?? others[i - plain.length])?.slot : idle[i - request.next]) as number
+      held.push(heldOf(slot, request.base + i, queue, now, '', fields[5 + i] as string))
+    }
+  } else if (summary !== '') {
+    for (const [i, memo] of summary.split(',').entries()) {
+      const [slot, claim, place, kept = ''] = memo.split(':')
+      held.push(
+        heldOf(Number(slot), Number(claim), queues[Number(place)] as string, now, kept, fields[5 + i] as string),
+      )
+    }
+  }
+  for (let i = 5 + held.length; i + 5 < fields.length; i += 6) {
     held.push(
       heldOf(
         Number(fields[i]),
