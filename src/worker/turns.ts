@@ -83,7 +83,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       void take()
     }
     // Jobs that end in the same moment share a turn; an idle worker that is woken has nothing to wait for.
-    if (ends.length > 0) setImmediate(begin)
+    if (ends.length > 0 && slots > 1) setImmediate(begin)
     else queueMicrotask(begin)
   }
 
