@@ -45,6 +45,11 @@ export function newNonce(): string {
   return randomBytes(6).toString('hex')
 }
 
+/** How the scripts of a process's life learn who calls: nonce, lease, and the parts of its worker ids. */
+export function callerArgs({ nonce, lease_ms, name, pid, tail }: Registration): readonly (string | number)[] {
+  return [nonce, lease_ms, name, `:${pid}`, tail.slice(`:${pid}`.length)]
+}
+
 /** The family's worker id of a slot (R12, one registration per slot). */
 export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot: number): string {
   return `${registration.name}.${slot}${registration.tail}`

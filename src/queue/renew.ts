@@ -1,6 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
-import type { Registration } from './registry.ts'
+import { callerArgs, type Registration } from './registry.ts'
 import { parsePaused, parseState, type State } from './turn.ts'
 
 const renewScript = loadScript('renew')
@@ -40,13 +40,8 @@ export async function renew(
   renewal: Renewal,
   patience: Patience,
 ): Promise<RenewReply> {
-  const { pid, tail } = process
   const args: Arg[] = [
-    process.nonce,
-    process.lease_ms,
-    process.name,
-    `:${pid}`,
-    tail.slice(`:${pid}`.length),
+    ...callerArgs(process),
     process.slots,
     renewal.drainMark,
     renewal.beat ? '1' : '',

@@ -1,6 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
-import type { Registration } from './registry.ts'
+import { callerArgs, type Registration } from './registry.ts'
 
 const turnScript = loadScript('turn')
 
@@ -82,17 +82,12 @@ export async function turn(
   request: TurnRequest,
   patience: Patience,
 ): Promise<TurnReply> {
-  const { pid, tail } = process
   const { ends, idle, queues } = request
   const plain = ends.filter(isPlain)
   const others = plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))
   const sums = sumFlows(plain)
   const args: Arg[] = [
-    process.nonce,
-    process.lease_ms,
-    process.name,
-    `:${pid}`,
-    tail.slice(`:${pid}`.length),
+    ...callerArgs(process),
     request.drainMark,
     request.wokenBy,
     request.maxRecoveries,
