@@ -1,8 +1,4 @@
 -- In-flight records: `<k> <ms> <queue bytes> <queue><raw payload>`.
-local function encode_record(k, queue, raw)
-  return k .. ' ' .. int(now) .. ' ' .. #queue .. ' ' .. queue .. raw
-end
-
 -- Returns k, ms, queue, and where the raw payload begins.
 local function decode_record(record)
   local k, ms, length, at = string.match(record, '^(%d+) (%d+) (%d+) ()')
