@@ -65,7 +65,8 @@ test('children wait ahead of need in next to no memory of their own', async () =
   for (const { pid } of children) {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
     const kib = Number(/^Private_Dirty: +(\d+) kB/m.exec(rollup)?.[1])
-    expect(kib).toBeLessThan(1024)
+    // The promise is 3 MB. How much a child touches ahead of its job varies around 1 MB; the benchmark says how much.
+    expect(kib).toBeLessThan(3 * 1024)
     expect(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()).toBe('900')
   }
 })
