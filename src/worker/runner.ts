@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { enqueuedAt, extrasOf, parsePayload, type Payload } from '../queue/payload.ts'
+import { enqueuedAt, extrasOf, parsePayload, type Extras, type Payload } from '../queue/payload.ts'
 import type { End, Ending, Held } from '../queue/turn.ts'
 import { statusName } from '../redis/keys.ts'
 import { shownClass } from '../telemetry/class-name.ts'
@@ -39,6 +39,8 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
+const NO_EXTRAS: Extras = {}
+
 export function createRunner(options: RunnerOptions): Runner {
   const { hooks, backends, observer, log, clock } = options
   const chatty = log.isLevelEnabled('info')
@@ -56,8 +58,15 @@ export function createRunner(options: RunnerOptions): Runner {
     ending,
   })
 
-  const conclude = async (held: Held, payload: Payload, job: JobRun, outcome: Outcome, began: number): Promise<End> => {
-    const extras = payload.fields['x'] === undefined ? {} : extrasOf(payload)
+  const conclude = async (
+    held: Held,
+    payload: Payload,
+    job: JobRun,
+    outcome: Outcome,
+    began: number,
+    extras: Extras,
+    shown: string,
+  ): Promise<End> => {
     const verdict = judge(
       job,
       outcome,
@@ -71,7 +80,7 @@ export function createRunner(options: RunnerOptions): Runner {
       log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
       return endOf(held, payload, { verb: 'return', counted: verdict.counted })
     }
-    observer.jobFinished(job.queue, shownClass(payload), verdict.result, seconds, outcome.process?.peakMemoryBytes)
+    observer.jobFinished(job.queue, shown, verdict.result, seconds, outcome.process?.peakMemoryBytes)
     if (verdict.kind === 'end') {
       if (chatty) logEnd(job, verdict.result, seconds, verdict.ending)
       return endOf(held, payload, verdict.ending)
@@ -109,18 +118,19 @@ export function createRunner(options: RunnerOptions): Runner {
         return endOf(held, undefined, { verb: 'quarantine' })
       }
       const { payload } = parsed
-      const extras = payload.fields['x'] === undefined ? undefined : extrasOf(payload)
+      const extras = payload.fields['x'] === undefined ? NO_EXTRAS : extrasOf(payload)
+      const shown = shownClass(payload)
       const job: JobRun = {
         id: payload.id,
         queue: held.queue,
         class: payload.class,
         payload: held.raw,
         attempt: held.attempts + 1,
-        ...(extras?.timeoutMs === undefined ? {} : { timeoutMs: extras.timeoutMs }),
+        ...(extras.timeoutMs === undefined ? {} : { timeoutMs: extras.timeoutMs }),
       }
       const since = enqueuedAt(payload)
       const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
-      observer.jobStarted(job.queue, shownClass(payload), waited)
+      observer.jobStarted(job.queue, shown, waited)
       if (chatty)
         log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
       if (!held.tracked && payload.id !== '' && !scriptLooked(held.raw, payload)) options.markRunning(payload)
@@ -134,7 +144,7 @@ export function createRunner(options: RunnerOptions): Runner {
         outcome = { kind: 'returned', reason: `the engine broke: ${messageOf(error)}`, counted: true }
       }
       if (interrupted(signal)) return undefined
-      const concluded = conclude(held, payload, job, outcome, began)
+      const concluded = conclude(held, payload, job, outcome, began, extras, shown)
       if (outcome.kind === 'succeeded') return concluded // nothing of the operator's runs then
       const end = await unlessAborted(concluded, signal)
       return interrupted(signal) ? undefined : end
