@@ -4,10 +4,10 @@ NODE := node_modules/.bin/node
 BIN := $(NODE) node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build addon dist check check-pack lint format test demo bench soak pack prepack clean
+.PHONY: help deps build addon dist check check-pack lint format test cluster-tools test-cluster demo bench soak pack prepack clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
 deps: ## install what is missing: npm packages, Node, redis-server
 	@scripts/deps
@@ -40,8 +40,14 @@ check-pack: build
 format: deps ## format all files
 	@$(BIN)/oxfmt/bin/oxfmt
 
-test: build ## every test; ends with 'N passed, N failed'
-	@$(BIN)/vitest/vitest.mjs run
+test: build ## every test but those on a real node; ends with 'N passed, N failed'
+	@$(BIN)/vitest/vitest.mjs run --project '!node'
+
+cluster-tools: deps ## build the Kubernetes parts that some tests need (once: a quarter of an hour; kept in ~/.cache)
+	@$(NODE) test/cluster/tools/build.ts
+
+test-cluster: build cluster-tools ## the tests on a real node that runs real containers (Linux, root)
+	@$(BIN)/vitest/vitest.mjs run --project node
 
 demo: build ## a backlog of real work, with faults; CI=1 ends by itself, DEMO_JOBS and REDIS_URL are heeded
 	@$(NODE) examples/demo/demo.ts

@@ -6,7 +6,7 @@ const SECOND = 1000
  * One project per folder of test/. They run one after the other (`groupOrder`), two files at a time on the two cores of a small
  * machine; those that stop servers and watch the clock one file at a time.
  */
-const project = (name: string, order: number, timeoutSeconds: number, maxWorkers: number) => ({
+const project = (name: string, order: number, timeoutSeconds: number, maxWorkers: number, more: object = {}) => ({
   extends: true as const,
   test: {
     name,
@@ -16,6 +16,7 @@ const project = (name: string, order: number, timeoutSeconds: number, maxWorkers
     maxWorkers,
     fileParallelism: maxWorkers > 1,
     sequence: { groupOrder: order },
+    ...more,
   },
 })
 
@@ -32,6 +33,17 @@ export default defineConfig({
       project('wire', 3, 30, 2),
       project('process', 4, 60, 2),
       project('faults', 5, 120, 1),
+      project('chart', 6, 60, 2),
+      // A control plane with fake nodes.
+      project('cluster', 7, 180, 1, {
+        exclude: ['test/cluster/node/**'],
+        globalSetup: ['test/cluster/support/global.ts'],
+      }),
+      // A real node that runs real containers: `make test-cluster`.
+      project('node', 8, 600, 1, {
+        include: ['test/cluster/node/**/*.test.ts'],
+        globalSetup: ['test/cluster/node/support/global.ts'],
+      }),
     ],
   },
 })

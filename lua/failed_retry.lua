@@ -11,21 +11,14 @@
 -- @include window
 -- @include ring
 -- @include status
+-- @include requeue
 
 local list, start = p .. ARGV[3], tonumber(ARGV[4])
-local there, indexes, missing = window(list, start, tonumber(ARGV[5])), {}, 0
-local pushes, statuses, queues, names = {}, {}, {}, {}
+local there, statuses = window(list, start, tonumber(ARGV[5])), {}
 for i = 6, #ARGV, 6 do
   local entry = there[ARGV[i] + 1]
   if entry and redis.sha1hex(entry) == ARGV[i + 1] then
-    local queue = ARGV[i + 2]
-    if not queues[queue] then
-      call('LLEN', p .. 'queue:' .. queue)
-      queues[queue] = call('SISMEMBER', p .. 'queues', queue)
-      names[#names + 1] = queue
-    end
-    indexes[#indexes + 1] = start + ARGV[i]
-    pushes[#pushes + 1] = { queue, string.sub(entry, tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])) }
+    choose(start + ARGV[i], ARGV[i + 2], string.sub(entry, tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])))
     if ARGV[i + 5] ~= '' then
       local key = p .. 'job:' .. ARGV[i + 5] .. ':status'
       local old = pcall_('GET', key)
@@ -36,16 +29,8 @@ for i = 6, #ARGV, 6 do
   end
 end
 
-also_when_full()
-for i = 1, #pushes do
-  call('RPUSH', p .. 'queue:' .. pushes[i][1], pushes[i][2])
-end
-remove_at(list, indexes)
+local moved = requeue(list)
 for i = 1, #statuses do
   write_status(statuses[i][1], statuses[i][2], 1, 'null')
 end
-for i = 1, #names do
-  if queues[names[i]] == 0 then call('SADD', p .. 'queues', names[i]) end
-  ring(names[i])
-end
-return answer(#indexes .. ' ' .. missing)
+return answer(moved)

@@ -3,14 +3,14 @@
 -- to it. Locks are only looked at, never taken: a script cannot be interleaved with a foreign pass.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     most to move (at most 100)
+-- ARGV     most to move (at most 100), bytes after which no more are moved
 -- Returns  {"locked", key of the lock} | {"moved", 1 where more may be due, queue, raw, …}
 -- @include base
 -- @include ring
 -- @include json
 -- @include append
 
-local most = tonumber(ARGV[1])
+local most, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
 for _, lock in ipairs({ p .. p .. 'resque_scheduler_master_lock', p .. 'resque_scheduler_leader_lock' }) do
   if call('EXISTS', lock) == 1 then
     return { 'locked', lock }
@@ -18,38 +18,50 @@ for _, lock in ipairs({ p .. p .. 'resque_scheduler_master_lock', p .. 'resque_s
 end
 local schedule = p .. 'delayed_queue_schedule'
 local reply, moved, rung = { 'moved', 0 }, 0, {}
+
+-- Moves one item. False where no key takes it.
+local function move(list, ts, raw)
+  local item = decode(raw)
+  local queue = item and type(item.queue) == 'string' and item.queue ~= '' and type(item.class) == 'string' and item.queue
+  if not ((queue and append(p .. 'queue:' .. queue, raw)) or quarantine(queue or '', raw)) then
+    return false
+  end
+  call('LPOP', list)
+  pcall_('SREM', p .. 'timestamps:' .. raw, 'delayed:' .. ts)
+  moved = moved + 1
+  budget = budget - #raw
+  if queue then
+    pcall_('SADD', p .. 'queues', queue)
+    if not rung[queue] then
+      rung[queue] = true
+      ring(queue)
+    end
+    reply[#reply + 1] = queue
+    reply[#reply + 1] = raw
+  end
+  return true
+end
+
 local due = call('ZRANGEBYSCORE', schedule, '-inf', clock[1], 'LIMIT', 0, 10)
 for _, ts in ipairs(due) do
-  local list = p .. 'delayed:' .. ts
-  local items = pcall_('LRANGE', list, 0, most - moved - 1)
-  -- A list of another type is nobody's delayed job: its timestamp is dropped from the schedule, the key left as it is.
-  local n = items.err and 0 or #items
-  for i = 1, n do
-    local raw = items[i]
-    local item = decode(raw)
-    local queue = item and type(item.queue) == 'string' and item.queue ~= '' and type(item.class) == 'string' and item.queue
-    local done = (queue and append(p .. 'queue:' .. queue, raw)) or quarantine(queue or '', raw)
-    if not done then
-      return reply
-    end
-    call('LPOP', list)
-    pcall_('SREM', p .. 'timestamps:' .. raw, 'delayed:' .. ts)
-    moved = moved + 1
-    if queue then
-      pcall_('SADD', p .. 'queues', queue)
-      if not rung[queue] then
-        rung[queue] = true
-        ring(queue)
+  local list, step, over = p .. 'delayed:' .. ts, 1, false
+  -- Ever more at a time, so that neither many small ones nor few large ones take long.
+  while moved < most and budget > 0 and not over do
+    local items = pcall_('LRANGE', list, 0, math.min(step, most - moved) - 1)
+    -- A list of another type is nobody's delayed job: its timestamp is dropped from the schedule, the key left as it is.
+    over = items.err or #items == 0
+    for i = 1, items.err and 0 or #items do
+      if not move(list, ts, items[i]) then
+        return reply
       end
-      reply[#reply + 1] = queue
-      reply[#reply + 1] = raw
     end
+    step = step * 2
   end
-  if items.err or call('EXISTS', list) == 0 then
+  if over or call('EXISTS', list) == 0 then
     call('ZREM', schedule, ts)
   end
-  if moved >= most then break end
+  if moved >= most or budget <= 0 then break end
 end
 -- Whoever got here has got on: every second looked at has lost its items or its place in the schedule.
-if moved >= most or #due == 10 then reply[2] = 1 end
+if moved >= most or budget <= 0 or #due == 10 then reply[2] = 1 end
 return reply

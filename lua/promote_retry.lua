@@ -1,35 +1,46 @@
 -- Moves due retries to the tail of their queues, bytes kept, oldest due first.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     most to move (at most 100)
--- Returns  {number moved, queue, …}: how many, and the queues they went to
+-- ARGV     most to move (at most 100), bytes after which no more are moved
+-- Returns  {number moved, 1 where more may be due}
 -- @include base
 -- @include ring
 -- @include append
 
-local due = call('ZRANGEBYSCORE', e .. 'retry', '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
-local moved, queues, seen = 0, {}, {}
-for i = 1, #due do
-  local member = due[i]
-  local length, skip, at = string.match(member, '^%S+ %d+ (%d+) (%d+) ()')
-  local queue, raw
-  if length then
-    queue = string.sub(member, at, at + tonumber(length) - 1)
-    raw = string.sub(member, at + tonumber(length) + tonumber(skip))
-  else
-    queue, raw = '', member
+local retry, most, budget = e .. 'retry', tonumber(ARGV[1]), tonumber(ARGV[2])
+local moved, stuck, step, rung = 0, 0, 1, {}
+-- Ever more at a time, so that neither many small ones nor few large ones take long.
+while moved < most and budget > 0 do
+  local due = call('ZRANGEBYSCORE', retry, '-inf', int(now), 'LIMIT', stuck, math.min(step, most - moved))
+  if #due == 0 then
+    return { moved, 0 }
   end
-  if (length and append(p .. 'queue:' .. queue, raw)) or quarantine(queue, raw) then
-    call('ZREM', e .. 'retry', member)
-    moved = moved + 1
+  for i = 1, #due do
+    local member = due[i]
+    local length, skip, at = string.match(member, '^%S+ %d+ (%d+) (%d+) ()')
+    local queue, raw
     if length then
-      pcall_('SADD', p .. 'queues', queue)
-      if not seen[queue] then
-        seen[queue] = true
-        queues[#queues + 1] = queue
-        ring(queue)
-      end
+      queue = string.sub(member, at, at + tonumber(length) - 1)
+      raw = string.sub(member, at + tonumber(length) + tonumber(skip))
+    else
+      queue, raw = '', member
     end
+    if (length and append(p .. 'queue:' .. queue, raw)) or quarantine(queue, raw) then
+      call('ZREM', retry, member)
+      moved = moved + 1
+      if length then
+        pcall_('SADD', p .. 'queues', queue)
+        if not rung[queue] then
+          rung[queue] = true
+          ring(queue)
+        end
+      end
+    else
+      stuck = stuck + 1
+    end
+    budget = budget - #member
   end
+  step = step * 2
 end
-return { moved, unpack(queues) }
+-- Those that no key takes are no reason to go on at once.
+return { moved, moved > 0 and 1 or 0 }

@@ -8,6 +8,7 @@
 --          reason "lease": its lease lapsed
 --          reason "instance": evidence is the instance name under which a successor registered
 --          reason "dead": evidence is its registration as read, and its pid was seen dead
+--          reason "silent": its pod is gone; evidence is how many ms its lease has left at most, having missed a renewal
 -- Returns  {"released", put back, failed, quarantined} | {"alive"} where the reason does not hold | {"absent"}
 -- @include base
 -- @include record
@@ -28,7 +29,8 @@ if not registration and #held == 0 then
 end
 if (reason == 'lease' and call('EXISTS', lease) == 1)
   or (reason == 'instance' and (pcall_('HGET', e .. 'instances', evidence) or nonce) == nonce)
-  or (reason == 'dead' and registration ~= evidence) then
+  or (reason == 'dead' and registration ~= evidence)
+  or (reason == 'silent' and call('PTTL', lease) > tonumber(evidence)) then
   return { 'alive' }
 end
 -- Passes when Redis is full, even for a missing key, and so does what follows it.

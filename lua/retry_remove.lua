@@ -1,24 +1,40 @@
 -- Removes waiting retries, each named by its due time and its claim.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, then due time in ms and claim of each (at most 500)
+-- ARGV     client nonce, call number, then due time in ms and claim of each (at most 500, and no more than some megabytes of them)
 -- Returns  how many were removed, as text
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered
 
 local retry = e .. 'retry'
+
+-- Whether a member stands before the place of `head`: by bytes, as Redis orders members of one score. Lua's own `<` goes by the locale.
+local function stands_before(member, head)
+  for i = 1, #head do
+    local a, b = string.byte(member, i) or -1, string.byte(head, i)
+    if a ~= b then return a < b end
+  end
+  return false
+end
+
+-- The member of this score that begins with `head`. Halving looks at few of them, however many there are and however long.
+local function find(due, head)
+  local from = call('ZCOUNT', retry, '-inf', '(' .. due)
+  local to = from + call('ZCOUNT', retry, due, due)
+  local last = to
+  while from < to do
+    local middle = math.floor((from + to) / 2)
+    if stands_before(call('ZRANGE', retry, middle, middle)[1], head) then from = middle + 1 else to = middle end
+  end
+  local member = from < last and call('ZRANGE', retry, from, from)[1]
+  return member and string.sub(member, 1, #head) == head and member or nil
+end
+
 call('ZCARD', retry)
 also_when_full()
 local n = 0
 for i = 3, #ARGV, 2 do
-  local head = ARGV[i + 1] .. ' '
-  -- Members of one score are in the order of their bytes, so those of this claim follow each other.
-  local same = call('ZRANGEBYSCORE', retry, ARGV[i], ARGV[i], 'LIMIT', 0, 1000)
-  for j = 1, #same do
-    if string.sub(same[j], 1, #head) == head then
-      n = n + call('ZREM', retry, same[j])
-      break
-    end
-  end
+  local member = find(ARGV[i], ARGV[i + 1] .. ' ')
+  if member then n = n + call('ZREM', retry, member) end
 end
 return answer(tostring(n))

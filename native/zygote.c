@@ -33,9 +33,11 @@ static struct child children[MAX_SEATS];
 static uint32_t seats_used = 0;
 /* Shared with the children: the generation whose JavaScript has begun, by seat. Costs no message. */
 static volatile uint32_t *begun = NULL;
+/* The kernel's list of our children, once it was needed. */
+static int children_list = -1;
 
 static int report(int control, uint8_t type, uint32_t seat, uint32_t generation, pid_t pid, int32_t value,
-                  const struct rusage *usage, uint64_t nanos) {
+                  const struct rusage *usage, uint64_t extra) {
   struct report out;
   memset(&out, 0, sizeof out);
   out.length = sizeof out - sizeof out.length;
@@ -45,7 +47,7 @@ static int report(int control, uint8_t type, uint32_t seat, uint32_t generation,
   out.pid = pid;
   out.value = value;
   out.begun = begun[seat] == generation;
-  out.nanos = nanos;
+  out.extra = extra;
   if (usage != NULL) {
     out.peak_bytes = (uint64_t)usage->ru_maxrss * 1024u;
     out.cpu_micros = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
@@ -125,6 +127,26 @@ void die_with_parent(pid_t parent) {
   if (getppid() != parent) _exit(0); /* it died between the fork and the prctl */
 }
 
+/*
+ * How many processes have come to us, as subreaper, from jobs that are over: those that left their job's group, which the end of the
+ * group does not end. They may go on writing to what their job was given. 0 where the kernel does not tell.
+ */
+static uint64_t strays(void) {
+  if (children_list < 0) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    children_list = open(path, O_RDONLY | O_CLOEXEC);
+  }
+  uint64_t ours = 0, all = 0;
+  for (uint32_t seat = 0; seat < seats_used; seat++) ours += children[seat].pid > 0;
+  char text[4096];
+  off_t at = 0;
+  for (ssize_t n; (n = pread(children_list, text, sizeof text, at)) > 0; at += n) {
+    for (ssize_t i = 0; i < n; i++) all += text[i] == ' '; /* each number ends with one */
+  }
+  return all > ours ? all - ours : 0;
+}
+
 static void on_child(int signal) { (void)signal; } /* its arrival ends ppoll, that is all */
 
 static void reap(int control) {
@@ -139,9 +161,9 @@ static void reap(int control) {
     int status = 0;
     struct rusage usage;
     if (wait4(info.si_pid, &status, 0, &usage) < 0) continue;
-    if (seat == seats_used) continue; /* a grandchild that was left behind and came to us as subreaper */
+    if (seat == seats_used) continue; /* a stray */
     children[seat].pid = 0;
-    report(control, 'E', seat, children[seat].generation, info.si_pid, status, &usage, 0);
+    report(control, 'E', seat, children[seat].generation, info.si_pid, status, &usage, strays());
   }
 }
 
@@ -189,6 +211,7 @@ static void become_child(pid_t zygote, int control, const int fds[3], void *loop
   die_with_parent(zygote);
   setpgid(0, 0);
   close(control);
+  if (children_list >= 0) close(children_list);
   dup2(fds[1], STDOUT_FILENO);
   dup2(fds[2], STDERR_FILENO);
   close(fds[1]);

@@ -30,7 +30,7 @@ struct __attribute__((packed)) report {
   uint32_t begun; /* E, P: 1 when the child's JavaScript has begun */
   uint64_t peak_bytes;
   uint64_t cpu_micros;
-  uint64_t nanos; /* F: duration of the fork */
+  uint64_t extra; /* F: the fork's duration in ns; E: how many processes are left of jobs that are over */
 };
 
 /* In a child: what it is to do first. */

@@ -25,6 +25,10 @@ export type ErrorCode =
   | 'NOT_FOUND'
   /** A port is taken, or another resource of the machine could not be had. */
   | 'UNAVAILABLE'
+  /** The API server of Kubernetes could not be reached, or is too busy. A write may have happened or not. */
+  | 'KUBERNETES_UNAVAILABLE'
+  /** The API server answered and refused: missing permission, an object that is not valid. */
+  | 'KUBERNETES_REFUSED'
 
 /** Exit codes of the command line, after sysexits: 64 usage, 69 unavailable, 78 configuration, 1 anything else. */
 const EXIT: Partial<Record<ErrorCode, number>> = {
@@ -35,6 +39,8 @@ const EXIT: Partial<Record<ErrorCode, number>> = {
   REDIS_FULL: 69,
   ENQUEUE_UNCERTAIN: 69,
   UNAVAILABLE: 69,
+  KUBERNETES_UNAVAILABLE: 69,
+  KUBERNETES_REFUSED: 69,
   CONFIG: 78,
   JOBS: 78,
   NEWER_LAYOUT: 78,

@@ -18,19 +18,20 @@ end
 
 -- Calendar date of a time in ms, UTC (days to civil, after Howard Hinnant). Redis' sandbox has no os.date.
 local function civil(ms)
-  local seconds = math.floor(ms / 1000)
-  local days = math.floor(seconds / 86400)
-  local rest = seconds - days * 86400
-  local z = days + 719468
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
+  local seconds = (ms - ms % 1000) / 1000
+  local rest = seconds % 86400
+  local z = (seconds - rest) / 86400 + 719468
+  local doe = z % 146097
+  local yoe = doe - (doe - doe % 1460) / 1460 + (doe - doe % 36524) / 36524 - (doe - doe % 146096) / 146096
+  yoe = (yoe - yoe % 365) / 365
+  local doy = doe - (365 * yoe + (yoe - yoe % 4) / 4 - (yoe - yoe % 100) / 100)
+  local mp = (5 * doy + 2 - (5 * doy + 2) % 153) / 153
   local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
-    math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60
+  local year = yoe + (z - doe) / 146097 * 400 + (month <= 2 and 1 or 0)
+  local day = 153 * mp + 2
+  local second = rest % 60
+  local minute = (rest - second) / 60 % 60
+  return year, month, doy - (day - day % 5) / 5 + 1, (rest - rest % 3600) / 3600, minute, second
 end
 
 local function iso(ms)

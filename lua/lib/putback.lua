@@ -1,5 +1,13 @@
--- Puts a job back in front of its queue. A counted one was lost with its process; beyond `most` recoveries it goes to the
--- failed list as a DirtyExit, so that a job that kills its worker cannot circle. A loss counts only if the run began
+-- The failure lists that a process keeps, by its registration. Backends of the user's own cannot be asked from here: the common list
+-- stands in for them.
+local function failure_lists(nonce)
+  local registration = pcall_('HGET', e .. 'processes', nonce)
+  local known = type(registration) == 'string' and decode(registration) or {}
+  return known.failure_lists
+end
+
+-- Puts a job of the process that ARGV[1] names back in front of its queue. A counted one was lost with its process; beyond `most`
+-- recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker cannot circle. A loss counts only if the run began
 -- after the last counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' or
 -- 'quarantined', or nil where every key it could go to holds another type.
 local function put_back(queue, raw, counted, began, most, worker)
@@ -17,7 +25,7 @@ local function put_back(queue, raw, counted, began, most, worker)
       local failed_at = string.format('%04d/%02d/%02d %02d:%02d:%02d UTC', civil(now))
       local entry = '{"failed_at":"' .. failed_at .. '","payload":' .. raw .. ',"exception":"DirtyExit","error":"The process that ran this job was lost '
         .. recoveries .. ' times; it is not run again.","backtrace":[],"worker":' .. quote(worker) .. ',"queue":' .. quote(queue) .. '}'
-      if append(p .. 'failed', entry) then
+      if append_failure(failure_lists(ARGV[1]), queue, entry) then
         call('DEL', key)
         pcall_('INCR', p .. 'stat:processed')
         pcall_('INCR', p .. 'stat:failed')

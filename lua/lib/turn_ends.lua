@@ -6,39 +6,34 @@ for i = 1, n_ends do
     local raw, verb, a = sub(one.record, one.raw_at), one.verb, one.at
     local code, result, recorded = nil, 'null', true
     if verb == 'done' then
-      code, result = 4, ARGV[a]
+      code, result = 4, argv[a]
     elseif verb == 'failed' then
       code = 3
-      local lists, entry = ARGV[a], ARGV[a + 1] .. raw .. ARGV[a + 2]
-      if lists == 'm' or lists == 'rm' then
-        recorded = r.append(p .. one.queue .. '_failed', entry)
-        if recorded then pcall_('SADD', p .. 'failed_queues', one.queue .. '_failed') end
-      end
-      if lists == 'r' or lists == 'rm' or not recorded then
-        recorded = r.append(p .. 'failed', entry) or (recorded and lists == 'rm') or r.quarantine(one.queue, raw)
+      if argv[a] ~= '' then
+        recorded = r.append_failure(argv[a], one.queue, argv[a + 1] .. raw .. argv[a + 2]) or r.quarantine(one.queue, raw)
       end
     elseif verb == 'retry' then
       code = 1
-      local error_text = ARGV[a + 2]
-      local member = nonce .. '.' .. one.claim .. ' ' .. ARGV[a + 1] .. ' ' .. #one.queue .. ' ' .. #error_text .. ' ' .. one.queue .. error_text .. raw
-      if type(pcall_('ZADD', e .. 'retry', int(now + tonumber(ARGV[a])), member)) == 'number' then
+      local error_text = argv[a + 2]
+      local member = nonce .. '.' .. one.claim .. ' ' .. argv[a + 1] .. ' ' .. #one.queue .. ' ' .. #error_text .. ' ' .. one.queue .. error_text .. raw
+      if type(pcall_('ZADD', e .. 'retry', int(now + tonumber(argv[a])), member)) == 'number' then
         local key = r.job_key(one.queue, raw)
         local _, recoveries, last = r.read_attempts(key)
-        r.write_attempts(key, tonumber(ARGV[a + 1]), recoveries, last)
+        r.write_attempts(key, tonumber(argv[a + 1]), recoveries, last)
       else
         recorded = r.quarantine(one.queue, raw)
       end
     elseif verb == 'return' then
-      recorded = r.put_back(one.queue, raw, ARGV[a] == '1', one.ms, most, name .. '.' .. one.slot .. pid .. list) ~= nil
+      recorded = r.put_back(one.queue, raw, argv[a] == '1', one.ms, most, name .. '.' .. one.slot .. pid .. list) ~= nil
       -- What was read of the first queue is not its head any more: taking that would drop this job and run another twice.
-      if one.queue == ARGV[queues_at] then first = nil end
-      if ARGV[a] == '1' then found[3] = '1' end -- what it wrote is looked up when this very turn takes the job again
+      if one.queue == argv[queues_at + 1] then first = nil end
+      if argv[a] == '1' then found[3] = '1' end -- what it wrote is looked up when this very turn takes the job again
     else
       recorded = r.quarantine(one.queue, raw)
     end
 
     if recorded then
-      cleared[n_plain + i] = true
+      held[HELD + n_plain + i] = false
       local f = flow(one.queue)
       if verb == 'return' then
         f[3] = f[3] + 1

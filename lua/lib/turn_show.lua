@@ -1,67 +1,71 @@
 -- A part of turn.lua: what everybody sees of the jobs that were taken, and the answer.
 -- Statuses, attempts and display copies of what was taken.
-local reply, memos = { 'ok', now, state, paused_json, '' }, {}
+reply[3], reply[4] = state, paused_json
+local worker_key, worker_tail = p .. 'worker:' .. name .. '.', pid .. list
 if n_taken > 0 then
   -- What the first look-up could not know: jobs of further queues, and attempts where any are kept.
-  local more, n_more, attempts_at = {}, #found, {}
-  for i = 1, n_taken do
-    local queue = taken_queue[i]
-    if not flow_at[queue] then
-      n_more = n_more + 1
-      more[n_more - #found] = e .. 'flow:' .. queue
-      flow_at[queue] = n_more
-    end
-    if found[3] then
-      n_more = n_more + 1
-      more[n_more - #found] = rare().job_key(queue, taken[i])
-      attempts_at[i] = n_more
-    end
-    if not looked_up[i] then
-      local key = status_of(taken[i])
-      if key then
-        n_more = n_more + 1
-        more[n_more - #found] = key
-        lookup[n_more] = key
-        status_at[i] = n_more
+  local known = n_lookup
+  local attempts_at = found[3] and {}
+  for r = 1, #runs do
+    local queue, from, to = runs[r][1], runs[r][3], runs[r][4]
+    look_up_flow(queue)
+    for i = attempts_at and from or math.max(from, n_looked + 1), to do
+      local raw = reply[5 + i]
+      if attempts_at then
+        n_lookup = n_lookup + 1
+        lookup[n_lookup] = rare().job_key(queue, raw)
+        attempts_at[i] = n_lookup
+      end
+      if i > n_looked then
+        local key = status_of(raw)
+        status_at[i] = nil
+        if key then
+          n_lookup = n_lookup + 1
+          lookup[n_lookup] = key
+          status_at[i] = n_lookup
+        end
       end
     end
   end
-  if n_more > #found then
-    local known, offset = call('MGET', unpack(more)), #found
-    for i = 1, n_more - offset do found[offset + i] = known[i] end
+  if n_lookup > known then
+    local more = call('MGET', unpack(lookup, known + 1, n_lookup))
+    for i = known + 1, n_lookup do found[i] = more[i - known] end
   end
-  local run_at, last_queue, head = iso(now), nil, nil
+  local since, middle, memos = ',"run_at":"' .. iso(now) .. '","worker":"' .. name .. '.', pid .. '","payload":', nil
+  for r = 1, #runs do
+    local run = runs[r]
+    local head = '{"queue":' .. quote(run[1]) .. since
+    for i = run[3], run[4] do
+      local slot, raw = argv[SLOTS + free[i]], reply[5 + i]
+      writes[n_writes + 1], writes[n_writes + 2] = worker_key .. slot .. worker_tail, head .. slot .. middle .. raw .. '}'
+      n_writes = n_writes + 2
+      local key, memo = status_at[i], nil
+      local old = key and found[key]
+      if old and rare().status_key(raw) == lookup[key] then
+        write(lookup[key], rare().status_value(2, old, 'null'))
+        memo = 't'
+      end
+      if attempts_at and found[attempts_at[i]] then
+        memo = (memo or '') .. found[attempts_at[i]]
+      end
+      if memo then
+        memos = memos or {}
+        memos[i] = memo
+      end
+    end
+  end
   -- Where every slot that wanted a job could have one, the caller knows slots and claims.
-  local plain_reply = n_free == n_next + n_idle
-  for i = 1, n_taken do
-    local slot, queue, raw = slots[free[i]], taken_queue[i], taken[i]
-    if queue ~= last_queue then
-      last_queue = queue
-      head = '{"queue":' .. quote(queue) .. ',"run_at":"' .. run_at .. '","worker":"' .. name .. '.'
-    end
-    writes[n_writes + 1] = p .. 'worker:' .. name .. '.' .. slot .. pid .. list
-    writes[n_writes + 2] = head .. slot .. pid .. '","payload":' .. raw .. '}'
-    n_writes = n_writes + 2
-    local old, memo = status_at[i] and found[status_at[i]], nil
-    if old and rare().status_key(raw) == lookup[status_at[i]] then
-      write(lookup[status_at[i]], rare().status_value(2, old, 'null'))
-      memo = 't'
-    end
-    if attempts_at[i] and found[attempts_at[i]] then
-      memo = (memo or '') .. found[attempts_at[i]]
-    end
-    if memo or taken_place[i] ~= taken_place[1] then plain_reply = false end
-    memos[i] = memo
-    reply[5 + i] = raw
-    cleared[free[i]] = nil
-  end
-  if plain_reply then
-    reply[5] = '=' .. taken_place[1] .. ':' .. n_taken
+  if not memos and runs[1][2] == runs[#runs][2] and n_free == n_next + n_idle then
+    reply[5] = '=' .. runs[1][2] .. ':' .. n_taken
   else
-    for i = 1, n_taken do
-      memos[i] = slots[free[i]] .. ':' .. claims[i] .. ':' .. taken_place[i] .. ':' .. (memos[i] or '')
+    local jobs = {}
+    for r = 1, #runs do
+      for i = runs[r][3], runs[r][4] do
+        local at = free[i]
+        jobs[i] = argv[SLOTS + at] .. ':' .. at + ahead - (at > n_ended and passed or 0) .. ':' .. runs[r][2] .. ':' .. (memos and memos[i] or '')
+      end
     end
-    reply[5] = table.concat(memos, ',')
+    reply[5] = table.concat(jobs, ',')
   end
 end
 for i = 1, n_already do

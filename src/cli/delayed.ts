@@ -48,7 +48,7 @@ const args: Option<readonly unknown[] | undefined> = {
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
   const store = await context.store()
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   const jobs: DelayedJob[] = []
   let more = false
   for await (const job of delayedJobs(store, filterOf(context), signal)) {

@@ -12,7 +12,7 @@ import { removeFailed, retryFailed, type FailedSelection } from '../queue/failed
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
-import { demandSelection, massAction } from './mass.ts'
+import { demandSelection, inTurn, massAction } from './mass.ts'
 import {
   all,
   classFilter,
@@ -65,7 +65,7 @@ function filterOf({ get }: Context): FailedFilter {
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
   const store = await context.store()
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   const entries: FailedEntry[] = []
   const query: FailedQuery = { ...listOf(context), ...filterOf(context) }
   let total = 0
@@ -113,7 +113,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
   throw new ResQueueError('NOT_FOUND', `There is no failed job with the id ${name}.`)
 }
 
-type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved>
+type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved | number>
 
 async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promise<number> {
   const { operands, get } = context
@@ -137,15 +137,7 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
     what: 'failed job',
     named: operands.length > 0,
     destroys: verb === 'Remove',
-    act: async (options) => {
-      const total = { moved: 0, skipped: 0 }
-      for (const selection of selections) {
-        const { moved, skipped } = await act(lane, selection, options)
-        total.moved += moved
-        total.skipped += skipped
-      }
-      return total
-    },
+    act: (options) => inTurn(selections, (selection) => act(lane, selection, options)),
   })
 }
 
@@ -197,10 +189,6 @@ export const verbs: readonly Verb[] = [
     examples: ['failed rm --until 30d --dry-run', 'failed rm --all --yes'],
     options: [...filters, most, all, listOption, dryRun, yes, output],
     redis: true,
-    run: (context) =>
-      many(context, 'Remove', async (lane, selection, options) => ({
-        moved: await removeFailed(lane, selection, options),
-        skipped: 0,
-      })),
+    run: (context) => many(context, 'Remove', removeFailed),
   },
 ]

@@ -3,6 +3,11 @@ import type { Family, Verb } from './verb.ts'
 /** The first words of the command line, in the order of the overview. A family's module is loaded when it is used. */
 export const families: readonly Family[] = [
   { name: 'work', summary: 'run a worker', load: async () => (await import('./work.ts')).verbs },
+  {
+    name: 'control',
+    summary: 'run the controller that scales workers on Kubernetes',
+    load: async () => (await import('./control.ts')).verbs,
+  },
   { name: 'enqueue', summary: 'put jobs into a queue', load: async () => (await import('./enqueue.ts')).verbs },
   {
     name: 'queue',
@@ -37,6 +42,16 @@ export const families: readonly Family[] = [
   { name: 'job', summary: 'find a job', load: async () => (await import('./job.ts')).verbs },
   { name: 'stats', summary: 'the system at a glance', load: async () => (await import('./stats.ts')).verbs },
   { name: 'doctor', summary: 'check Redis and what is in it', load: async () => (await import('./doctor.ts')).verbs },
+  {
+    name: 'scaler',
+    summary: 'look at WorkerScalers and why they want what they want',
+    load: async () => (await import('./scaler.ts')).verbs,
+  },
+  {
+    name: 'simulate',
+    summary: 'try a WorkerScaler on a trace of jobs',
+    load: async () => (await import('./simulate.ts')).verbs,
+  },
   { name: 'health', summary: 'ask a worker how it is', load: async () => (await import('./health.ts')).verbs },
   { name: 'version', summary: 'what is installed', load: async () => (await import('./version.ts')).verbs },
   {

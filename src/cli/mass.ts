@@ -1,5 +1,5 @@
 import { ResQueueError } from '../errors.ts'
-import type { MoveOptions } from '../queue/moves.ts'
+import type { Moved, MoveOptions } from '../queue/moves.ts'
 import { all, dryRun, most } from './options.ts'
 import { plural } from './text.ts'
 import type { Context } from './verb.ts'
@@ -16,7 +16,7 @@ export interface Mass {
   /** One thing was named: it is not asked for unless it would be gone for good. */
   readonly named: boolean
   readonly destroys: boolean
-  act(options: MoveOptions): Promise<{ readonly moved: number; readonly skipped: number }>
+  act(options: MoveOptions): Promise<Moved>
 }
 
 /**
@@ -74,6 +74,20 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
     )
     return 1
   }
+}
+
+/** Acts on one selection after the other. `act` says how many it moved, and how many it left where it says more. */
+export async function inTurn<Selection>(
+  selections: readonly Selection[],
+  act: (selection: Selection) => Promise<Moved | number>,
+): Promise<Moved> {
+  let [moved, skipped] = [0, 0]
+  for (const selection of selections) {
+    const one = await act(selection)
+    moved += typeof one === 'number' ? one : one.moved
+    skipped += typeof one === 'number' ? 0 : one.skipped
+  }
+  return { moved, skipped }
 }
 
 /** Refuses an action that names nothing. `filters` are the options that would. */

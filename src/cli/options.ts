@@ -45,7 +45,7 @@ export const limit: Option<number> = {
   fallback: 100,
   shown: '100',
   about: 'Show at most so many; 0: all.',
-  read: integer({ min: 0 }),
+  read: (value) => integer({ min: 0 })(value) || Infinity,
 }
 
 /** Things that an action takes at most. */

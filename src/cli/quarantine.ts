@@ -7,7 +7,7 @@ import {
   type QuarantineEntry,
   type QuarantineSelection,
 } from '../queue/quarantine.ts'
-import { demandSelection, massAction } from './mass.ts'
+import { demandSelection, inTurn, massAction } from './mass.ts'
 import { all, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
@@ -32,7 +32,7 @@ const columns: readonly Column<Row>[] = [
 
 async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const store = await open()
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   const queue = get(queueFilter)
   const rows: Row[] = []
   let total = 0
@@ -78,6 +78,7 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
   const lane = await context.lane()
   const named: QuarantineEntry[] = []
   for (const name of operands) named.push(await find(context, name))
+  const act = verb === 'Release' ? releaseQuarantined : removeQuarantined
   const selections: QuarantineSelection[] =
     operands.length > 0
       ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ index, sha }))
@@ -88,18 +89,7 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
     what: 'quarantined element',
     named: operands.length > 0,
     destroys: verb === 'Remove',
-    act: async (options) => {
-      const total = { moved: 0, skipped: 0 }
-      for (const selection of selections) {
-        const { moved, skipped } =
-          verb === 'Release'
-            ? await releaseQuarantined(lane, selection, options)
-            : { moved: await removeQuarantined(lane, selection, options), skipped: 0 }
-        total.moved += moved
-        total.skipped += skipped
-      }
-      return total
-    },
+    act: (options) => inTurn(selections, (selection) => act(lane, selection, options)),
   })
 }
 

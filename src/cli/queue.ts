@@ -62,11 +62,10 @@ const values: Option<unknown> = {
 
 async function ls({ get, operands, output: out, store: open }: Context): Promise<number> {
   const store = await open()
-  const most = get(limit)
   const found =
     operands.length > 0
       ? { queues: await queueInfos(store, operands), total: operands.length }
-      : await listQueues(store, { limit: most === 0 ? Infinity : most })
+      : await listQueues(store, { limit: get(limit) })
   const running = await runningByQueue(store)
   const rows = found.queues.map((queue): Row => ({
     queue: queue.name,

@@ -1,6 +1,6 @@
 import { ResQueueError } from '../errors.ts'
 import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
-import { demandSelection, massAction } from './mass.ts'
+import { demandSelection, inTurn, massAction } from './mass.ts'
 import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
@@ -31,7 +31,7 @@ const columns: readonly Column<Row>[] = [
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
   const store = await context.store()
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   const filter = filterOf(context)
   const rows: Row[] = []
   for await (const entry of retriesThatFit(store, filter, signal)) {
@@ -54,7 +54,8 @@ async function rm(context: Context): Promise<number> {
     throw new ResQueueError('USAGE', 'name claims, or filter, not both')
   if (operands.length === 0) demandSelection(context, filtered, 'CLAIM, --queue, --class, --id')
   const lane = await context.lane()
-  const filters = operands.length > 0 ? operands.map((claim) => ({ claim })) : [{ ...filter, all: get(all) }]
+  const filters: readonly (RetryFilter & { readonly all?: boolean })[] =
+    operands.length > 0 ? operands.map((claim) => ({ claim })) : [{ ...filter, all: get(all) }]
   return massAction(context, {
     verb: 'Remove',
     done: 'removed',
@@ -62,11 +63,7 @@ async function rm(context: Context): Promise<number> {
     many: 'retries',
     named: operands.length > 0,
     destroys: true,
-    act: async (options) => {
-      let moved = 0
-      for (const one of filters) moved += await removeRetries(lane, one, options)
-      return { moved, skipped: 0 }
-    },
+    act: (options) => inTurn(filters, (one) => removeRetries(lane, one, options)),
   })
 }
 

@@ -6,6 +6,7 @@ import type { WorkerView } from '../telemetry/observer.ts'
 import { startServer } from '../telemetry/server.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { VERSION } from '../version.ts'
+import { keepHeapSmall } from '../worker/heap.ts'
 import type { WorkerOptions } from '../worker/options.ts'
 import { startWorker, type WorkerHandle, type WorkerSignal } from '../worker/worker.ts'
 import { writePidfile } from './pidfile.ts'
@@ -19,6 +20,7 @@ const LINGER_MS = 1000
 
 async function work({ get, config }: Context): Promise<number> {
   const options = workerOptions({ get })
+  if (options.engine.isolation !== 'inline') keepHeapSmall()
   const log = createLogger({ level: get(logLevel), pretty: process.stdout.isTTY })
   const file = get(pidfile)
   const removePidfile = file === undefined ? undefined : writePidfile(file)

@@ -54,7 +54,7 @@ const columns: readonly Column<Row>[] = [
 
 async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const store = await open()
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   const found = await listWorkers(store, { limit: wanted === Infinity ? Number.MAX_SAFE_INTEGER : wanted + 1 })
   const paused = await isPausedAll(store)
   out.list(

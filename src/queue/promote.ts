@@ -6,11 +6,19 @@ const delayedScript = loadScript('promote_delayed')
 
 /** Items that one call moves at most. */
 const BATCH = 100
+/** And bytes after which a call moves no more: Redis does nothing else meanwhile. */
+const BATCH_BYTES = 1_048_576
 
-/** Moves due retries to their queues. Returns how many; as many as asked for means that more may be due. */
+/** Moves due retries to their queues. Returns how many, and whether more may be due. */
 export async function promoteRetries(store: Store, patience?: Patience): Promise<{ moved: number; more: boolean }> {
-  const [moved] = (await store.run(retryScript, [BATCH], patience)) as [number]
-  return { moved, more: moved >= BATCH }
+  const [moved, more] = (await store.run(retryScript, [BATCH, BATCH_BYTES], patience)) as [number, number]
+  return { moved, more: more === 1 }
+}
+
+/** A delayed job that was moved to its queue. */
+export interface Promoted {
+  readonly queue: string
+  readonly raw: string
 }
 
 export type Promotion =
@@ -18,13 +26,13 @@ export type Promotion =
   | { readonly kind: 'locked'; readonly by: string }
   | {
       readonly kind: 'moved'
-      readonly items: readonly { readonly queue: string; readonly raw: string }[]
+      readonly items: readonly Promoted[]
       readonly more: boolean
     }
 
 /** Moves due delayed items to their queues, bytes kept (R72, replaced: raw instead of created anew). */
 export async function promoteDelayed(store: Store, patience?: Patience): Promise<Promotion> {
-  const reply = (await store.run(delayedScript, [BATCH], patience)) as (string | number)[]
+  const reply = (await store.run(delayedScript, [BATCH, BATCH_BYTES], patience)) as (string | number)[]
   const [kind, second, ...rest] = reply as [string, string | number, ...string[]]
   if (kind === 'locked') return { kind, by: second as string }
   const items = []

@@ -21,6 +21,8 @@ export type ReleaseReason =
   | { readonly kind: 'instance'; readonly instance: string }
   /** Its pid is dead in our own pid namespace; `registration` as read, so that a changed one is left alone. */
   | { readonly kind: 'dead'; readonly registration: string }
+  /** Its pod is gone, and its lease has at most `leftMs` left: it has missed a renewal. */
+  | { readonly kind: 'silent'; readonly leftMs: number }
 
 export type Release =
   | { readonly kind: 'released'; readonly back: number; readonly failed: number; readonly quarantined: number }
@@ -36,13 +38,26 @@ export async function release(
   maxRecoveries: number,
   patience?: Patience,
 ): Promise<Release> {
-  const evidence = reason.kind === 'instance' ? reason.instance : reason.kind === 'dead' ? reason.registration : ''
+  const evidence = evidenceOf(reason)
   const [kind, back, failed, quarantined] = (await store.run(
     releaseScript,
     [nonce, reason.kind, evidence, maxRecoveries],
     patience,
   )) as [Release['kind'], number, number, number]
   return kind === 'released' ? { kind, back, failed, quarantined } : { kind }
+}
+
+function evidenceOf(reason: ReleaseReason): string | number {
+  switch (reason.kind) {
+    case 'instance':
+      return reason.instance
+    case 'dead':
+      return reason.registration
+    case 'silent':
+      return reason.leftMs
+    default:
+      return ''
+  }
 }
 
 /** Looks for processes whose lease lapsed (`lua/look.lua`). Returns the nonces to release; most calls find that another worker looked. */

@@ -36,6 +36,11 @@ export interface Registration {
   readonly started: number
   readonly version: string
   readonly isolation: string
+  /**
+   * Where a job goes that was lost with its process too often, as `--failure-backend` says: `r` the common failed list, `m` one per queue, `rm`
+   * both. Anything else, and what older versions wrote: the common one.
+   */
+  readonly failure_lists?: string
   /** How long a renewal holds. */
   readonly lease_ms: number
 }

@@ -99,10 +99,12 @@ export async function turn(
     idle.length,
     queues.length,
   ]
-  for (const end of plain) args.push(end.slot, end.claim)
+  for (const end of plain) args.push(end.slot)
+  for (const end of others) args.push(end.slot)
+  args.push(...idle)
+  for (const end of plain) args.push(`${end.claim} `)
   for (const [queue, { ended, times }] of sums) args.push(queue, ended, times)
   for (const end of others) pushEnd(args, end)
-  args.push(...idle)
   for (const queue of queues) args.push(queue)
   const { reply, sentAt } = await store.exchange(turnScript, args, patience)
   const fields = reply as (string | number)[]
@@ -172,8 +174,8 @@ function sumFlows(ends: readonly End[]): Map<string, { ended: number; times: num
   return sums
 }
 
-function pushEnd(args: Arg[], { slot, claim, status, forget, ending }: End): void {
-  args.push(slot, claim, status, forget ? '1' : '', ending.verb)
+function pushEnd(args: Arg[], { claim, status, forget, ending }: End): void {
+  args.push(claim, status, forget ? '1' : '', ending.verb)
   switch (ending.verb) {
     case 'done':
       args.push(ending.result)

@@ -36,6 +36,7 @@ export function workerChecks(view: () => WorkerView, stuckMs: number = STUCK_MS)
         name: 'registered',
         problem: () => (view().registered ? undefined : 'jobs are not loaded or the worker is not registered yet'),
       },
+      { name: 'job-processes', problem: () => view().trouble },
       { name: 'not-stopping', problem: () => (view().stopping ? 'the worker is stopping' : undefined) },
     ],
   }

@@ -36,6 +36,8 @@ export interface WorkerView {
   readonly loopAgeMs: number
   /** Job modules loaded and the worker registered once. */
   readonly registered: boolean
+  /** Why no job process can be had at the moment, if so. */
+  readonly trouble?: string | undefined
   /** From TERM on. */
   readonly stopping: boolean
   /** Queues that this worker serves at present, `*` and globs resolved. */

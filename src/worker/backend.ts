@@ -15,7 +15,10 @@ export interface RunControl {
 export interface Backend {
   readonly isolation: Isolation
   readonly policies: ReadonlyMap<string, JobPolicy>
-  run(job: JobRun, control: RunControl): Promise<Outcome>
+  /** Why it cannot run a job at the moment, as far as it knows. */
+  trouble?(): string | undefined
+  /** The outcome itself where nothing in the job had to be waited for. Neither throws nor rejects. */
+  run(job: JobRun, control: RunControl): Outcome | Promise<Outcome>
   /** Ends idle processes now and the rest with their jobs. Resolves when all are gone. */
   retire(): Promise<void>
 }

@@ -2,8 +2,8 @@ import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Ending } from '../queue/turn.ts'
 import { failureRecord, type Failure } from './endings.ts'
+import { importModule } from './importmodule.ts'
 import type { FailureBackend } from './options.ts'
-import { importModule } from './parenthooks.ts'
 
 /** Where failures go; several backends at once are allowed (R35). */
 export interface Backends {
@@ -16,18 +16,24 @@ export interface Backends {
 
 type Save = (failure: Failure) => unknown
 
+/** The lists that the finish script writes: the common one, one per queue, both, or none. */
+export type FailureLists = '' | 'r' | 'm' | 'rm'
+
+/** The lists among the configured backends. */
+export function failureLists(configured: readonly FailureBackend[]): FailureLists {
+  const has = (kind: FailureBackend['kind']): boolean => configured.some((backend) => backend.kind === kind)
+  if (has('redis')) return has('multi-queue') ? 'rm' : 'r'
+  return has('multi-queue') ? 'm' : ''
+}
+
 /** Prepares the configured backends. A module exports `save(failure)`, or a default function. Throws `CONFIG`. */
 export async function createBackends(configured: readonly FailureBackend[], log: Logger): Promise<Backends> {
   const modules: Save[] = []
-  let lists = ''
-  for (const backend of configured) {
-    if (backend.kind === 'module') modules.push(await loadSave(backend.file))
-    else if (!lists.includes(backend.kind === 'redis' ? 'r' : 'm')) lists += backend.kind === 'redis' ? 'r' : 'm'
-  }
-  const builtIn = (lists === 'mr' ? 'rm' : lists) as '' | 'r' | 'm' | 'rm'
+  for (const backend of configured) if (backend.kind === 'module') modules.push(await loadSave(backend.file))
+  const lists = failureLists(configured)
   return {
     ending: async (failure) => {
-      let target = builtIn
+      let target = lists
       for (const save of modules) {
         try {
           await save(failure)

@@ -1,8 +1,9 @@
+import { setTimeout as rest } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { parsePayload } from '../queue/payload.ts'
-import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
+import { promoteDelayed, promoteRetries, type Promoted } from '../queue/promote.ts'
 import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
 import { processes, type Registration } from '../queue/registry.ts'
 import type { Patience, Store } from '../redis/store.ts'
@@ -12,6 +13,8 @@ import type { ParentHooks } from './parenthooks.ts'
 
 /** How long delayed jobs are left alone after a foreign scheduler was seen leading. Milliseconds. */
 const FOREIGN_SCHEDULER_MS = 5000
+/** How long the listeners for what one call moved may hold up the next call. Milliseconds. */
+const LISTENERS_MS = 5000
 
 /** What every worker does for all: recovers what gone processes held, and moves what is due. No leader is needed. */
 export interface Caretaker {
@@ -25,9 +28,17 @@ export interface Caretaker {
 
 export function createCaretaker(
   store: Store,
-  options: { maxRecoveries: number; log: Logger; observer: WorkerObserver; hooks: ParentHooks; clock: Clock },
+  options: {
+    readonly maxRecoveries: number
+    readonly log: Logger
+    readonly observer: WorkerObserver
+    readonly hooks: ParentHooks
+    readonly clock: Clock
+    /** Milliseconds; default 5 s. */
+    readonly listenersMs?: number
+  },
 ): Caretaker {
-  const { maxRecoveries, log, observer, hooks, clock } = options
+  const { maxRecoveries, log, observer, hooks, clock, listenersMs = LISTENERS_MS } = options
   let lastLook = -Infinity
   let delayedFrom = -Infinity
   let promoting = false
@@ -40,6 +51,27 @@ export function createCaretaker(
     log.warn(
       { process: nonce, reason: reason.kind, ...result, kind: undefined },
       `released a gone worker process and recovered ${jobs} job(s)`,
+    )
+  }
+
+  /** Tells the listeners of what was moved, one after the other. One that does not settle must not hold up what is due: it is left to itself. */
+  const tell = async (items: readonly Promoted[], signal: AbortSignal | undefined): Promise<void> => {
+    const told = (async () => {
+      for (const { queue, raw } of items) {
+        const parsed = parsePayload(raw)
+        if (parsed.ok) await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
+      }
+      return true
+    })()
+    const over = new AbortController()
+    const gaveUp = rest(listenersMs, false, { signal: AbortSignal.any([over.signal, ...(signal ? [signal] : [])]) })
+    const settled = await Promise.race([told, gaveUp.catch(() => true)])
+    over.abort()
+    if (settled) return
+    const waited_s = listenersMs / 1000
+    log.error(
+      { event: 'beforeDelayedEnqueue', waited_s },
+      'listeners do not settle; delayed jobs are moved without them',
     )
   }
 
@@ -80,13 +112,7 @@ export function createCaretaker(
               return
             }
             more = promotion.more
-            if (hooks.has('beforeDelayedEnqueue')) {
-              for (const { queue, raw } of promotion.items) {
-                const parsed = parsePayload(raw)
-                if (parsed.ok)
-                  await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
-              }
-            }
+            if (hooks.has('beforeDelayedEnqueue')) await tell(promotion.items, patience.signal)
           }
         }
       } catch (error) {

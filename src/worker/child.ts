@@ -13,8 +13,8 @@ export interface ChildHost {
   readonly title: string
   /** Jobs until the process leaves; 0 = no limit. */
   readonly jobsPerChild: number
-  /** Whether a `begun` frame is wanted for a process's first job too. */
-  readonly announceFirst: boolean
+  /** Whether a `begun` frame is wanted for each job. */
+  readonly announces: boolean
   /** The most memory that the process held so far, in bytes. */
   peak(): number
   send(data: Buffer): void
@@ -111,7 +111,7 @@ export function createChild(host: ChildHost): Child {
 
   const begin = (body: string): void => {
     const assignment = readAssignment(body)
-    if (done > 0 || host.announceFirst) host.send(frame(FRAME.begun))
+    if (host.announces) host.send(frame(FRAME.begun))
     host.busy()
     process.title = `${host.title}: Processing ${assignment.queue} since ${new Date().toISOString()}`
     running = true

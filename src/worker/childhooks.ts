@@ -1,6 +1,5 @@
-import { messageOf, ResQueueError } from '../errors.ts'
-import { url } from './builtins.ts'
 import type { JobContext } from './currentjob.ts'
+import { functionsOf, importModule } from './importmodule.ts'
 
 /** A listener of the job's own process. */
 export type JobListener = (job: JobContext) => unknown
@@ -16,17 +15,7 @@ export const noHooks: ChildHooks = { afterFork: [], beforePerform: [], afterPerf
  */
 export async function loadChildHooks(file: string | undefined, version: number = 0): Promise<ChildHooks> {
   if (file === undefined) return noHooks
-  let module: Record<string, unknown>
-  try {
-    module = (await import(
-      /* @vite-ignore */ `${url.pathToFileURL(file).href}${version === 0 ? '' : `?v=${version}`}`
-    )) as Record<string, unknown>
-  } catch (cause) {
-    throw new ResQueueError('CONFIG', `hooks module ${file}: could not be loaded: ${messageOf(cause)}`, { cause })
-  }
-  const whole = module['default']
-  const all: Record<string, unknown> = { ...(typeof whole === 'object' ? whole : {}), ...module }
-  const pick = (event: string): JobListener[] =>
-    [all[event]].flat().filter((listener): listener is JobListener => typeof listener === 'function')
+  const module = await importModule(file, 'hooks module', version)
+  const pick = (event: string): readonly JobListener[] => functionsOf(module, event) as readonly JobListener[]
   return { afterFork: pick('afterFork'), beforePerform: pick('beforePerform'), afterPerform: pick('afterPerform') }
 }

@@ -18,6 +18,7 @@ export interface Crew {
 
 export function createCrew(slots: number, runner: Runner, ended: (end: End) => void): Crew {
   const running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>()
+  let spare: AbortController | undefined
   const statistics = Array.from({ length: slots }, () => ({ processed: 0, failed: 0, dirty: false }))
 
   const count = (end: End): void => {
@@ -28,17 +29,28 @@ export function createCrew(slots: number, runner: Runner, ended: (end: End) => v
     counts.dirty = true
   }
 
+  const finish = (end: End | undefined): void => {
+    if (!end) return
+    count(end)
+    ended(end)
+  }
+
   return {
     get size() {
       return running.size
     },
     start: (held) => {
-      const abort = new AbortController()
-      const done = runner.run(held, abort.signal).then((end) => {
+      const abort = spare ?? new AbortController()
+      spare = undefined
+      const end = runner.run(held, abort.signal)
+      if (!(end instanceof Promise)) {
+        spare = abort // nobody can have kept it
+        finish(end)
+        return
+      }
+      const done = end.then((known) => {
         running.delete(held.slot)
-        if (!end) return
-        count(end)
-        ended(end)
+        finish(known)
       })
       running.set(held.slot, { abort, done })
     },

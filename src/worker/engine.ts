@@ -12,7 +12,7 @@ export interface JobRun {
   /** The payload as it stands in Redis: JSON text, already known to parse. */
   readonly payload: string
   /** The same, decoded; what is handed in here belongs to job code from then on. Only `inline` looks at it. */
-  readonly decoded?: Readonly<Record<string, unknown>>
+  readonly decoded?: Readonly<Record<string, unknown>> | undefined
   /** 1 for the first attempt. */
   readonly attempt: number
   /** Per-enqueue timeout, overriding the class's; undefined: the class's, else `--timeout`. */
@@ -54,11 +54,14 @@ export interface Engine {
   readonly isolation: Isolation
   /** Policies by job name, as the loaded modules declare them. */
   readonly policies: ReadonlyMap<string, JobPolicy>
+  /** Why no job process can be had at the moment, although job code once loaded. Jobs that are run then go back, uncounted, or wait. */
+  readonly trouble: string | undefined
   /**
-   * Runs one job to its end. Never rejects. When `signal` aborts, the job is told (AbortSignal, then TERM, then KILL after
+   * Runs one job to its end; the outcome comes at once where nothing in the job had to be waited for, which only `inline` can
+   * do. Never throws or rejects. When `signal` aborts, the job is told (AbortSignal, then TERM, then KILL after
    * `killDelayMs`) and the outcome is `cancelled`. `started` is called when the job process exists, with its pid.
    */
-  run(job: JobRun, signal: AbortSignal, started?: (pid: number) => void): Promise<Outcome>
+  run(job: JobRun, signal: AbortSignal, started?: (pid: number) => void): Outcome | Promise<Outcome>
   /** KILLs the processes of all running jobs at once, without TERM first; their runs end as they would for an abort. */
   kill(): void
   /** Loads job code anew for jobs that start after it resolves. On failure the old code stays and the promise rejects (`JOBS`). */

@@ -15,6 +15,8 @@ const TICK_MS = 1000
 const BEGIN_TICKS = 5
 const ZYGOTE_TICKS = 10
 const MAX_HUNG = 3
+/** So long ago, a child that did not begin is forgotten: on a busy machine one or two a day prove nothing. */
+const HUNG_TICKS = 600
 const MAX_TRIES = 3
 /** After a fork that failed, the job's next one comes no sooner than this; doubled each time. */
 const PAUSE_MS = 250
@@ -36,7 +38,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   const idle: Seat[] = []
   const ages = new Map<Seat, number>()
   let running = 0
-  let hangs = 0
+  let hangs: number[] = []
+  let ticks = 0
   let unanswered = 0
   let retiring: (() => void) | undefined
   let over: string | undefined
@@ -81,9 +84,10 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       options.events.notice('error', `a job process could not be made: ${reason}`)
       vacate(seat, seat.ended({ lost: reason, unmade: true }, false))
     },
-    ended(index, generation, end, begun) {
+    ended(index, generation, end, begun, strays) {
       const seat = find(index, generation)
-      if (seat) vacate(seat, seat.ended(end, begun))
+      // A stray may still write to what its job had: the next child gets another seat.
+      if (seat) vacate(seat, seat.ended(end, begun) && strays === 0)
     },
     pong(index, generation, begun) {
       unanswered = 0
@@ -110,6 +114,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   /** Asks the zygote about children that have not begun in time, and about itself when it does not answer. */
   const ticker = setInterval(() => {
     let waiting = false
+    ticks += 1
     for (const seat of seats) {
       if (seat.state !== 'leaving' && (seat.state !== 'busy' || seat.begun())) continue
       const age = (ages.get(seat) ?? 0) + 1
@@ -162,7 +167,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
           refill()
           const { outcome, reusable, hung, unbegun, unmade } = await ended
           ages.delete(seat)
-          if (hung && ++hangs === MAX_HUNG)
+          if (hung) hangs = [...hangs.filter((at) => ticks - at < HUNG_TICKS), ticks]
+          if (hung && hangs.length === MAX_HUNG)
             trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
           if (reusable && seat.state === 'idle') idle.push(seat)
           // No processes or no memory left for the moment: given back, the job would be here again at once, and those behind it.

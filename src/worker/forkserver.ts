@@ -28,7 +28,8 @@ const signalNames = new Map(Object.entries(constants.signals).map(([name, number
 export interface ZygoteNews {
   forked(seat: number, generation: number, pid: number, seconds: number): void
   notForked(seat: number, generation: number, reason: string): void
-  ended(seat: number, generation: number, end: ProcessEnd, begun: boolean): void
+  /** `strays`: how many processes are left of jobs that are over, outside of their groups. */
+  ended(seat: number, generation: number, end: ProcessEnd, begun: boolean, strays: number): void
   pong(seat: number, generation: number, begun: boolean): void
   /** The zygote is gone, and its children with it. Not told after `quit`. */
   died(reason: string): void
@@ -125,6 +126,9 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
       } else if (type === FRAME.refused) {
         quitting = true
         reject(refusal(body))
+      } else if (type === FRAME.garbled) {
+        // Code of a module that loads wrote to its zygote's channel.
+        child.kill('SIGKILL')
       } else {
         const seat = body.readUInt32LE(0)
         const generation = body.readUInt32LE(4)
@@ -134,7 +138,7 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
         if (type === FRAME.pong) return news.pong(seat, generation, begun)
         if (type === FRAME.ended) {
           const end = endFrom(pid, value, Number(body.readBigUInt64LE(20)), Number(body.readBigUInt64LE(28)))
-          return news.ended(seat, generation, end, begun)
+          return news.ended(seat, generation, end, begun, Number(body.readBigUInt64LE(36)))
         }
         if (value === 0) return news.forked(seat, generation, pid, Number(body.readBigUInt64LE(36)) / 1e9)
         const name = Object.entries(constants.errno).find(([, number]) => number === value)?.[0] ?? String(value)

@@ -2,6 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
 import { VERSION } from '../version.ts'
+import type { FailureLists } from './backends.ts'
 
 /** Nonces drawn by this very process: it may hold several workers. */
 const ownNonces = new Set<string>()
@@ -20,7 +21,11 @@ export interface Identity {
  * host name is the pod's name only by default. The nonce in the host part keeps foreign prunes and restarted containers
  * from ever meeting an equal id (docs/compatibility.md, R12).
  */
-export function identify(name: string | undefined, env: NodeJS.ProcessEnv = process.env): Identity {
+export function identify(
+  name: string | undefined,
+  failureLists: FailureLists = 'r',
+  env: NodeJS.ProcessEnv = process.env,
+): Identity {
   const pod = env['POD_NAME'] ?? ''
   const podNamespace = env['POD_NAMESPACE'] ?? ''
   const podUid = env['POD_UID'] ?? ''
@@ -51,6 +56,7 @@ export function identify(name: string | undefined, env: NodeJS.ProcessEnv = proc
         started: Date.now(),
         version: VERSION,
         isolation,
+        failure_lists: failureLists,
         lease_ms: isolation === 'inline' ? INLINE_LEASE_MS : LEASE_MS,
       }
     },

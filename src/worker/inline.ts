@@ -108,12 +108,12 @@ export async function startInline(options: EngineOptions): Promise<Backend> {
     policies: new Map([...code.registry.jobs].map(([name, job]) => [name, job.policy])),
     run(job, control) {
       const { signal, timeoutMs, started } = control
-      if (signal.aborted) return Promise.resolve({ kind: 'cancelled', reason: reasonOf(signal) })
+      if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
       started(pid)
       const from = timeoutMs === undefined ? 0 : performance.now()
       const around = new Around(code, job, options)
       const report = performJob(job, around)
-      if (!(report instanceof Promise)) return Promise.resolve(report)
+      if (!(report instanceof Promise)) return report
       // Its time began before its first promise did.
       const lateInMs = timeoutMs === undefined ? undefined : Math.max(timeoutMs - (performance.now() - from), 0)
       return attend(report, around, control, lateInMs)

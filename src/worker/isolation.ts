@@ -40,6 +40,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   let current: Backend
   /** Set while there is no backend that could run jobs. */
   let replacing: Promise<void> | undefined
+  /** Why the last try to replace it failed. */
+  let irreplaceable: string | undefined
   const retiring = new Set<Promise<void>>()
   const killers = new Set<() => void>()
 
@@ -88,9 +90,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const attempt = async (pauseMs: number): Promise<void> => {
       try {
         current = await start()
+        irreplaceable = undefined
         events.notice('info', 'job processes are replaced', { isolation: current.isolation })
       } catch (error) {
-        events.notice('error', `job processes cannot be replaced: ${messageOf(error)}`)
+        irreplaceable = messageOf(error)
+        events.notice('error', `job processes cannot be replaced: ${irreplaceable}`)
         await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
         if (!stopped) await attempt(Math.min(pauseMs * 2, MAX_RETRY_MS))
       }
@@ -98,13 +102,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
   }
 
-  const run = (job: JobRun, signal: AbortSignal, started: (pid: number) => void): Promise<Outcome> => {
-    if (stopped) return Promise.resolve({ kind: 'cancelled', reason: 'the engine was stopped' })
-    if (signal.aborted) return Promise.resolve({ kind: 'cancelled', reason: reasonOf(signal) })
+  const run = (job: JobRun, signal: AbortSignal, started: (pid: number) => void): Outcome | Promise<Outcome> => {
+    if (stopped) return { kind: 'cancelled', reason: 'the engine was stopped' }
+    if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
     const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
     return current.run(job, { signal, timeoutMs, started, killers })
   }
-  const runLater: typeof run = async (job, signal, started) => {
+  const runLater = async (...[job, signal, started]: Parameters<typeof run>): Promise<Outcome> => {
     while (replacing && !signal.aborted) await Promise.race([replacing, aborted(signal)])
     return run(job, signal, started)
   }
@@ -117,6 +121,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     get policies() {
       return current.policies
+    },
+    get trouble() {
+      return irreplaceable ?? current.trouble?.()
     },
     run(job, signal, started = ignore) {
       return replacing ? runLater(job, signal, started) : run(job, signal, started)

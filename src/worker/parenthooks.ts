@@ -1,9 +1,9 @@
-import { pathToFileURL } from 'node:url'
-import { messageOf, ResQueueError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Registration } from '../queue/registry.ts'
 import type { Failure } from './endings.ts'
 import type { JobRun } from './engine.ts'
+import { functionsOf, importModule, type AnyFunction } from './importmodule.ts'
 
 /** Listeners that run in the worker's own process (R27, R34, R67, R72): the operator's code, not the jobs'. */
 export interface ParentEvents {
@@ -28,11 +28,9 @@ const EVENTS = ['beforeFirstFork', 'beforeFork', 'onFailure', 'beforeDelayedEnqu
 /** Loads the parent-side listeners of a hooks module. Throws `CONFIG` when it does not load. */
 export async function loadParentHooks(file: string | undefined, log: Logger): Promise<ParentHooks> {
   const module = file === undefined ? {} : await importModule(file, 'hooks module')
-  const listeners = new Map<string, ((...args: never[]) => unknown)[]>()
+  const listeners = new Map<string, readonly AnyFunction[]>()
   for (const event of EVENTS) {
-    const found = [module[event]]
-      .flat()
-      .filter((listener): listener is (...args: never[]) => unknown => typeof listener === 'function')
+    const found = functionsOf(module, event)
     if (found.length > 0) listeners.set(event, found)
   }
   return {
@@ -46,16 +44,5 @@ export async function loadParentHooks(file: string | undefined, log: Logger): Pr
         }
       }
     },
-  }
-}
-
-/** A module's exports with those of its default object. Throws `CONFIG` naming the file. */
-export async function importModule(file: string, what: string): Promise<Record<string, unknown>> {
-  try {
-    const module = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as Record<string, unknown>
-    const whole = module['default']
-    return { ...(typeof whole === 'object' ? whole : {}), ...module }
-  } catch (cause) {
-    throw new ResQueueError('CONFIG', `The ${what} ${file} could not be loaded: ${messageOf(cause)}`, { cause })
   }
 }

@@ -1,5 +1,4 @@
 import type { Assignment, Report } from './perform.ts'
-import type { JobError } from './outcome.ts'
 
 /**
  * What a worker and its job processes say to each other: a length (u32, little endian, counting what follows), a type (one
@@ -11,7 +10,7 @@ export const FRAME = {
   /** To the child: prove that timers, files and random numbers work. Answered with `tested`. */
   test: 0x54,
   tested: 0x74,
-  /** From the child: it took the job. Only sent by processes that ran jobs before or were spawned. */
+  /** From the child: it took the job. Only sent by spawned processes. */
   begun: 0x42,
   /** From the child: the result as JSON. */
   succeeded: 0x53,
@@ -29,9 +28,14 @@ export const FRAME = {
   forked: 0x46,
   ended: 0x45,
   pong: 0x50,
+  /** From no process: a reader's own word for what it cannot read. The body says what it saw. */
+  garbled: 0x00,
 } as const
 
 const HEADER = 5
+const KNOWN: ReadonlySet<number> = new Set(Object.values(FRAME).filter((type) => type !== FRAME.garbled))
+/** Longer than any report: results and errors are bounded. Four bytes of text, read as a length, are more. */
+const MOST_BYTES = 64 * 1_048_576
 
 /** One frame, ready to be written. */
 export function frame(type: number, body: string = ''): Buffer {
@@ -43,19 +47,33 @@ export function frame(type: number, body: string = ''): Buffer {
   return out
 }
 
-/** Takes a stream apart. `pending` tells whether half a frame is waiting for its rest. */
+/** Takes a stream apart. `pending` tells whether half a frame is waiting for its rest, or what came could not be read. */
 export interface FrameReader {
   push(chunk: Buffer): void
   pending(): boolean
 }
 
-/** Calls `take` for each whole frame, in order. The body is only valid during the call. */
-export function frameReader(take: (type: number, body: Buffer) => void): FrameReader {
+/**
+ * Calls `take` for each whole frame, in order. The body is only valid during the call. Job code can write to its channel, so anything may
+ * come: at the first length or type that no frame has, `take` gets one of type `garbled`, and again with whatever comes after it;
+ * nothing else is read from then on. `mostBytes` bounds what is believed of a length, and so what is gathered.
+ */
+export function frameReader(take: (type: number, body: Buffer) => void, mostBytes: number = MOST_BYTES): FrameReader {
   let rest: Buffer | undefined
   let parts: Buffer[] = []
   let missing = 0
+  let garbled: Buffer | undefined
+
+  const lengthAt = (data: Buffer, at: number): number => {
+    const length = data.readUInt32LE(at)
+    const type = data[at + 4]
+    if (length < 1 || length > mostBytes) garbled = Buffer.from(`a length of ${length}`)
+    else if (type !== undefined && !KNOWN.has(type)) garbled = Buffer.from(`a frame of type ${type}`)
+    return length
+  }
   return {
     push(chunk) {
+      if (garbled) return take(FRAME.garbled, garbled)
       let data = chunk
       if (rest) {
         parts.push(chunk)
@@ -67,7 +85,8 @@ export function frameReader(take: (type: number, body: Buffer) => void): FrameRe
       }
       let at = 0
       while (data.length - at >= HEADER) {
-        const end = at + 4 + data.readUInt32LE(at)
+        const end = at + 4 + lengthAt(data, at)
+        if (garbled) return take(FRAME.garbled, garbled)
         if (end > data.length) break
         take(data[at + 4] as number, data.subarray(at + HEADER, end))
         at = end
@@ -76,9 +95,9 @@ export function frameReader(take: (type: number, body: Buffer) => void): FrameRe
       // Copied, because the stream may reuse the chunk's memory. Large frames gather in parts and are joined once.
       rest = Buffer.from(data.subarray(at))
       parts = [rest]
-      missing = (rest.length >= 4 ? 4 + rest.readUInt32LE(0) : HEADER) - rest.length
+      missing = (rest.length >= HEADER ? 4 + rest.readUInt32LE(0) : HEADER) - rest.length
     },
-    pending: () => rest !== undefined,
+    pending: () => rest !== undefined || garbled !== undefined,
   }
 }
 
@@ -98,12 +117,4 @@ export function readAssignment(body: string): Assignment {
 export function reportFrame(report: Report): Buffer {
   if (report.kind === 'succeeded') return frame(FRAME.succeeded, report.result)
   return report.kind === 'skipped' ? frame(FRAME.skipped) : frame(FRAME.failed, JSON.stringify(report.error))
-}
-
-/** Reads a `reportFrame`; undefined for frames that are none. */
-export function readReport(type: number, body: Buffer): Report | undefined {
-  if (type === FRAME.succeeded) return { kind: 'succeeded', result: body.toString() }
-  if (type === FRAME.skipped) return { kind: 'skipped' }
-  if (type === FRAME.failed) return { kind: 'failed', error: JSON.parse(body.toString()) as JobError }
-  return undefined
 }

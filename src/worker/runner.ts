@@ -28,10 +28,10 @@ export interface RunnerOptions {
 /** Runs reserved jobs and says how their claims end. */
 export interface Runner {
   /**
-   * Runs one job to its end. Never rejects. Resolves with undefined when `signal` aborted with `Interrupted`: then nothing
-   * is to be recorded, because a release puts the job back.
+   * Runs one job to its end, which comes at once where nothing had to be waited for. Never throws or rejects. The end is
+   * undefined when `signal` aborted with `Interrupted`: then nothing is to be recorded, because a release puts the job back.
    */
-  run(held: Held, signal: AbortSignal): Promise<End | undefined>
+  run(held: Held, signal: AbortSignal): End | undefined | Promise<End | undefined>
 }
 
 /** Why running jobs are stopped without their end being recorded: shutdown, or another worker may hold the job. */
@@ -40,6 +40,18 @@ export class Interrupted extends Error {
 }
 
 const NO_EXTRAS: Extras = {}
+
+/** One job between its reservation and its end. */
+interface Run {
+  readonly held: Held
+  readonly signal: AbortSignal
+  readonly payload: Payload
+  readonly job: JobRun
+  readonly extras: Extras
+  /** Its class as metrics show it. */
+  readonly shown: string
+  readonly began: number
+}
 
 export function createRunner(options: RunnerOptions): Runner {
   const { hooks, backends, observer, log, clock } = options
@@ -58,15 +70,8 @@ export function createRunner(options: RunnerOptions): Runner {
     ending,
   })
 
-  const conclude = async (
-    held: Held,
-    payload: Payload,
-    job: JobRun,
-    outcome: Outcome,
-    began: number,
-    extras: Extras,
-    shown: string,
-  ): Promise<End> => {
+  /** What is recorded of an outcome; at once unless code of the operator's is told of a failure. */
+  const conclude = ({ held, payload, job, extras, shown, began }: Run, outcome: Outcome): End | Promise<End> => {
     const verdict = judge(
       job,
       outcome,
@@ -96,8 +101,43 @@ export function createRunner(options: RunnerOptions): Runner {
       },
       'job failed',
     )
-    await hooks.tell('onFailure', failure.error, job)
-    return endOf(held, payload, await backends.ending(failure))
+    return hooks
+      .tell('onFailure', failure.error, job)
+      .then(() => backends.ending(failure))
+      .then((ending) => endOf(held, payload, ending))
+  }
+
+  const close = (run: Run, outcome: Outcome): End | undefined | Promise<End | undefined> => {
+    if (interrupted(run.signal)) return undefined
+    const end = conclude(run, outcome)
+    if (!(end instanceof Promise)) return end
+    return unlessAborted(end, run.signal).then((known) => (interrupted(run.signal) ? undefined : known))
+  }
+
+  /** Engines promise neither to throw nor to reject; should one break, its job goes back and the reason is seen. */
+  const broken = (error: unknown): Outcome => ({
+    kind: 'returned',
+    reason: `the engine broke: ${messageOf(error)}`,
+    counted: true,
+  })
+
+  const perform = async ({ job, signal }: Run): Promise<Outcome> => {
+    try {
+      if (hooks.has('beforeFork')) await unlessAborted(hooks.tell('beforeFork', job), signal)
+      return await options.engine.run(job, signal)
+    } catch (error) {
+      return broken(error)
+    }
+  }
+
+  /** The same where nobody is told of it beforehand. */
+  const performAtOnce = ({ job, signal }: Run): Outcome | Promise<Outcome> => {
+    try {
+      const outcome = options.engine.run(job, signal)
+      return outcome instanceof Promise ? outcome.catch(broken) : outcome
+    } catch (error) {
+      return broken(error)
+    }
   }
 
   const logEnd = (job: JobRun, result: Result, seconds: number, ending: Ending): void => {
@@ -111,7 +151,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   return {
-    run: async (held, signal) => {
+    run: (held, signal) => {
       const parsed = parsePayload(held.raw)
       if (!parsed.ok) {
         log.error({ queue: held.queue, reason: parsed.reason }, 'payload put into quarantine')
@@ -125,6 +165,7 @@ export function createRunner(options: RunnerOptions): Runner {
         queue: held.queue,
         class: payload.class,
         payload: held.raw,
+        decoded: options.engine.isolation === 'inline' ? payload.fields : undefined,
         attempt: held.attempts + 1,
         ...(extras.timeoutMs === undefined ? {} : { timeoutMs: extras.timeoutMs }),
       }
@@ -134,20 +175,9 @@ export function createRunner(options: RunnerOptions): Runner {
       if (chatty)
         log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
       if (!held.tracked && payload.id !== '' && !scriptLooked(held.raw, payload)) options.markRunning(payload)
-      const began = clock.monotonic()
-      let outcome: Outcome
-      try {
-        if (hooks.has('beforeFork')) await unlessAborted(hooks.tell('beforeFork', job), signal)
-        outcome = await options.engine.run(job, signal)
-      } catch (error) {
-        // Engines promise not to reject; should one break, its job goes back and the reason is seen.
-        outcome = { kind: 'returned', reason: `the engine broke: ${messageOf(error)}`, counted: true }
-      }
-      if (interrupted(signal)) return undefined
-      const concluded = conclude(held, payload, job, outcome, began, extras, shown)
-      if (outcome.kind === 'succeeded') return concluded // nothing of the operator's runs then
-      const end = await unlessAborted(concluded, signal)
-      return interrupted(signal) ? undefined : end
+      const run: Run = { held, signal, payload, job, extras, shown, began: clock.monotonic() }
+      const outcome = hooks.has('beforeFork') ? perform(run) : performAtOnce(run)
+      return outcome instanceof Promise ? outcome.then((known) => close(run, known)) : close(run, outcome)
     },
   }
 }
@@ -175,13 +205,12 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
 
 /**
  * Whether the turn script has looked for the job's status: it takes the last `"id":"` of the last 600 bytes, where the
- * family writes it, if the id is a plain one and its prefix, if there is one, follows without escapes.
+ * family writes it, if neither the id nor the prefix that may follow is written with escapes.
  */
 function scriptLooked(raw: string, { id, prefix }: Payload): boolean {
   const end = raw.slice(-150)
   const at = end.lastIndexOf('"id":"')
-  if (at < 0 || !/^[\w.:-]+$/.test(id) || /["\\]/.test(prefix)) return false
-  return end.startsWith(prefix === '' ? `"id":"${id}"` : `"id":"${id}","prefix":"${prefix}"`, at)
+  return at >= 0 && end.startsWith(prefix === '' ? `"id":"${id}"` : `"id":"${id}","prefix":"${prefix}"`, at)
 }
 
 function fieldsOf(job: JobRun): Record<string, unknown> {

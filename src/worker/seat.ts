@@ -53,8 +53,9 @@ export function createSeat(
   let fatal: Error | undefined
 
   const reader = frameReader((type, body) => {
-    if (type === FRAME.begun) hasBegun = true
-    else listener?.frame(type, body)
+    if (listener) listener.frame(type, body)
+    // Code of a job that is over: nothing that this child says can be read any more.
+    else if (type === FRAME.garbled) seat.kill('SIGKILL')
   })
   const stdout = lineSplitter((line) => listener?.line('stdout', line))
   const stderr = lineSplitter((line) => listener?.line('stderr', line))
@@ -76,6 +77,15 @@ export function createSeat(
   const drainOutput = (): void => {
     drain(out, stdoutFd, stdout)
     drain(err, stderrFd, stderr)
+  }
+
+  /**
+   * Whether the child has taken its assignment. A first job's beginning is in shared memory; a later job has begun when nothing of
+   * it is left on the way, which costs a busy child no message. What is left is taken away: it was meant for this child alone.
+   */
+  const taken = (begun: boolean): boolean => {
+    const unread = addon.drain(childChannel) !== undefined || channel.writableLength > 0
+    return jobs > 1 ? !unread : begun
   }
 
   const seat: Seat = {
@@ -103,7 +113,6 @@ export function createSeat(
       listener = told
       state = 'busy'
       jobs += 1
-      // The first job's beginning is in shared memory; later ones are announced.
       if (jobs > 1) hasBegun = false
       channel.write(data)
       if (pid !== undefined) told.started(pid)
@@ -122,8 +131,9 @@ export function createSeat(
     },
     begun: () => hasBegun,
     answered(begun) {
-      hasBegun ||= begun && jobs === 1
-      if (!hasBegun && state === 'busy') listener?.hung()
+      if (state !== 'busy') return
+      hasBegun ||= jobs > 1 ? taken(begun) : begun
+      if (!hasBegun) listener?.hung()
     },
     stderr() {
       drainOutput()
@@ -131,16 +141,16 @@ export function createSeat(
     },
     pid: () => pid,
     ended(end, begun) {
-      hasBegun ||= begun && jobs === 1
+      hasBegun ||= taken(begun)
       drain(channel, channelFd, reader)
       drainOutput()
       state = 'empty'
+      // It left as if all were well, half a frame behind: of its report, or of what its code wrote into it.
+      if (end.code === 0 && reader.pending()) listener?.frame(FRAME.garbled, Buffer.from('half a frame'))
       listener?.ended(end)
       stdout.flush()
       stderr.flush()
       listener = undefined
-      // What the child did not read was meant for it alone.
-      addon.drain(childChannel)
       return !fatal && !reader.pending() && channel.writableLength === 0
     },
     close() {

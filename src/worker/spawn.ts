@@ -12,14 +12,18 @@ const PAUSE_MS = 250
 const MAX_PAUSE_MS = 10_000
 const MAX_TRIES = 3
 const REFILL_MS = 5
+/** A process that is not ready after this long never will be. A machine on which the first one took long gets ten times that. */
+const BOOT_MS = 60_000
 
 /** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load. */
-export async function startSpawn(options: EngineOptions): Promise<Backend> {
+export async function startSpawn(options: EngineOptions, shortestBootMs: number = BOOT_MS): Promise<Backend> {
   const all = new Set<SpawnedProcess>()
   const idle: SpawnedProcess[] = []
   const waiting: ((process: SpawnedProcess | string) => void)[] = []
   let booting = 0
+  /** Rounds of processes that did not get ready, since one did. */
   let failures = 0
+  let trouble: string | undefined
   let pause: NodeJS.Timeout | undefined
   let retired = false
   let running = 0
@@ -45,34 +49,45 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
   }
   const bootSpare = (): void => {
     const process = boot()
+    const late = setTimeout(() => process.kill('SIGKILL'), bootMs)
     process.ready.then(
       () => {
+        clearTimeout(late)
         booting -= 1
         failures = 0
+        trouble = undefined
         offer(process)
+        refill()
       },
       (error: unknown) => {
+        clearTimeout(late)
         booting -= 1
-        if (retired) return
-        failures += 1
-        options.events.notice('error', `a job process did not start: ${messageOf(error)}`)
-        // The job code worked when the engine started. Its job goes back and counts, so that it cannot come here for ever.
-        waiting.shift()?.(messageOf(error))
-        pause ??= setTimeout(
-          () => {
+        trouble = messageOf(error)
+        if (!pause && !retired) {
+          const pauseMs = Math.min(PAUSE_MS * 2 ** failures, MAX_PAUSE_MS)
+          failures += 1
+          options.events.notice('error', `a job process did not start: ${trouble}`, { again_in_s: pauseMs / 1000 })
+          pause = setTimeout(() => {
             pause = undefined
             refill()
-          },
-          Math.min(PAUSE_MS * 2 ** failures, MAX_PAUSE_MS),
-        )
+          }, pauseMs)
+        }
+        // The job code worked when the engine started, and no job has begun: another worker may be better off.
+        for (const give of waiting.splice(0, booting > 0 ? 1 : waiting.length)) give(trouble)
       },
     )
   }
   const refill = (): void => {
-    while (!pause && (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length)))
+    // While none gets ready, one at a time is tried.
+    while (
+      !pause &&
+      (failures === 0 || booting === 0) &&
+      (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length))
+    )
       bootSpare()
   }
 
+  const from = performance.now()
   const first = boot()
   let policies: ReadonlyMap<string, JobPolicy>
   try {
@@ -82,6 +97,7 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
     if (error instanceof ResQueueError) throw error
     throw new ResQueueError('JOBS', `${options.jobs}: ${messageOf(error)}`, { cause: error })
   }
+  const bootMs = Math.max(shortestBootMs, 10 * (performance.now() - from))
   booting -= 1
   offer(first)
   refill()
@@ -109,13 +125,14 @@ export async function startSpawn(options: EngineOptions): Promise<Backend> {
   return {
     isolation: 'spawn',
     policies,
+    trouble: () => (idle.length === 0 ? trouble : undefined),
     async run(job, control): Promise<Outcome> {
       running += 1
       try {
         for (let tries = 1; ; tries += 1) {
           const process = await take(control.signal)
           if (process === undefined) return { kind: 'cancelled', reason: reasonOf(control.signal) }
-          if (typeof process === 'string') return { kind: 'returned', reason: process, counted: true }
+          if (typeof process === 'string') return { kind: 'returned', reason: process, counted: false }
           const ended = supervise(process, job, control, options)
           // Once the job is on its way, as are those of the same turn; a little later when others wait. Starting a process takes a
           // millisecond or two of this one, and a core from the job's own beginning.

@@ -53,7 +53,7 @@ async function streamChannel(): Promise<Channel> {
       else socket.unref()
       if (listening) return
       listening = true
-      const reader = frameReader((type, body) => child.take(type, body.toString()))
+      const reader = frameReader((type, body) => child.take(type, body.toString()), Infinity)
       socket.on('data', (chunk) => reader.push(chunk as Buffer))
     },
   }
@@ -97,7 +97,7 @@ try {
     ...code,
     title: config.title,
     jobsPerChild: config.jobsPerChild,
-    announceFirst: true,
+    announces: true,
     peak,
     send: (data) => ready && channel.send(data),
     leave: (code) => ready && channel.leave(code),

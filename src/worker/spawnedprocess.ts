@@ -42,18 +42,28 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
   // A write to a process that has just ended: its exit tells the rest.
   channel.on('error', () => {})
 
-  let settle: { resolve(loaded: Loaded): void; reject(error: Error): void } | undefined
+  const kill = (signal: NodeJS.Signals): void => {
+    if (exit) return
+    if (process.platform === 'win32') child.kill(signal)
+    else endGroup(child.pid, signal)
+  }
+
+  let settle: { resolve(loaded: Promise<Loaded>): void; reject(error: Error): void } | undefined
   const ready = new Promise<Loaded>((resolve, reject) => (settle = { resolve, reject }))
   let leave: (() => void) | undefined
   const gone = new Promise<void>((resolve) => (leave = resolve))
+  let isReady = false
 
   const reader = frameReader((type, body) => {
-    if (type === FRAME.loaded) {
+    if (type === FRAME.loaded && !isReady) {
+      isReady = true
       options.events.forked('spawn', (performance.now() - from) / 1000)
-      settle?.resolve(JSON.parse(body.toString()) as Loaded)
-    } else if (type === FRAME.refused) settle?.reject(refusal(body))
+      settle?.resolve(new Promise((read) => read(JSON.parse(body.toString()) as Loaded)))
+    } else if (type === FRAME.refused && !isReady) settle?.reject(refusal(body))
     else if (type === FRAME.begun) hasBegun = true
-    else listener?.frame(type, body)
+    else if (listener) listener.frame(type, body)
+    // Code of a job that is over, or of a module that loads: nothing that this process says can be read any more.
+    else if (type === FRAME.garbled) kill('SIGKILL')
   })
   channel.on('data', (chunk) => reader.push(chunk as Buffer))
 
@@ -65,6 +75,8 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
       clearTimeout(timer)
       child.removeListener('close', close)
       settle?.reject(new Error(`a job process ended with ${how} before it was ready: ${stderr.tail().trim()}`))
+      // It left as if all were well, half a frame behind: of its report, or of what its code wrote into it.
+      if (end.code === 0 && reader.pending()) listener?.frame(FRAME.garbled, Buffer.from('half a frame'))
       listener?.ended(end)
       stdout.flush()
       stderr.flush()
@@ -103,11 +115,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
       listener = undefined
       return tail
     },
-    kill(signal) {
-      if (exit) return
-      if (process.platform === 'win32') child.kill(signal)
-      else endGroup(child.pid, signal)
-    },
+    kill,
     begun: () => hasBegun,
     stderr: () => stderr.tail(),
     pid: () => child.pid,

@@ -3,8 +3,9 @@ import type { RunControl } from './backend.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
 import type { JobProcess, ProcessEnd } from './jobprocess.ts'
 import { oomKills, watchMemory } from './memory.ts'
-import type { Outcome, ProcessReport } from './outcome.ts'
-import { assignmentFrame, FRAME, readReport } from './protocol.ts'
+import { readMessage } from './message.ts'
+import type { JobError, Outcome, ProcessReport } from './outcome.ts'
+import { assignmentFrame } from './protocol.ts'
 
 const MIB = 1_048_576
 /** What V8 writes before it aborts, on every version so far. */
@@ -16,6 +17,8 @@ type Intervention =
   | { readonly kind: 'cancelled'; readonly reason: string }
   | { readonly kind: 'out_of_memory'; readonly limitBytes: number }
   | { readonly kind: 'returned'; readonly reason: string; readonly counted: false }
+  /** What came over the process's channel cannot be read, and so no report will be. */
+  | { readonly kind: 'failed'; readonly error: JobError }
 
 /** How a supervised run ended, and whether its process may take another job. */
 export interface Supervised {
@@ -58,6 +61,11 @@ function processReport(end: ProcessEnd, stderr: string): ProcessReport {
     ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
     ...(stderr === '' ? {} : { stderr }),
   }
+}
+
+function garbled(seen: string): Intervention {
+  const message = `Job wrote to the channel between its process and the worker (${seen}); its code must not write to descriptors that it did not open`
+  return { kind: 'failed', error: { type: 'DirtyExit', message, backtrace: [] } }
 }
 
 /** What the end of a process that sent no report means for its job. */
@@ -133,18 +141,20 @@ export function supervise(
       },
       line: (stream, line) => options.events.output(job, stream, line),
       frame(type, body) {
-        if (type === FRAME.log) {
-          const [level, message, fields] = JSON.parse(body.toString()) as ['info', string, Record<string, unknown>]
-          if (options.events.log) options.events.log(job, level, message, fields)
-          else options.events.output(job, 'stdout', message)
+        const message = readMessage(type, body)
+        if (message === undefined) return
+        if (message.kind === 'garbled') return intervene(garbled(message.seen), 'KILL')
+        if (message.kind === 'peak') {
+          peakMemoryBytes = message.bytes
           return
         }
-        if (type === FRAME.peak) {
-          peakMemoryBytes = Number(body.toString())
+        if (message.kind === 'log') {
+          const { level, text, fields } = message
+          if (options.events.log) options.events.log(job, level, text, fields)
+          else options.events.output(job, 'stdout', text)
           return
         }
-        const report = readReport(type, body)
-        if (!report) return
+        const { report } = message
         // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
         if (intervention) return process.kill('SIGKILL')
         const done = (pid: number): void =>

@@ -131,7 +131,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       for (const end of sent) claims[end.slot] = 0
       const stale = clock.monotonic() - reply.sentAt > STALE_MS
       for (const held of reply.held) {
-        const refused = sent.find((end) => end.slot === held.slot && end.claim === held.claim)
+        const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
         else if (stale) woken = true
         else {

@@ -7,21 +7,22 @@ import type { RenewReply } from '../queue/renew.ts'
 import { selectQueues } from '../queue/selection.ts'
 import { markRunning } from '../queue/status.ts'
 import type { State } from '../queue/turn.ts'
-import type { Patience, Store } from '../redis/store.ts'
+import type { Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
 import { VERSION } from '../version.ts'
-import { createBackends } from './backends.ts'
-import { createCaretaker, type Caretaker } from './caretaker.ts'
+import { createBackends, failureLists } from './backends.ts'
+import type { Caretaker } from './caretaker.ts'
 import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
 import { engineEvents } from './engineevents.ts'
+import { enroll } from './enroll.ts'
 import { sayFarewell } from './farewell.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
 import type { WorkerOptions } from './options.ts'
 import { workerPatience } from './patience.ts'
-import { loadParentHooks, type ParentHooks } from './parenthooks.ts'
+import { loadParentHooks } from './parenthooks.ts'
 import { createQueueList } from './queuelist.ts'
 import { createRunner } from './runner.ts'
 import { act, type WorkerActions, type WorkerSignal } from './signals.ts'
@@ -65,7 +66,7 @@ interface Works {
 export function startWorker(options: WorkerOptions, dependencies: WorkerDependencies): WorkerHandle {
   const { store, log, observer, clock = systemClock } = dependencies
   const { concurrency, maxJobs = Infinity } = options
-  const identity = identify(options.name)
+  const identity = identify(options.name, failureLists(options.failureBackends))
   const selection = selectQueues(options.queues)
   const queueList = createQueueList(store, selection)
   const hard = new AbortController() // ends every insistence on Redis
@@ -253,7 +254,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       events: engineEvents(log, observer),
     })
     if (stopping) return engine.stop() // we left while it was being made
-    const caretaker = await enroll(engine, hooks)
+    const fresh = identity.registration(concurrency, selection.label, engine.isolation)
+    const registered = (): void => void (registration = fresh) // from here on a release is due when we leave
+    const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registered, patience }
+    const caretaker = await enroll(enrolment)
     if (stopping) return
     works = assemble(
       caretaker,
@@ -269,34 +273,6 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       }),
     )
     works.turns.wake()
-  }
-
-  /** Registers, and takes over what predecessors left. */
-  const enroll = async (loaded: Engine, hooks: ParentHooks): Promise<Caretaker> => {
-    const starting: Patience = options.failFast
-      ? { deadlineMs: 5000, signal: hard.signal }
-      : { ...patience, stubborn: false }
-    const fresh = identity.registration(concurrency, selection.label, loaded.isolation)
-    await queueList.refresh(starting)
-    const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
-    await hooks.tell('beforeFirstFork', fresh)
-    await register(store, fresh, starting)
-    registration = fresh
-    await caretaker.recoverPredecessors(fresh, patience)
-    if (loaded.isolation === 'inline')
-      log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')
-    log.info(
-      {
-        process: fresh.nonce,
-        queues: options.queues,
-        slots: concurrency,
-        isolation: loaded.isolation,
-        version: VERSION,
-      },
-      'worker started',
-    )
-    await caretaker.promote({ retry: true, delayed: true }, patience)
-    return caretaker
   }
 
   const tellRunning = ({ id, prefix }: Payload): void => {
@@ -380,6 +356,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       },
       get isolation() {
         return engine?.isolation ?? 'none'
+      },
+      get trouble() {
+        return engine?.trouble
       },
       get loopAgeMs() {
         return registration ? clock.monotonic() - moved : 0

@@ -38,7 +38,7 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
   let channel: Socket | undefined
   const listen = (): Socket => {
     const socket = new Socket({ fd, readable: true, writable: false })
-    const reader = frameReader((type, body) => child.take(type, body.toString()))
+    const reader = frameReader((type, body) => child.take(type, body.toString()), Infinity)
     socket.on('data', (chunk) => reader.push(chunk as Buffer))
     socket.on('error', () => addon.exit(0))
     socket.on('end', () => addon.exit(0))
@@ -48,7 +48,7 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
     ...code,
     title: config.title,
     jobsPerChild: config.jobsPerChild,
-    announceFirst: false,
+    announces: false,
     // The kernel's count for this process alone begins with the fork, at what it shares with the zygote.
     peak: () => process.resourceUsage().maxRSS * 1024,
     send(data) {

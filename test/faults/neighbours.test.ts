@@ -1,27 +1,43 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { expectKept, job, startLedger, takeAccount } from '../support/ledger.ts'
+import { expectKept, job, takeAccount, type Sent } from '../support/ledger.ts'
 import { pruneLikePhp, pruneLikeRuby } from '../support/prunes.ts'
 import { accountAtRest, fencings, releases } from '../support/rest.ts'
+import { scenario, type Scenario } from '../support/scenario.ts'
 import { chanceOfTest } from '../support/seed.ts'
-import { startSender } from '../support/sender.ts'
 import { waitFor } from '../support/wait.ts'
-import { startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
+import type { Worker } from '../support/workers.ts'
 
 /** A payload that is the same after Ruby has decoded and encoded it. */
-function canonical(gate: string): { id: string; queue: string; raw: string } {
+function canonical(gate: string): Sent {
   const id = `canonical-${Math.random().toString(36).slice(2)}`
   return { id, queue: 'q', raw: JSON.stringify({ class: 'Gate', args: [gate], id }) }
+}
+
+/** A worker takes the job, is pruned by a neighbour meanwhile, and is killed. The worker that comes after it. */
+async function pruneAndLose(
+  redis: Redis,
+  ns: string,
+  { ledger, sender, start }: Scenario,
+  slow: Sent,
+  prune: typeof pruneLikeRuby,
+): Promise<Worker> {
+  const worker = await start()
+  await sender.send(slow)
+  await ledger.sees('start', slow.id)
+  const [id = ''] = await redis.smembers(`${ns}:workers`)
+  await prune(redis, ns, id)
+  await worker.process.kill()
+  return start()
 }
 
 describe('foreign prunes', () => {
   test('at any time cost no job and no run, and what they remove comes back', async ({ redis, redisUrl, ns }) => {
     const random = chanceOfTest()
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 3 }
-    const workers = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
+    const { ledger, sender, start } = scenario(redisUrl, ns, { concurrency: 3 })
+    const workers = await Promise.all([start(), start()])
     const ids = await redis.smembers(`${ns}:workers`)
     expect(ids.length).toBe(6)
     let prunes = 0
@@ -56,17 +72,10 @@ describe('foreign prunes', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
-    const worker = await startWorkerProcess(setup)
+    const here = scenario(redisUrl, ns)
+    const { ledger } = here
     const slow = canonical(ledger.gate)
-    await sender.send(slow)
-    await ledger.sees('start', slow.id)
-    const [id = ''] = await redis.smembers(`${ns}:workers`)
-    await pruneLikeRuby(redis, ns, id)
-    await worker.process.kill()
-    const heir = await startWorkerProcess(setup)
+    const heir = await pruneAndLose(redis, ns, here, slow, pruneLikeRuby)
     await heir.says('released a gone worker')
     const account = await takeAccount(redis, ns, ledger)
     expect([...account.failed.keys()]).toEqual([slow.id])
@@ -80,17 +89,10 @@ describe('foreign prunes', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
-    const worker = await startWorkerProcess(setup)
+    const here = scenario(redisUrl, ns)
+    const { ledger } = here
     const slow = job('q', 'Gate', [ledger.gate])
-    await sender.send(slow)
-    await ledger.sees('start', slow.id)
-    const [id = ''] = await redis.smembers(`${ns}:workers`)
-    await pruneLikePhp(redis, ns, id)
-    await worker.process.kill()
-    const heir = await startWorkerProcess(setup)
+    const heir = await pruneAndLose(redis, ns, here, slow, pruneLikePhp)
     await ledger.sees('start', slow.id, 2)
     ledger.open()
     const account = await accountAtRest(redis, ns, ledger)
@@ -104,9 +106,8 @@ describe('foreign prunes', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger }
+    const here = scenario(redisUrl, ns)
+    const { ledger } = here
     const slow = canonical(ledger.gate)
     const entry = {
       failed_at: '2026/01/01 00:00:00 UTC',
@@ -118,13 +119,7 @@ describe('foreign prunes', () => {
       queue: 'q',
     }
     await redis.rpush(`${ns}:failed`, JSON.stringify(entry))
-    const worker = await startWorkerProcess(setup)
-    await sender.send(slow)
-    await ledger.sees('start', slow.id)
-    const [id = ''] = await redis.smembers(`${ns}:workers`)
-    await pruneLikePhp(redis, ns, id)
-    await worker.process.kill()
-    const heir = await startWorkerProcess(setup)
+    const heir = await pruneAndLose(redis, ns, here, slow, pruneLikePhp)
     await ledger.sees('start', slow.id, 2)
     ledger.open()
     await ledger.sees('end', slow.id)

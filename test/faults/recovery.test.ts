@@ -1,10 +1,9 @@
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { expectKept, idOf, job, startLedger, takeAccount, type Sent } from '../support/ledger.ts'
+import { expectKept, idOf, job, takeAccount, type Sent } from '../support/ledger.ts'
 import { accountAtRest, fencings, recordsOf } from '../support/rest.ts'
-import { startSender } from '../support/sender.ts'
+import { scenario } from '../support/scenario.ts'
 import { waitFor } from '../support/wait.ts'
-import { launchWorker, startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
 
 const order = (sent: readonly Sent[]): string[] => sent.map(({ id }) => id)
 
@@ -14,17 +13,15 @@ describe('a successor', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
     const env = { POD_NAME: 'mailer-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2', CONTAINER_NAME: 'worker' }
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 2, env }
-    const first = await startWorkerProcess(setup)
+    const { ledger, sender, start } = scenario(redisUrl, ns, { concurrency: 2, env })
+    const first = await start()
     const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
     await sender.send(...jobs)
     for (const { id } of jobs) await ledger.sees('start', id)
     // Alive for the kernel, so that nothing but the equal instance name can tell.
     first.process.pause()
-    const second = await startWorkerProcess(setup)
+    const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'instance', back: 2 })
     for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
@@ -35,15 +32,13 @@ describe('a successor', () => {
   })
 
   test('on the same host takes over at once from a process that is dead', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 2 }
-    const first = await startWorkerProcess(setup)
+    const { ledger, sender, start } = scenario(redisUrl, ns, { concurrency: 2 })
+    const first = await start()
     const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
     await sender.send(...jobs)
     for (const { id } of jobs) await ledger.sees('start', id)
     await first.process.kill()
-    const second = await startWorkerProcess(setup)
+    const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'dead', back: 2 })
     for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
@@ -53,14 +48,12 @@ describe('a successor', () => {
   })
 
   test('leaves living workers of the same host alone', async ({ redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, args: ['--worker-name', 'twin'] }
-    const first = await startWorkerProcess(setup)
+    const { ledger, sender, start } = scenario(redisUrl, ns, { args: ['--worker-name', 'twin'] })
+    const first = await start()
     const slow = job('q', 'Gate', [ledger.gate])
     await sender.send(slow)
     await ledger.sees('start', slow.id)
-    const second = await startWorkerProcess(setup)
+    const second = await start()
     const other = job('q', 'Note', [0])
     await sender.send(other)
     await ledger.sees('end', other.id)
@@ -74,15 +67,14 @@ describe('a successor', () => {
 
 describe('a job that kills its worker', () => {
   test('is tried again as often as it may be and then is a failed one', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, start, launch } = scenario(redisUrl, ns)
     const poison = job('q', 'Poison')
     await sender.send(poison)
     for (const isolation of ['inline', 'fork', 'inline'] as const) {
-      const worker = launchWorker({ redis: redisUrl, ns, ledger, isolation, args: ['--max-recoveries', '2'] })
+      const worker = launch({ isolation, args: ['--max-recoveries', '2'] })
       expect((await worker.process.waitForExit(20_000)).signal).toBe('SIGKILL')
     }
-    const survivor = await startWorkerProcess({ redis: redisUrl, ns, ledger, args: ['--max-recoveries', '2'] })
+    const survivor = await start({ args: ['--max-recoveries', '2'] })
     const [entry = ''] = await waitFor(
       async () => (await redis.llen(`${ns}:failed`)) > 0 && redis.lrange(`${ns}:failed`, 0, -1),
     )
@@ -97,27 +89,15 @@ describe('a job that kills its worker', () => {
   })
 
   test('does not count against equal jobs that one crash hit together', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
+    const { ledger, start } = scenario(redisUrl, ns)
     const raw = '{"class":"Gate","args":["nowhere"]}'
     await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 10 }, () => raw))
     for (let crash = 0; crash < 2; crash++) {
-      const worker = await startWorkerProcess({
-        redis: redisUrl,
-        ns,
-        ledger,
-        concurrency: 10,
-        args: ['--max-recoveries', '2'],
-      })
+      const worker = await start({ concurrency: 10, args: ['--max-recoveries', '2'] })
       await waitFor(() => ledger.of('start').length === 10 * (crash + 1))
       await worker.process.kill()
     }
-    const heir = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      concurrency: 10,
-      args: ['--max-recoveries', '2', '--shutdown-timeout', '0'],
-    })
+    const heir = await start({ concurrency: 10, args: ['--max-recoveries', '2', '--shutdown-timeout', '0'] })
     await waitFor(() => ledger.of('start').length === 30)
     expect(await redis.llen(`${ns}:failed`)).toBe(0)
     await heir.stop()
@@ -127,18 +107,10 @@ describe('a job that kills its worker', () => {
 
 describe('jobs that are put back', () => {
   test('stand in front of their queues in the order in which they were taken', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, start } = scenario(redisUrl, ns)
     const first = [1, 2, 3, 4, 5, 6].map((n) => job(n % 2 === 0 ? 'a' : 'b', 'Gate', [ledger.gate]))
     await sender.send(...first)
-    const worker = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      queues: 'a,b',
-      concurrency: 6,
-      args: ['--shutdown-timeout', '0.2'],
-    })
+    const worker = await start({ queues: 'a,b', concurrency: 6, args: ['--shutdown-timeout', '0.2'] })
     await waitFor(() => ledger.of('start').length === 6)
     const behind = [job('a', 'Note', [0]), job('b', 'Note', [0])]
     await sender.send(...behind)
@@ -156,17 +128,15 @@ describe('jobs that are put back', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, start } = scenario(redisUrl, ns, { concurrency: 5 })
     // Short ones in front shuffle the slots.
     const short = Array.from({ length: 20 }, (_, n) => job('q', 'Note', [(n * 7) % 13]))
     const long = Array.from({ length: 5 }, () => job('q', 'Gate', [ledger.gate]))
     await sender.send(...short, ...long, job('q', 'Note', [0]))
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, concurrency: 5 }
-    const worker = await startWorkerProcess(setup)
+    const worker = await start()
     for (const { id } of long) await ledger.sees('start', id)
     await worker.process.kill()
-    const heir = await startWorkerProcess({ ...setup, queues: 'elsewhere' })
+    const heir = await start({ queues: 'elsewhere' })
     await heir.says('released a gone worker')
     const now = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map(idOf)
     expect(now).toEqual(order(sender.acknowledged.slice(short.length)))
@@ -176,9 +146,8 @@ describe('jobs that are put back', () => {
 
 describe('records', () => {
   test('that a worker holds are what it runs, once it is at rest', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 3 })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ concurrency: 3 })
     const slow = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
     await sender.send(...slow)
     for (const { id } of slow) await ledger.sees('start', id)

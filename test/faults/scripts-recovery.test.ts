@@ -65,6 +65,39 @@ test('a job that is lost with its process more often than allowed goes to the fa
   expect(JSON.parse(entry ?? '')).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
 })
 
+test('a job that is lost too often goes to the failure lists of the worker that lost it, by release and by turn', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  for (const [lists, common, own] of [
+    ['r', 1, 0],
+    ['m', 0, 1],
+    ['rm', 1, 1],
+    ['', 1, 0], // a module of the user's own, which nobody can call for a worker that is gone
+  ] as const) {
+    for (const way of ['release', 'turn'] as const) {
+      const queue = `${lists}-${way}`
+      const entry = payloadOf(1)
+      await redis.rpush(`${ns}:queue:${queue}`, entry)
+      const model = modelProcess(redisUrl, ns, { queues: [queue], maxRecoveries: 0, failureLists: lists })
+      await model.register()
+      expect(await model.reserve(0)).toHaveLength(1)
+      if (way === 'turn') await model.end(0, { verb: 'return', counted: true })
+      await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+      expect(await model.release({ kind: 'lease' })).toMatchObject({ kind: 'released', failed: way === 'turn' ? 0 : 1 })
+      const kept = [await redis.lrange(`${ns}:failed`, 0, -1), await redis.lrange(`${ns}:${queue}_failed`, 0, -1)]
+      expect(kept.map((list) => list.length)).toEqual([common, own])
+      for (const text of kept.flat()) {
+        expect(JSON.parse(text)).toMatchObject({ exception: 'DirtyExit', queue })
+        expect(text).toContain(entry)
+      }
+      expect(await redis.smembers(`${ns}:failed_queues`)).toEqual(own === 1 ? [`${queue}_failed`] : [])
+      await redis.del(`${ns}:failed`, `${ns}:failed_queues`, `${ns}:${queue}_failed`)
+    }
+  }
+})
+
 test('ten equal jobs lost in one crash are one loss each and all come back', async ({ redis, ns, redisUrl }) => {
   const equal = '{"class":"Same","args":[]}'
   await redis.rpush(`${ns}:queue:q`, ...new Array<string>(10).fill(equal))
@@ -209,6 +242,34 @@ test('many overdue seconds with a delayed job each are moved without a pause', a
   expect(
     (await redis.lrange(`${ns}:queue:q`, 0, -1)).map((raw) => (JSON.parse(raw) as { args: [number] }).args[0]),
   ).toEqual(Array.from({ length: 25 }, (_, i) => i))
+})
+
+test('one call moves few of what is large, and says that more is due', async ({ redis, ns, redisUrl }) => {
+  const { store } = modelProcess(redisUrl, ns)
+  const second = Math.floor((await clock(redis)) / 1000) - 100
+  const large = Array.from({ length: 6 }, (_, i) => `{"class":"Job","args":["${i}${'x'.repeat(600_000)}"],"queue":"q"}`)
+  for (const [i, raw] of large.entries()) await redis.zadd(`${ns}:ext:retry`, i, `m.${i} 1 1 3 qE:e${raw}`)
+  await redis.zadd(`${ns}:delayed_queue_schedule`, second, second)
+  await redis.rpush(`${ns}:delayed:${second}`, ...large)
+  const drain = async (promote: () => Promise<{ moved: number; more: boolean }>): Promise<number[]> => {
+    const sizes: number[] = []
+    for (let more = true; more;) {
+      const reply = await promote()
+      sizes.push(reply.moved)
+      more = reply.more
+    }
+    expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(large)
+    await redis.del(`${ns}:queue:q`)
+    return sizes
+  }
+  const retries = await drain(() => promoteRetries(store))
+  const delayed = await drain(async () => {
+    const promotion = await promoteDelayed(store)
+    return promotion.kind === 'moved'
+      ? { moved: promotion.items.length, more: promotion.more }
+      : { moved: 0, more: false }
+  })
+  for (const sizes of [retries, delayed]) expect(Math.max(...sizes)).toBeLessThan(large.length)
 })
 
 test('renewal tells of a retry once it is due', async ({ redis, ns, redisUrl }) => {

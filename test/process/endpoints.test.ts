@@ -78,7 +78,7 @@ test('every path and method has its answer', async () => {
     [200, 'ok\n'],
     [200, 'ok\n'],
     [200, '[+]reserve-loop ok\n[+]event-loop ok\nlivez check passed\n'],
-    [200, '[+]registered ok\n[+]not-stopping ok\nreadyz check passed\n'],
+    [200, '[+]registered ok\n[+]job-processes ok\n[+]not-stopping ok\nreadyz check passed\n'],
     [404, expect.any(String)],
     [404, expect.any(String)],
   ])
@@ -97,7 +97,7 @@ test('probes follow the worker and say what is wrong', async () => {
   const starting = await ask(server, '/readyz')
   expect([starting.status, starting.body]).toEqual([
     503,
-    '[-]registered failed: jobs are not loaded or the worker is not registered yet\n[+]not-stopping ok\nreadyz check failed\n',
+    '[-]registered failed: jobs are not loaded or the worker is not registered yet\n[+]job-processes ok\n[+]not-stopping ok\nreadyz check failed\n',
   ])
   expect((await ask(server, '/livez')).status).toBe(200)
   view = { ...healthy, stopping: true, busy: 2 }

@@ -245,7 +245,7 @@ test('a fork that fails for the moment keeps its job waiting: it is not given ba
     await backend.retire()
     addon.close(zygoteEnd)
   })
-  const run = (signal: AbortSignal): Promise<Outcome> =>
+  const run = async (signal: AbortSignal): Promise<Outcome> =>
     backend.run(
       { id: 'an-id', queue: 'mail', class: 'Echo', payload: '{"class":"Echo","args":[1]}', attempt: 1 },
       { signal, timeoutMs: undefined, started: () => undefined, killers: new Set() },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { isAlive, zombies } from '../support/proc.ts'
+import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { bench, fixture } from './engine.ts'
 
@@ -27,6 +28,11 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
   test('timers, thread pool, child processes, worker threads and imports work in a job', async () => {
     const { run } = await bench({ isolation })
     expect(await run('Work')).toMatchObject({ kind: 'succeeded', result: '[true,16,"hello","hi"]' })
+  })
+
+  test('knows a job of its own, to check an installation with', async () => {
+    const { run } = await bench({ isolation })
+    expect(await run('ResQueueCheck')).toMatchObject({ kind: 'succeeded', result: '"ok"' })
   })
 
   test('pads missing arguments, so that the context stands where the signature has it', async () => {
@@ -217,11 +223,44 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     await waitFor(() => !isAlive(pid))
   })
 
+  test('what left the group of its job lives on, and its output is taken for no other job of the same place', async () => {
+    const { run, output } = await bench({ isolation })
+    const outcome = await run('Stray')
+    const pid = Number(outcome.kind === 'succeeded' && outcome.result)
+    own('stray', () => void process.kill(pid, 'SIGKILL'))
+    output.length = 0
+    for (let i = 0; i < 5; i += 1) await run('Later')
+    expect(isAlive(pid)).toBe(true)
+    expect(output).toEqual([])
+  })
+
   test('memory beyond the limit ends one job, seen from outside and on the heap', async () => {
     const { run } = await bench({ isolation, jobMemoryMiB: 150 })
     const limitBytes = 150 * 2 ** 20
     expect(await run('Buffers')).toMatchObject({ kind: 'out_of_memory', limitBytes, process: { signal: 'SIGKILL' } })
     expect(await run('Heap')).toMatchObject({ kind: 'out_of_memory', limitBytes })
     expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  })
+
+  test('nonsense on the channel fails its job and harms no other', async () => {
+    const { run, notices } = await bench({ isolation, jobsPerChild: 0 })
+    const nonsense = [
+      ['all is well\n', false],
+      ['all is well\n', true], // and it never ends
+      ['\x07', false],
+      ['\0'.repeat(64), true],
+      ['\x05\0\0\0X]{[}', true], // a failure that is no JSON
+      ['\x07\0\0\0L[1,23]', true], // a log line of another shape
+    ] as const
+    for (const [bytes, waits] of nonsense) {
+      const outcome = await run('Garble', [Buffer.from(bytes, 'latin1').toString('base64'), waits])
+      expect(outcome).toMatchObject({
+        kind: 'failed',
+        error: { type: 'DirtyExit', message: expect.stringContaining('channel between its process and the worker') },
+        process: { signal: 'SIGKILL' },
+      })
+    }
+    expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+    expect(notices).toEqual([])
   })
 })

@@ -85,11 +85,11 @@ export async function bench(
     notices,
     logs,
     forks,
-    run: (name, args = [], more = {}) => engine.run(jobRun(name, args, more), new AbortController().signal),
+    run: async (name, args = [], more = {}) => engine.run(jobRun(name, args, more), new AbortController().signal),
     begin(name, args = []) {
       const controller = new AbortController()
       const { promise: pid, resolve: started } = Promise.withResolvers<number>()
-      const outcome = engine.run(jobRun(name, args), controller.signal, started)
+      const outcome = Promise.resolve(engine.run(jobRun(name, args), controller.signal, started))
       return { outcome, pid, abort: (reason) => controller.abort(reason) }
     },
   }

@@ -4,12 +4,11 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
-import { expectKept, idOf, job, startLedger, takeAccount, type Sent } from '../support/ledger.ts'
+import { expectKept, idOf, job, takeAccount, type Sent } from '../support/ledger.ts'
 import { accountAtRest } from '../support/rest.ts'
+import { scenario } from '../support/scenario.ts'
 import { own } from '../support/scope.ts'
-import { startSender } from '../support/sender.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { launchWorker, startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
 
 interface Failure {
   readonly exception: string
@@ -33,18 +32,10 @@ describe('a worker', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, launch } = scenario(redisUrl, ns)
     const sent = [job('low', 'Note', [0]), job('high', 'Fail', [0]), job('low', 'Note', [0]), job('high', 'Note', [0])]
     await sender.send(...sent)
-    const worker = launchWorker({
-      redis: redisUrl,
-      ns,
-      ledger,
-      queues: 'high,low',
-      isolation: 'fork',
-      args: ['--burst'],
-    })
+    const worker = launch({ queues: 'high,low', isolation: 'fork', args: ['--burst'] })
     expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
     expect(ledger.of('start').map(({ id }) => id)).toEqual([1, 3, 0, 2].map((n) => sent[n]?.id))
     expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
@@ -52,10 +43,9 @@ describe('a worker', () => {
   })
 
   test('with --max-jobs does exactly so many and leaves', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, launch } = scenario(redisUrl, ns)
     await sender.send(...Array.from({ length: 8 }, () => job('q', 'Note', [1])))
-    const worker = launchWorker({ redis: redisUrl, ns, ledger, concurrency: 3, args: ['--max-jobs', '5'] })
+    const worker = launch({ concurrency: 3, args: ['--max-jobs', '5'] })
     expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
     expect(ledger.of('end').length).toBe(5)
     expect(await redis.llen(`${ns}:queue:q`)).toBe(3)
@@ -63,9 +53,8 @@ describe('a worker', () => {
   })
 
   test('does not notice that Redis has forgotten all scripts', async ({ redisUrl, ns, redis }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, concurrency: 2 })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ concurrency: 2 })
     for (let round = 0; round < 4; round++) {
       await redis.script('FLUSH')
       const one = job('q', 'Note', [0])
@@ -82,12 +71,11 @@ describe('a worker', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, start } = scenario(redisUrl, ns)
     const big = job('q', 'Big', ['x'.repeat(50_000_000)])
     const bigFailure = job('q', 'Unknown', ['y'.repeat(5_000_000)])
     const odd = [job('q', 'App\\Jobs\\Odd "name" \u2028é', [0]), job('q', 'No/such::"class" \u0007 😀', [0])]
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, isolation: 'fork' })
+    const worker = await start({ isolation: 'fork' })
     await sender.send(big)
     await sender.send(bigFailure)
     await sender.send(...odd)
@@ -101,9 +89,8 @@ describe('a worker', () => {
   })
 
   test('puts what is no job into quarantine and goes on', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start()
     const good = job('q', 'Note', [0])
     const bad = ['not json', '{"class":"Note","args":[', '[]', '{"args":[]}', '{"class":"Note","args":[1],}', '']
     await redis.sadd(`${ns}:queues`, 'q')
@@ -117,9 +104,8 @@ describe('a worker', () => {
   })
 
   test('names itself in the process list: what it serves and what it does', async ({ redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: 'q', isolation: 'fork' })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ queues: 'q', isolation: 'fork' })
     const title = (): string => readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8').replaceAll('\0', '')
     await waitFor(() => /^resque-\d\S* \(q\): Waiting/.test(title()), { describe: title })
     const one = job('q', 'Gate', [ledger.gate])
@@ -140,10 +126,9 @@ describe('a pause', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
+    const { ledger, sender, start } = scenario(redisUrl, ns)
     const client = clientOf(redisUrl, ns)
-    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, queues: 'a,b', args: ['--interval', '0.2'] })
+    const worker = await start({ queues: 'a,b', args: ['--interval', '0.2'] })
     const held: Sent[] = []
     const send = async (queue: string): Promise<Sent> => {
       const one = job(queue, 'Note', [0])
@@ -179,22 +164,9 @@ describe('queues', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      queues: 'first,mail-*,!mail-slow',
-      args: ['--interval', '0.2'],
-    })
-    const all = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      queues: '*,!*slow,!first,!mail-*',
-      args: ['--interval', '0.2'],
-    })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ queues: 'first,mail-*,!mail-slow', args: ['--interval', '0.2'] })
+    const all = await start({ queues: '*,!*slow,!first,!mail-*', args: ['--interval', '0.2'] })
     const served = ['first', 'mail-new', 'mail-x', 'anything'].map((queue) => job(queue, 'Note', [0]))
     const skipped = [job('mail-slow', 'Note', [0]), job('very-slow', 'Note', [0])]
     await sender.send(...skipped, ...served)
@@ -215,15 +187,8 @@ describe('queues', () => {
 
 describe('a job that fails', () => {
   test('is retried as its class says, after fixed, doubling and listed delays', async ({ redis, redisUrl, ns }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      concurrency: 4,
-      args: ['--interval', '0.05'],
-    })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ concurrency: 4, args: ['--interval', '0.05'] })
     const heals = [job('q', 'Fixed', [3]), job('q', 'Doubling', [4]), job('q', 'Listed', [2]), job('q', 'Later', [])]
     const dies = [job('q', 'Fixed', [9]), job('q', 'Listed', [9]), job('q', 'Unretried', []), job('q', 'Fail', [0])]
     await sender.send(...heals, ...dies)
@@ -259,16 +224,8 @@ describe('a job that fails', () => {
     redisUrl,
     ns,
   }) => {
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const worker = await startWorkerProcess({
-      redis: redisUrl,
-      ns,
-      ledger,
-      isolation: 'fork',
-      concurrency: 3,
-      args: ['--timeout', '1', '--kill-delay', '0.2'],
-    })
+    const { ledger, sender, start } = scenario(redisUrl, ns)
+    const worker = await start({ isolation: 'fork', concurrency: 3, args: ['--timeout', '1', '--kill-delay', '0.2'] })
     const byClass = job('q', 'Brief', [ledger.gate])
     const byWorker = job('q', 'Deaf', [ledger.gate])
     await sender.send(byClass, byWorker)
@@ -302,11 +259,8 @@ describe('a job that fails', () => {
          if (job.queue === 'bad') throw new Error('backend is down')
        }`,
     )
-    const ledger = startLedger()
-    const sender = startSender(redisUrl, ns)
-    const setup: WorkerSetup = { redis: redisUrl, ns, ledger, queues: 'good,bad' }
-    const worker = await startWorkerProcess({
-      ...setup,
+    const { sender, start } = scenario(redisUrl, ns, { queues: 'good,bad' })
+    const worker = await start({
       args: ['--failure-backend', `multi-queue,${join(folder, 'backend.mjs')}`],
     })
     const jobs = [job('good', 'Fail', [0]), job('bad', 'Fail', [0])]
@@ -327,9 +281,8 @@ describe('a job that fails', () => {
 })
 
 test('endpoints answer while every slot burns its processor', async ({ redisUrl, ns }) => {
-  const ledger = startLedger()
-  const sender = startSender(redisUrl, ns)
-  const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, isolation: 'fork', concurrency: 4 })
+  const { ledger, sender, start } = scenario(redisUrl, ns)
+  const worker = await start({ isolation: 'fork', concurrency: 4 })
   const burning = Array.from({ length: 4 }, () => job('q', 'Burn', [ledger.gate]))
   await sender.send(...burning)
   for (const { id } of burning) await ledger.sees('start', id)

@@ -62,6 +62,37 @@ test('the quarantine is listed with reasons, released byte for byte, and removed
   await expect(client.quarantine.release({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
+test('retries due in the same moment are found by their claims, whatever bytes surround them', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const client = openQueue(redisUrl, ns)
+  const raw = '{"class":"A","args":[]}'
+  const claims = Array.from({ length: 300 }, (_, i) => `${(i % 7).toString(16)}f.${i}`)
+  const others = ['\x01odd', '\xffodd', 'aaaaaa', '0f.1', '0f.', '0f.10 ']
+  for (const claim of claims) await redis.zadd(`${ns}:ext:retry`, 1000, retry(claim, 'q', 'E: é', raw))
+  for (const other of others) await redis.zadd(`${ns}:ext:retry`, 1000, Buffer.from(other, 'latin1'))
+  await redis.zadd(`${ns}:ext:retry`, 999, retry('early.1', 'q', 'E', raw))
+  await redis.zadd(`${ns}:ext:retry`, 1001, retry('late.1', 'q', 'E', raw))
+  for (const claim of ['0f.0', '6f.6', '5f.299', '0f.7', 'early.1', 'late.1']) {
+    expect([claim, await client.retries.remove({ claim })]).toEqual([claim, 1])
+    expect(await client.retries.remove({ claim })).toBe(0)
+  }
+  expect(await redis.zcard(`${ns}:ext:retry`)).toBe(claims.length + others.length - 4)
+  expect(await client.retries.remove({ queue: 'q' })).toBe(claims.length - 4)
+  expect(await redis.zcard(`${ns}:ext:retry`)).toBe(others.length)
+})
+
+test('large retries are removed in several calls', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const raw = `{"class":"A","args":["${'x'.repeat(800_000)}"]}`
+  for (let i = 0; i < 6; i++) await redis.zadd(`${ns}:ext:retry`, 1000, retry(`a.${i}`, 'q', 'E', raw))
+  const done: number[] = []
+  expect(await client.retries.remove({ class: 'A' }, { progress: (n) => done.push(n) })).toBe(6)
+  expect(done).toEqual([2, 4, 6])
+})
+
 test('a release sent twice moves once, also among equal elements, and other types are refused', async ({
   redis,
   redisUrl,

@@ -31,9 +31,10 @@ export function modelProcess(
     nonce?: string
     drainMark?: string
     maxRecoveries?: number
+    failureLists?: string
   } = {},
 ): ProcessModel {
-  const { queues = ['q'], slots = 4, drainMark = '', maxRecoveries = 3 } = options
+  const { queues = ['q'], slots = 4, drainMark = '', maxRecoveries = 3, failureLists = 'r' } = options
   const nonce = options.nonce ?? `model${++drawn}`
   const store = openStore({ url, namespace }, 'resqueue-model')
   own('store', () => store.close())
@@ -54,6 +55,7 @@ export function modelProcess(
     started: 0,
     version: '0',
     isolation: 'fork',
+    failure_lists: failureLists,
     lease_ms: 8000,
   }
   const held = new Map<number, Held>()

@@ -4,10 +4,12 @@ import { redisConfig } from '../../src/cli/redis.ts'
 import { resolve } from '../../src/cli/resolve.ts'
 import { workerOptions } from '../../src/cli/workeroptions.ts'
 import * as config from '../../src/config.ts'
+import { controllerGroup } from '../../src/controloptions.ts'
 import type { Option, OptionGroup } from '../../src/option.ts'
 import type { WorkerOptions } from '../../src/worker/options.ts'
 
 const GROUPS: readonly OptionGroup[] = [...config.workerGroups, config.redisGroup]
+const DOCUMENTED: readonly OptionGroup[] = [...GROUPS, controllerGroup]
 const ALL = GROUPS.flatMap((group) => group.options)
 const BASE = ['--queues', 'mail', '--jobs', './jobs']
 
@@ -204,7 +206,7 @@ test('docs/configuration.md lists the options as they are', () => {
   const text = readFileSync(file, 'utf8')
   const [head, rest] = text.split(/(?<=<!-- options: .* -->\n)/) as [string, string]
   const end = rest.indexOf('<!-- end of options -->')
-  const wanted = `${GROUPS.map(markdown).join('')}\n`
+  const wanted = `${DOCUMENTED.map(markdown).join('')}\n`
   const update = process.env['UPDATE_DOCS'] !== undefined
   if (update) writeFileSync(file, head + wanted + rest.slice(end))
   expect(update ? wanted : rest.slice(0, end), 'UPDATE_DOCS=1 npm run test:unit writes it anew').toBe(wanted)

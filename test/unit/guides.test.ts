@@ -7,7 +7,9 @@ import { ROOT } from '../support/process.ts'
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
 const GUIDES = [
   ...readdirSync(ROOT).filter((file) => file.endsWith('.md')),
-  ...readdirSync(join(ROOT, 'docs')).map((file) => `docs/${file}`),
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
 ]
 
 /** A heading's anchor, as GitHub makes it. */

@@ -24,6 +24,7 @@ const DOORS: Record<string, RegExp> = {
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,
   '@kubernetes/client-node': /^controller\/kube\.ts$/,
+  yaml: /^controller\/yaml\.ts$/,
   'node:child_process': /^worker\//,
 }
 

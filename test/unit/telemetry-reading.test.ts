@@ -155,6 +155,10 @@ test('a worker is live while its loop moves and ready from registration until it
   expect(problems()).toEqual([false, true])
   view = { ...view, registered: true, loopAgeMs: 59_999 }
   expect(problems()).toEqual([false, false])
+  view = { ...view, trouble: 'a job process ended before it was ready' }
+  expect(problems()).toEqual([false, true])
+  view = { ...view, trouble: undefined }
+  expect(problems()).toEqual([false, false])
   view = { ...view, stopping: true, loopAgeMs: 60_000 }
   expect(problems()).toEqual([true, true])
 })

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { shownClass } from '../../src/telemetry/class-name.ts'
 import type { WorkerView } from '../../src/telemetry/observer.ts'
+import { createControllerTelemetry } from '../../src/telemetry/controllermetrics.ts'
 import { createTelemetry, type TelemetryOptions } from '../../src/telemetry/telemetry.ts'
 import { parseExposition } from '../support/exposition.ts'
 
@@ -264,7 +265,19 @@ test('docs/metrics.md lists exactly the metrics that there are, with type and la
   const telemetry = telemetryOf({ store: answering(system(1, 1, '', 2, '{}')), processMetrics: true })
   telemetry.observer.jobStarted('q', 'A', 1)
   telemetry.observer.jobFinished('q', 'A', 'failed', 1, 1)
-  const present = [...parseExposition(await telemetry.metrics()).values()]
+  const controller = createControllerTelemetry({
+    view: () => ({ leading: true, queueDepth: 0, kubeRequests: { requests: 1, failed: 0 } }),
+    version: '0',
+    redisCounts: () => ({ commands: 0, reconnects: 0 }),
+  })
+  const terms = { rate: 1, backlog: 1, busy: 1, lookahead: 1 }
+  const jobs = { waiting: 1, running: 1, arrivalRate: 1, serviceSeconds: 1, latencySeconds: 1 }
+  controller.scalers.observed('a/b', { replicas: 1, ready: 1, draining: 0, decision: { replicas: 1, terms, ...jobs } })
+  controller.scalers.conditions('a/b', [{ type: 'Ready', status: 'True' }])
+  controller.scalers.held('a/b', 'RedisUnavailable')
+  controller.scalers.scaled('a/b', 'up', 'Backlog')
+  const both = new Map([...parseExposition(await controller.metrics()), ...parseExposition(await telemetry.metrics())])
+  const present = [...both.values()]
   const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
   const documented = [...docs.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\| [^|]+ \|$/gm)].map(
     ([, name, type, labels]) =>

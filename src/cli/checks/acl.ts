@@ -5,13 +5,13 @@ import { some, type Check, type Finding, type Patient } from './finding.ts'
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
 export const COMMANDS: readonly string[] = words(`
   auth blpop client|setname del eval evalsha exists get hdel hexists hget hgetall hlen hmget hscan hset hsetnx
-  incr incrby info lindex llen lpop lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping rpush sadd
+  incr incrby info lindex llen lpop lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping pttl rpush sadd
   scard select set sismember smembers smismember srandmember srem sscan time type unlink wait zadd zcard zcount
   zrange zrangebyscore zrem zscore
 `)
 
 /** What only the doctor needs, to look at Redis itself. */
-export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'pttl', 'scan']
+export const DOCTOR_COMMANDS: readonly string[] = ['acl|dryrun', 'acl|whoami', 'config|get', 'scan']
 
 export const RULE_ADVICE: string = 'resqueue doctor --acl prints the rule that is needed.'
 

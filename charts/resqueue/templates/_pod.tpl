@@ -1,0 +1,161 @@
+{{/*
+The pod template of workers, controller and test: one place for security contexts, environment, probes and volumes.
+Takes: root · pod (its settings) · name · component · pool · container · args · env, volumes, mounts (YAML lists) · grace (seconds) ·
+annotations (a map) · ports (whether it listens).
+*/}}
+{{- define "resqueue.pod" -}}
+{{- $root := .root -}}
+{{- $pod := .pod -}}
+metadata:
+  labels:
+    {{- include "resqueue.podLabels" (dict "root" $root "component" .component "pool" .pool "more" $pod.podLabels) | nindent 4 }}
+  {{- $annotations := mergeOverwrite (deepCopy .annotations) (default dict $pod.podAnnotations) }}
+  {{- with $annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{ include "resqueue.podSpec" . }}
+{{- end -}}
+
+{{- define "resqueue.podSpec" -}}
+{{- $root := .root -}}
+{{- $pod := .pod -}}
+spec:
+  serviceAccountName: {{ include "resqueue.serviceAccountName" . | quote }}
+  automountServiceAccountToken: {{ $pod.serviceAccount.automountToken }}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ .grace }}
+  {{- with concat $root.Values.imagePullSecrets ($pod.imagePullSecrets | default list) }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) | quote }}
+    {{- end }}
+  {{- end }}
+  {{- with $pod.podSecurityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $pod.initContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .container | quote }}
+      {{- $image := mergeOverwrite (deepCopy $root.Values.image) ($pod.image | default dict) }}
+      image: {{ include "resqueue.image" (dict "image" $image "version" $root.Chart.AppVersion) | quote }}
+      imagePullPolicy: {{ $image.pullPolicy | quote }}
+      {{- with .command | default $pod.command }}
+      command:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      args:
+        {{- toYaml .args | nindent 8 }}
+      env:
+        {{- .env | nindent 8 }}
+        {{- with $pod.env }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $pod.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if .ports }}
+      ports:
+        - { name: http, containerPort: 9090, protocol: TCP }
+      {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
+      {{- with get $pod $probe }}
+      {{ $probe }}:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- end }}
+      {{- with $pod.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $pod.securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      terminationMessagePolicy: FallbackToLogsOnError
+      volumeMounts:
+        - { name: tmp, mountPath: /tmp }
+        {{- with .mounts }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- with $pod.volumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with $pod.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir:
+        {{- with $pod.tmpSizeLimit }}
+        sizeLimit: {{ . | quote }}
+        {{- else }} {}
+        {{- end }}
+    {{- with .volumes }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with $pod.volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- range $field := list "nodeSelector" "tolerations" "affinity" "dnsConfig" "hostAliases" }}
+  {{- with get $pod $field }}
+  {{ $field }}:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  {{- range $field := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+  {{- with get $pod $field }}
+  {{ $field }}: {{ . | quote }}
+  {{- end }}
+  {{- end }}
+  {{- with $pod.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    {{- $constraint := deepCopy . }}
+    {{- if not .labelSelector }}
+    {{- $_ := set $constraint "labelSelector" (dict "matchLabels" (include "resqueue.selectorLabels" $ | fromYaml)) }}
+    {{- end }}
+    - {{- toYaml $constraint | nindent 6 }}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{/* Who this pod is, for `resqueue work` and `resqueue control`. Takes: container. */}}
+{{- define "resqueue.identityEnv" -}}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- name: POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+- name: POD_UID
+  valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+- name: CONTAINER_NAME
+  value: {{ .container | quote }}
+{{- end -}}
+
+{{/* Annotations by which a Prometheus without the operator finds the metrics. */}}
+{{- define "resqueue.scrapeAnnotations" -}}
+{{- if and .Values.metrics.annotations (not .Values.metrics.podMonitor.enabled) -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "9090"
+prometheus.io/path: /metrics
+{{- end -}}
+{{- end -}}
+
+{{/* A Deployment's fields beside its pod. Takes: root, component, pool, pod. */}}
+{{- define "resqueue.deploymentFields" -}}
+selector:
+  matchLabels:
+    {{- include "resqueue.selectorLabels" . | nindent 4 }}
+{{- with .pod.strategy }}
+strategy:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.revisionHistoryLimit }}
+revisionHistoryLimit: {{ int . }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,134 @@
+{{/* Refuses values that say nothing about where Redis is, or more than one thing. */}}
+{{- define "resqueue.checkRedis" -}}
+{{- $redis := .Values.redis -}}
+{{- $secret := include "resqueue.redisSecret" . -}}
+{{- if $redis.trial.enabled -}}
+{{- if or $redis.url $secret -}}
+{{- fail "redis.trial.enabled starts a Redis that forgets: it cannot be combined with redis.url or redis.existingSecret. Set redis.trial.enabled=false." -}}
+{{- end -}}
+{{- else if not (or $redis.url $secret) -}}
+{{- fail "Say where Redis is: redis.url=redis://host:6379, redis.existingSecret.name with the URL in its key 'url', or redis.trial.enabled=true for a first look." -}}
+{{- else if and $redis.url $secret (not (include "resqueue.redisPasswordKey" .)) -}}
+{{- fail "redis.url and redis.existingSecret both say where Redis is. Leave redis.url empty, or set redis.existingSecret.passwordKey to take only the password from the Secret." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret's name: redis.existingSecret is a map, or just the name. */}}
+{{- define "resqueue.redisSecret" -}}
+{{- if kindIs "string" .Values.redis.existingSecret -}}
+{{- .Values.redis.existingSecret -}}
+{{- else if .Values.redis.existingSecret -}}
+{{- .Values.redis.existingSecret.name | default "" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret's key with the URL. */}}
+{{- define "resqueue.redisUrlKey" -}}
+{{- if kindIs "map" .Values.redis.existingSecret -}}{{- .Values.redis.existingSecret.key | default "url" -}}{{- else -}}url{{- end -}}
+{{- end -}}
+
+{{/* The Secret's key with the password, or nothing. */}}
+{{- define "resqueue.redisPasswordKey" -}}
+{{- if kindIs "map" .Values.redis.existingSecret -}}{{- .Values.redis.existingSecret.passwordKey | default "" -}}{{- end -}}
+{{- end -}}
+
+{{/* The name of the trial Redis and of its Service. */}}
+{{- define "resqueue.trialName" -}}
+{{- include "resqueue.componentName" (dict "root" . "suffix" "trial-redis") -}}
+{{- end -}}
+
+{{/* The URL as far as the values know it; empty where it comes from a Secret. */}}
+{{- define "resqueue.redisUrl" -}}
+{{- if .Values.redis.trial.enabled -}}
+redis://{{ include "resqueue.trialName" . }}:6379
+{{- else -}}
+{{- .Values.redis.url -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The environment that tells any verb of `resqueue` where Redis is. */}}
+{{- define "resqueue.redisEnv" -}}
+{{- $secret := include "resqueue.redisSecret" . -}}
+- name: REDIS_URL
+  {{- with include "resqueue.redisUrl" . }}
+  value: {{ . | quote }}
+  {{- else }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret | quote }}
+      key: {{ include "resqueue.redisUrlKey" . | quote }}
+  {{- end }}
+- name: PREFIX
+  value: {{ .Values.redis.namespace | quote }}
+{{- if include "resqueue.redisPasswordKey" . }}
+- name: REDIS_PASSWORD_FILE
+  value: /etc/resqueue/redis/password
+{{- end }}
+{{- with .Values.redis.tls }}
+{{- if .existingSecret }}
+{{- with .caKey }}
+- name: REDIS_TLS_CA
+  value: /etc/resqueue/redis-tls/ca.crt
+{{- end }}
+{{- with .certKey }}
+- name: REDIS_TLS_CERT
+  value: /etc/resqueue/redis-tls/tls.crt
+{{- end }}
+{{- with .keyKey }}
+- name: REDIS_TLS_KEY
+  value: /etc/resqueue/redis-tls/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Volumes with what Redis' Secrets hold, as a list; empty where nothing is mounted. */}}
+{{- define "resqueue.redisVolumes" -}}
+{{- with include "resqueue.redisPasswordKey" . }}
+- name: redis
+  secret:
+    secretName: {{ include "resqueue.redisSecret" $ | quote }}
+    items:
+      - { key: {{ . | quote }}, path: password }
+{{- end }}
+{{- with .Values.redis.tls }}
+{{- if .existingSecret }}
+- name: redis-tls
+  secret:
+    secretName: {{ .existingSecret | quote }}
+    items:
+      {{- with .caKey }}
+      - { key: {{ . | quote }}, path: ca.crt }
+      {{- end }}
+      {{- with .certKey }}
+      - { key: {{ . | quote }}, path: tls.crt }
+      {{- end }}
+      {{- with .keyKey }}
+      - { key: {{ . | quote }}, path: tls.key }
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where these volumes are mounted. */}}
+{{- define "resqueue.redisMounts" -}}
+{{- if include "resqueue.redisPasswordKey" . }}
+- { name: redis, mountPath: /etc/resqueue/redis, readOnly: true }
+{{- end }}
+{{- if .Values.redis.tls.existingSecret }}
+- { name: redis-tls, mountPath: /etc/resqueue/redis-tls, readOnly: true }
+{{- end }}
+{{- end -}}
+
+{{/* The ports that Redis listens on, as a list: those of the URL, which may name several servers. */}}
+{{- define "resqueue.redisPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.redis.ports -}}{{- $ports = append $ports (int .) -}}{{- end -}}
+{{- if not $ports -}}
+{{- $url := include "resqueue.redisUrl" . | regexFind "[^@]*$" -}}
+{{- range regexFindAll ":[0-9]+" $url -1 -}}{{- $ports = append $ports (trimPrefix ":" . | int) -}}{{- end -}}
+{{- if or (not $ports) (hasPrefix "redis-sentinel:" (include "resqueue.redisUrl" .)) -}}{{- $ports = append $ports 6379 -}}{{- end -}}
+{{- if hasPrefix "redis-sentinel:" (include "resqueue.redisUrl" .) -}}{{- $ports = append $ports 26379 -}}{{- end -}}
+{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end -}}

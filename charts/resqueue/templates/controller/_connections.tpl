@@ -1,0 +1,44 @@
+{{/*
+Redis connections of the controller by name: what its configuration says (entry), and the projected volume with the files that this
+names (sources; none where everything is in the values).
+*/}}
+{{- define "resqueue.connections" -}}
+{{- $default := dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" .Values.redis.tls "allowedNamespaces" (list "*") "maxRecoveries" .Values.workerDefaults.maxRecoveries
+    "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .)) -}}
+{{- $connections := dict -}}
+{{- range $name, $redis := mergeOverwrite (dict "default" $default) (deepCopy .Values.controller.connections) -}}
+{{- $folder := printf "/etc/resqueue/connections/%s" $name -}}
+{{- $entry := dict "namespace" ($redis.namespace | default "resque") "allowedNamespaces" $redis.allowedNamespaces -}}
+{{- $sources := list -}}
+{{- range $field := list "url" "username" "db" "maxRecoveries" -}}
+{{- $value := get $redis $field -}}
+{{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) -}}{{- $_ := set $entry $field $value -}}{{- end -}}
+{{- end -}}
+{{- $secret := $redis.existingSecret | default dict -}}
+{{- if $secret.name -}}
+{{- $items := list -}}
+{{- if not $redis.url -}}
+{{- $items = append $items (dict "key" ($secret.key | default "url") "path" "url") -}}
+{{- $_ := set $entry "urlFile" (printf "%s/url" $folder) -}}
+{{- end -}}
+{{- with $secret.passwordKey -}}
+{{- $items = append $items (dict "key" . "path" "password") -}}
+{{- $_ := set $entry "passwordFile" (printf "%s/password" $folder) -}}
+{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" $secret.name "items" $items)) -}}
+{{- end -}}
+{{- $tls := $redis.tls | default dict -}}
+{{- if $tls.existingSecret -}}
+{{- $items := list -}}
+{{- range $key, $file := dict "caKey" "caFile" "certKey" "certFile" "keyKey" "keyFile" -}}
+{{- with get $tls $key -}}
+{{- $items = append $items (dict "key" . "path" (printf "%s.pem" (trimSuffix "File" $file))) -}}
+{{- $_ := set $entry $file (printf "%s/%s.pem" $folder (trimSuffix "File" $file)) -}}
+{{- end -}}
+{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" $tls.existingSecret "items" $items)) -}}
+{{- end -}}
+{{- $_ := set $connections $name (dict "entry" $entry "sources" $sources) -}}
+{{- end -}}
+{{- toYaml $connections -}}
+{{- end -}}

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { logLevel, maxRecoveries, port } from '../config.ts'
+import {
+  connections,
+  controllerGroup,
+  kubeconfig,
+  kubeContext,
+  leaderElect,
+  leaseName,
+  namespaceScope,
+} from '../controloptions.ts'
+import { openApiServer } from '../controller/apiserver.ts'
+import { openConnections, type ConnectionSource } from '../controller/connections.ts'
+import { createController, type Controller } from '../controller/controller.ts'
+import { kubeAccess } from '../controller/kube.ts'
+import { createLogger } from '../log.ts'
+import { createControllerTelemetry } from '../telemetry/controllermetrics.ts'
+import { startServer } from '../telemetry/server.ts'
+import { VERSION } from '../version.ts'
+import { dryRun } from './options.ts'
+import type { Context, Verb } from './verb.ts'
+
+/** How long what is under way at the end may hold the process. Milliseconds. */
+const LINGER_MS = 5000
+
+async function control({ get, config, env }: Context): Promise<number> {
+  const log = createLogger({ level: get(logLevel), pretty: process.stdout.isTTY })
+  const file = get(connections)
+  const source: ConnectionSource =
+    file === undefined
+      ? { kind: 'single', config: { redis: config, allowedNamespaces: ['*'], maxRecoveries: get(maxRecoveries) } }
+      : { kind: 'file', file }
+  const redis = openConnections(source, log)
+  const access = await kubeAccess({ kubeconfig: get(kubeconfig), context: get(kubeContext), env })
+  const api = openApiServer(access)
+  const scope = get(namespaceScope)
+  const identity = `${env['POD_NAME'] ?? hostname()}_${randomBytes(6).toString('hex')}`
+  const telemetry = createControllerTelemetry({
+    view: () => controller.view,
+    version: VERSION,
+    redisCounts: () => redis.counts,
+  })
+  const controller: Controller = createController({
+    api,
+    connections: redis,
+    namespaces: scope === 'all' ? undefined : scope.length > 0 ? scope : [access.namespace],
+    lease: get(leaderElect) ? { namespace: access.namespace, name: get(leaseName) } : undefined,
+    identity,
+    dryRun: get(dryRun),
+    log,
+    metrics: telemetry.scalers,
+  })
+  const stop = new AbortController()
+  const end = (signal: NodeJS.Signals): void => {
+    if (stop.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
+    log.info({ signal }, 'stopping')
+    stop.abort(new Error(`stopped by ${signal}`))
+  }
+  process.on('SIGTERM', end).on('SIGINT', end)
+  try {
+    await using server = await startServer({ port: get(port), telemetry, checks: controller.checks })
+    log.info({ port: server.port }, 'health and metrics are served')
+    log.info(
+      {
+        version: VERSION,
+        server: access.server,
+        namespaces: scope === 'all' ? '*' : scope,
+        identity,
+        dryRun: get(dryRun),
+      },
+      'controller started',
+    )
+    const verdict = await controller.run(stop.signal)
+    if (verdict === 'stopped') return 0
+    // Another leads by now, or soon: begin anew with nothing that was thought true before.
+    log.error({ identity }, 'leadership was lost; the process ends so that Kubernetes starts it anew')
+    return 1
+  } finally {
+    process.off('SIGTERM', end).off('SIGINT', end)
+    redis.close()
+    api.close()
+    setTimeout(() => process.exit(), LINGER_MS).unref()
+  }
+}
+
+export const verbs: readonly Verb[] = [
+  {
+    name: '',
+    summary: 'run the controller that scales workers on Kubernetes',
+    operands: '',
+    count: [0, 0],
+    about:
+      'Watches WorkerScaler objects and scales the Deployments that they point at. Serves /livez, /readyz and /metrics on --port. With --dry-run, statuses and conditions are written and scales are not.',
+    examples: [
+      'control',
+      "control --namespace-scope '*' --connections /etc/resqueue/connections.yaml",
+      'control --kubeconfig ~/.kube/config --namespace-scope staging --dry-run --port 0',
+    ],
+    options: [...controllerGroup.options, dryRun, maxRecoveries, port, logLevel],
+    redis: true,
+    run: control,
+  },
+]

@@ -1,0 +1,102 @@
+import { systemClock, type Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
+import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
+import type { Patience } from '../redis/store.ts'
+import type { Connection } from './connections.ts'
+import type { Pod } from './pods.ts'
+import type { ProcessView, RedisView } from './view.ts'
+import type { PodSource } from './world.ts'
+
+/** A worker renews every two seconds: after this long without a renewal it has missed one. Milliseconds. */
+const MISSED_MS = 3000
+/** Jobs are moved by the workers; what is due for this long is moved here, because nobody else does. Milliseconds. */
+const OVERDUE_MS = 2000
+
+const PATIENCE: Patience = { deadlineMs: 2000 }
+
+/** Looks after what workers that are gone have left behind, in one Redis. */
+export interface Caretaker {
+  /** To be called after each look. Returns whether something may be had soon: look again within half a second. Never rejects. */
+  tend(view: RedisView): Promise<boolean>
+}
+
+/**
+ * The jobs of a pod that is gone, or of a container that has ended, go back as soon as its lease has missed one renewal:
+ * a pod that is gone is not a process that is gone, so the lease has the last word. Leases that lapsed are looked for as workers
+ * do, and what is due is moved, for the time when there are no workers.
+ */
+export function createCaretaker(
+  connection: Connection,
+  podsOf: (namespace: string) => PodSource | undefined,
+  log: Logger,
+  recovered: (jobs: number) => void,
+  clock: Clock = systemClock,
+): Caretaker {
+  const { store, maxRecoveries } = connection
+  let lastLook = -Infinity
+  let lastPromotion = -Infinity
+  let tending = false
+
+  const recover = async (nonce: string, reason: ReleaseReason): Promise<void> => {
+    const result = await release(store, nonce, reason, maxRecoveries, PATIENCE)
+    if (result.kind !== 'released') return
+    const jobs = result.back + result.failed + result.quarantined
+    recovered(jobs)
+    log.warn(
+      { process: nonce, connection: connection.name, reason: reason.kind, jobs },
+      `released a gone worker process and recovered ${jobs} job(s)`,
+    )
+  }
+
+  const isGone = ({ registration }: ProcessView): boolean => {
+    const { pod_uid, pod_namespace, container } = registration
+    if (pod_uid === '') return false
+    const source = podsOf(pod_namespace)
+    if (!source?.synced) return false
+    const pod = source.items.get(pod_uid)
+    return pod ? hasEnded(pod, container) : source.vanished.has(pod_uid)
+  }
+
+  return {
+    tend: async (view) => {
+      if (tending) return false
+      tending = true
+      let soon = false
+      try {
+        for (const process of view.processes.values()) {
+          if (!isGone(process)) continue
+          const { nonce, lease_ms } = process.registration
+          const leftMs = lease_ms - MISSED_MS
+          if (process.load.leaseLeftMs <= leftMs) await recover(nonce, { kind: 'silent', leftMs })
+          soon = true
+        }
+        const now = clock.monotonic()
+        if (view.reading.processes > 0 && now - lastLook >= LOOK_MS) {
+          lastLook = now
+          for (const nonce of await look(store, PATIENCE)) await recover(nonce, { kind: 'lease' })
+        }
+        if (now - lastPromotion >= OVERDUE_MS) {
+          const overdue = view.reading.due.some(({ dueMs }) => view.reading.now - dueMs > OVERDUE_MS)
+          if (overdue) {
+            lastPromotion = now
+            await promoteRetries(store, PATIENCE)
+            await promoteDelayed(store, PATIENCE)
+            soon = true
+          }
+        }
+      } catch (error) {
+        log.debug({ 'error.message': messageOf(error) }, 'what gone workers left could not be tended')
+      } finally {
+        tending = false
+      }
+      return soon
+    },
+  }
+}
+
+/** Whether what ran in a container of a pod is gone, though the pod is still there. */
+function hasEnded({ phase, down }: Pod, container: string): boolean {
+  return phase === 'Succeeded' || phase === 'Failed' || (container === '' ? down.length > 0 : down.includes(container))
+}

@@ -1,0 +1,244 @@
+import { systemClock, type Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetrics.ts'
+import type { Checks } from '../telemetry/health.ts'
+import { sleep, type ApiServer } from './apiserver.ts'
+import { createCaretaker, type Caretaker } from './caretaker.ts'
+import type { Connection, Connections } from './connections.ts'
+import { createRecorder } from './events.ts'
+import { elect, type Term, type Verdict } from './leader.ts'
+import { watchKind, type Watched } from './listwatch.ts'
+import { openPods } from './podwatch.ts'
+import { createReconciler } from './reconcile.ts'
+import { collection, SCALERS, servedSpecFields } from './resources.ts'
+import { SPEC_FIELDS } from './readscaler.ts'
+import { createSharing, type Sharing } from './sharing.ts'
+import { createViewer, type RedisView, type Viewer } from './view.ts'
+import { createWorkQueue, type WorkQueue } from './workqueue.ts'
+import { keyOf, type ScalerObject, type World } from './world.ts'
+
+export interface ControllerOptions {
+  readonly api: ApiServer
+  readonly connections: Connections
+  /** Kubernetes namespaces whose scalers are served; undefined: all of them. */
+  readonly namespaces: readonly string[] | undefined
+  readonly lease: { readonly namespace: string; readonly name: string } | undefined
+  /** Who we are: different in every process. */
+  readonly identity: string
+  readonly dryRun: boolean
+  readonly log: Logger
+  readonly metrics: ScalerMetrics
+  readonly clock?: Clock
+}
+
+export interface Controller {
+  readonly view: ControllerView
+  readonly checks: Checks
+  /** Runs until `signal` aborts, or until leadership is lost. */
+  run(signal: AbortSignal): Promise<Verdict>
+}
+
+/** Scalers worked at a time. */
+const CONCURRENCY = 8
+/** How long what scalers have to do with each other is believed. Milliseconds. */
+const SHARING_MS = 1000
+/** The files of the connections are looked at, and the CRD is compared, this often. Milliseconds. */
+const REFRESH_MS = 10_000
+const CRD_MS = 300_000
+/** From one look to the next where gone workers are still tended. Milliseconds. */
+const TEND_MS = 400
+/** A turn of the leader's loop is not to be later than this. Milliseconds. */
+const STUCK_MS = 60_000
+
+export function createController(options: ControllerOptions): Controller {
+  const { api, connections, namespaces, lease, identity, dryRun, log, metrics, clock = systemClock } = options
+  let term: Term | undefined
+  let queue: WorkQueue | undefined
+  let loopAt = clock.monotonic()
+  let stopping = false
+  /** Scalers that came, went or were edited so far. */
+  let edits = 0
+
+  const broke = (error: unknown): void => {
+    metrics.watchBroke()
+    log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is begun anew')
+  }
+  // A scaler's own status makes no turn: only what people write does, and what comes and goes.
+  const byKey = new Map<string, ScalerObject>()
+  const generations = new Map<string, number | undefined>()
+  const watches: readonly Watched<ScalerObject>[] = (namespaces ?? [undefined]).map((namespace) =>
+    watchKind<ScalerObject, ScalerObject>({
+      api,
+      path: collection(SCALERS, namespace),
+      keep: withoutManagedFields,
+      changed: (uid, now, before) => {
+        const object = now ?? before
+        if (!object) return
+        const key = keyOf(object)
+        if (now) byKey.set(key, now)
+        else if (byKey.get(key)?.metadata.uid === uid) byKey.delete(key)
+        const { generation } = object.metadata
+        if (now && generations.get(uid) === generation) return
+        if (now) generations.set(uid, generation)
+        else generations.delete(uid)
+        edits++
+        queue?.add(key)
+      },
+      trouble: broke,
+    }),
+  )
+  const scalers = function* (): Generator<ScalerObject> {
+    for (const watch of watches) yield* watch.items.values()
+  }
+
+  const lead = async (now: Term): Promise<void> => {
+    term = now
+    let outdated: readonly string[] = []
+    const views = new Map<Connection, Viewer>()
+    const pods = openPods(api, now.signal, broke, (namespace, pod) => reconciler.podChanged(namespace, pod))
+
+    const viewOf = (connection: Connection): Viewer => {
+      const found = views.get(connection)
+      if (found) return found
+      const viewer = tended(
+        createViewer(connection.store, now.signal, clock),
+        createCaretaker(connection, pods.known, log, metrics.recovered, clock),
+      )
+      for (const old of views.keys()) if (old.name === connection.name) views.delete(old)
+      views.set(connection, viewer)
+      return viewer
+    }
+    /** What gone workers left is tended after every look; soon again where there is something. */
+    const tended = (viewer: Viewer, caretaker: Caretaker): Viewer => {
+      const look = async (maxAgeMs: number): Promise<RedisView> => {
+        const view = await viewer.look(maxAgeMs)
+        if (!dryRun && now.valid()) {
+          void caretaker.tend(view).then((soon) => {
+            if (soon && !now.signal.aborted) setTimeout(() => void look(100).catch(() => undefined), TEND_MS).unref()
+          })
+        }
+        return view
+      }
+      return {
+        want: viewer.want,
+        look,
+        get known() {
+          return viewer.known
+        },
+      }
+    }
+
+    let shared: { sharing: Sharing; at: number; edits: number } | undefined
+    const sharing = (): Sharing => {
+      if (shared?.edits !== edits || clock.monotonic() - shared.at > SHARING_MS) {
+        const known = (name: string): readonly string[] => {
+          const connection = [...views.keys()].find((one) => one.name === name)
+          return connection ? (views.get(connection)?.known ?? []) : []
+        }
+        shared = { sharing: createSharing(scalers(), known), at: clock.monotonic(), edits }
+      }
+      return shared.sharing
+    }
+    const world: World = {
+      api,
+      connections,
+      term: now,
+      log,
+      clock,
+      recorder: createRecorder(api, identity, log, clock),
+      metrics,
+      dryRun,
+      outdated: () => outdated,
+      scaler: (key) => byKey.get(key),
+      scalers,
+      pods: pods.of,
+      viewer: viewOf,
+      enqueue: (key, afterMs) => queue?.add(key, afterMs),
+    }
+    const reconciler = createReconciler(world, sharing)
+    const work = createWorkQueue({ work: reconciler.turn, concurrency: CONCURRENCY, clock })
+    queue = work
+    for (const object of scalers()) work.add(keyOf(object))
+    const refresh = async (): Promise<void> => {
+      let comparedAt = -Infinity
+      while (!now.signal.aborted) {
+        loopAt = clock.monotonic()
+        connections.refresh()
+        if (clock.monotonic() - comparedAt >= CRD_MS) {
+          const served = await servedSpecFields(api, now.signal).catch(() => undefined)
+          if (served) outdated = SPEC_FIELDS.filter((field) => !served.includes(field)).map((field) => `spec.${field}`)
+          comparedAt = served ? clock.monotonic() : clock.monotonic() - CRD_MS + 30_000
+        }
+        await sleep(REFRESH_MS, now.signal).catch(() => undefined)
+      }
+    }
+    try {
+      await Promise.all([work.run(now.signal), refresh(), pods.done])
+    } finally {
+      term = undefined
+      queue = undefined
+    }
+  }
+
+  return {
+    view: {
+      get leading() {
+        return term?.valid() ?? false
+      },
+      get queueDepth() {
+        return queue?.depth ?? 0
+      },
+      get kubeRequests() {
+        return api.counts
+      },
+    },
+    checks: {
+      live: [
+        {
+          name: 'leader-loop',
+          problem: () => {
+            const age = clock.monotonic() - loopAt
+            return term === undefined || age < STUCK_MS ? undefined : `it last moved ${Math.round(age / 1000)} s ago`
+          },
+        },
+      ],
+      ready: [
+        {
+          name: 'scalers-listed',
+          problem: () =>
+            watches.every(({ synced }) => synced) ? undefined : 'the WorkerScalers could not be listed yet',
+        },
+        { name: 'not-stopping', problem: () => (stopping ? 'the controller is stopping' : undefined) },
+      ],
+    },
+    run: async (signal) => {
+      const over = new AbortController()
+      const all = AbortSignal.any([signal, over.signal])
+      signal.addEventListener('abort', () => (stopping = true), { once: true })
+      const watching = watches.map((watch) => watch.run(all))
+      try {
+        await Promise.race([Promise.all(watches.map(({ ready }) => ready)), aborted(signal)])
+        if (signal.aborted) return 'stopped'
+        if (lease) return await elect({ api, ...lease, identity, log, clock }, lead, signal)
+        await lead({ token: `${identity}/-`, since: clock.monotonic(), signal, valid: () => !signal.aborted })
+        return 'stopped'
+      } finally {
+        over.abort()
+        await Promise.all(watching)
+      }
+    },
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function withoutManagedFields(object: ScalerObject): ScalerObject {
+  const { managedFields: _, ...metadata } = object.metadata as ScalerObject['metadata'] & { managedFields?: unknown }
+  return { ...object, metadata }
+}

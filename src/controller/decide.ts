@@ -1,0 +1,96 @@
+import type { ScalerSpec } from './api.ts'
+import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
+import { blockedBy, choose } from './decide/choose.ts'
+import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
+import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
+import { emptyRecord, own } from './decide/own.ts'
+import { firstSight, followQueue } from './decide/queue.ts'
+import type { Decision, Memory, Observation, QueueMemory } from './decide/types.ts'
+
+export type * from './decide/types.ts'
+
+/**
+ * How many replicas there should be. Pure: the same spec, observation, memory and time give the same answer.
+ *
+ * `now` is in milliseconds, of any clock that does not jump. Never throws. With `observation.hold` set, the answer is the
+ * present number of replicas. Otherwise it lies between the limits of the spec, and more load never gives fewer replicas.
+ */
+export function decide(spec: ScalerSpec, observation: Observation, memory: Memory | undefined, now: number): Decision {
+  const { hold } = observation
+  const slots = spec.slotsPerReplica ?? observation.registeredSlots ?? observation.lastSlotsPerReplica ?? 1
+  const seen = hold === null || memory === undefined ? follow(spec, observation, memory, now) : memory
+  const demand = demandOf(spec, observation, seen.queues, slots, now)
+  const { terms } = demand
+  const raw = Math.max(terms.rate, terms.backlog, terms.busy, terms.lookahead)
+  const active = demand.waiting > 0 || demand.running > 0 || demand.dueSoon > 0
+  const podStartSeconds = observation.podStartSeconds ?? POD_START_SECONDS
+  const shown = { ...demand, raw, active, slotsPerReplica: slots, podStartSeconds, hold }
+  if (hold !== null) {
+    return { ...shown, replicas: observation.replicas, reason: hold.reason, limitedBy: null, nextMemory: seen }
+  }
+  // A rate that eats into its headroom is no reason to scale up yet.
+  const sure = Math.max(terms.backlog, terms.busy, terms.lookahead, terms.rate / (1 + LEAST_HEADROOM))
+  const nextMemory = remember(spec, observation, seen, { raw, sure, active }, now)
+  const choice = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
+  return { ...shown, ...choice, nextMemory }
+}
+
+/** How far ahead `Observation.queues[].due` should look, in seconds: as long as a new pod takes to be of use. */
+export function lookaheadSeconds(spec: ScalerSpec, podStartSeconds: number | null): number {
+  return (podStartSeconds ?? POD_START_SECONDS) + 2 * spec.pollingIntervalSeconds
+}
+
+/** The memory with this observation of the queues in it. */
+function follow(spec: ScalerSpec, observation: Observation, memory: Memory | undefined, now: number): Memory {
+  const seconds = memory === undefined ? 0 : Math.max((now - memory.at) / 1000, 0)
+  const foreign = countForeign(memory?.foreign ?? NO_FOREIGN, observation.foreign, seconds * 1000)
+  const queues = emptyRecord<QueueMemory>()
+  for (const queue of observation.queues) {
+    const old = own(memory?.queues, queue.name)
+    const flow = own(foreign.flow, queue.name) ?? NO_FLOW
+    if (old === undefined) queues[queue.name] = firstSight(queue, flow, observation.lastServiceSeconds, now)
+    else
+      queues[queue.name] = seconds > 0 ? followQueue(old, queue, flow, latencyOf(spec, queue.name), seconds, now) : old
+  }
+  const text = JSON.stringify(spec)
+  const isNew = memory === undefined || memory.spec !== text
+  const window = spec.behavior.scaleDown.stabilizationWindowSeconds * 1000
+  return {
+    at: now,
+    spec: text,
+    replicas: memory?.replicas ?? observation.replicas,
+    changedAt: memory?.changedAt ?? now,
+    queues,
+    foreign,
+    noDownBefore: isNew ? now + window : memory.noDownBefore,
+    idleSince: memory?.idleSince ?? null,
+    highs: isNew ? [] : memory.highs,
+    lows: isNew ? [] : memory.lows,
+    changes: memory?.changes ?? [],
+    blocked: memory?.blocked ?? null,
+  }
+}
+
+/** The memory with what follows from this observation. */
+function remember(
+  spec: ScalerSpec,
+  observation: Observation,
+  seen: Memory,
+  { raw, sure, active }: { readonly raw: number; readonly sure: number; readonly active: boolean },
+  now: number,
+): Memory {
+  const { scaleUp, scaleDown } = spec.behavior
+  const change = observation.replicas - seen.replicas
+  const oldest = now - longestPeriod(scaleUp, scaleDown) * 1000
+  const changes = seen.changes.filter(([at]) => at > oldest)
+  return {
+    ...seen,
+    replicas: observation.replicas,
+    changedAt: change === 0 ? seen.changedAt : now,
+    idleSince: active ? null : (seen.idleSince ?? now),
+    highs: addHigh(seen.highs, now, raw, scaleDown.stabilizationWindowSeconds * 1000),
+    lows: addLow(seen.lows, now, sure, scaleUp.stabilizationWindowSeconds * 1000),
+    changes: change === 0 ? changes : [...changes, [now, change]],
+    blocked: blockedBy(observation, seen.blocked, now),
+  }
+}

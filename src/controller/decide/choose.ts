@@ -1,0 +1,123 @@
+import type { ScalerSpec } from '../api.ts'
+import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
+import type { Demand } from './demand.ts'
+import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
+
+/** How long replicas are held down while pods cannot start, before all of them are tried again, and how long the try lasts. */
+const RETRY_MS = 300_000
+const TRY_MS = 90_000
+
+/** The least step up, and the least down that is worth a write at once, as parts of the replicas. */
+const LEAST_STEP = 0.1
+const LEAST_STEP_DOWN = 0.25
+
+/** The same upwards while the service time is unknown: there is little to be exact about. */
+const COLD_STEP = 0.5
+
+/** All that the number is made of. */
+export interface Situation {
+  readonly spec: ScalerSpec
+  readonly observation: Observation
+  readonly memory: Memory
+  readonly demand: Demand
+  /** Replicas that the demand asks for; and those it asks for even without the headroom of the rate. */
+  readonly raw: number
+  readonly sure: number
+  readonly active: boolean
+  readonly slots: number
+  readonly now: number
+}
+
+export interface Choice {
+  readonly replicas: number
+  readonly reason: DecisionReason
+  /** The last rule that changed the number. */
+  readonly limitedBy: Limit | null
+}
+
+/** From the demand to a number of replicas: tolerance, stabilization, zero, policies, pods that cannot start, minimum and maximum, in this order. */
+export function choose(situation: Situation): Choice {
+  const { minReplicas, maxReplicas } = situation.spec
+  const choice = [aroundZero, withinPolicies, withinStarts].reduce(
+    (so, rule) => rule(situation, so),
+    stabilized(situation),
+  )
+  if (choice.replicas < minReplicas)
+    return { replicas: minReplicas, reason: 'MinReplicas', limitedBy: 'TooFewReplicas' }
+  if (choice.replicas > maxReplicas)
+    return { replicas: maxReplicas, reason: 'MaxReplicas', limitedBy: 'TooManyReplicas' }
+  return choice
+}
+
+/** Whether pods cannot start: then more of them are no help. */
+export function blockedBy({ pods }: Observation, blocked: Blocked | null, now: number): Blocked | null {
+  const reason = pods.unschedulable > 0 ? 'Unschedulable' : pods.notStarting ? 'PodsNotStarting' : null
+  if (reason === null) return null
+  if (blocked === null || now >= blocked.retryAt + TRY_MS) return { reason, retryAt: now + RETRY_MS }
+  return { reason, retryAt: blocked.retryAt }
+}
+
+/** The demand as whole replicas, after tolerance and stabilization windows. */
+function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situation): Choice {
+  const { scaleUp, scaleDown } = spec.behavior
+  const { replicas: current } = observation
+  const low = Math.min(...memory.lows.map(([, value]) => value))
+  const high = Math.max(...memory.highs.map(([, value]) => value))
+  const up = (value: number): number =>
+    Math.ceil(value - (scaleUp.tolerance === null ? 0.1 : scaleUp.tolerance * current) - 1e-9)
+  const down = (value: number): number => {
+    const band = scaleDown.tolerance === null ? Math.max(0.1, 0.02 * value) : scaleDown.tolerance * value
+    return Math.ceil(value + band - 1e-9)
+  }
+  const reason = mainTerm(spec, demand, raw)
+  // Large fleets go up in steps that are worth a write.
+  const step = Math.floor((demand.isCold ? COLD_STEP : LEAST_STEP) * current)
+  if (up(low) > current) return { replicas: Math.max(up(low), current + step), reason, limitedBy: null }
+  if (up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
+  if (down(raw) >= current)
+    return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
+  if (now < memory.noDownBefore || down(high) >= current)
+    return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
+  // Small steps wait until it is quiet, or a large fleet would go down in hundreds of them.
+  const isQuiet = now - memory.changedAt >= scaleDown.stabilizationWindowSeconds * 1000
+  if (!isQuiet && current - down(high) < LEAST_STEP_DOWN * current)
+    return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
+  return { replicas: down(high), reason, limitedBy: null }
+}
+
+function mainTerm({ target }: ScalerSpec, { terms }: Demand, raw: number): DecisionReason {
+  if (raw === terms.backlog) return 'jobsPerReplica' in target ? 'Depth' : 'Backlog'
+  if (raw === terms.rate) return 'Rate'
+  return raw === terms.busy ? 'Busy' : 'Lookahead'
+}
+
+/** From zero at once, to zero only after the cooldown. */
+function aroundZero({ spec, observation, memory, active, now }: Situation, choice: Choice): Choice {
+  const { replicas: current } = observation
+  if (active) return choice.replicas > 0 ? choice : { replicas: 1, reason: 'Active', limitedBy: null }
+  if (spec.minReplicas > 0) return choice
+  if (current === 0) return { replicas: 0, reason: 'Idle', limitedBy: null }
+  const isOver = now - (memory.idleSince ?? now) >= spec.cooldownSeconds * 1000
+  if (!isOver) return { replicas: Math.max(1, choice.replicas), reason: 'Idle', limitedBy: 'Cooldown' }
+  if (now < memory.noDownBefore) return { replicas: current, reason: 'Idle', limitedBy: 'ScaleDownStabilized' }
+  return { replicas: 0, reason: 'Idle', limitedBy: null }
+}
+
+function withinPolicies({ spec, observation, memory, now }: Situation, choice: Choice): Choice {
+  const { scaleUp, scaleDown } = spec.behavior
+  const { replicas: current } = observation
+  // A percentage of nothing is nothing: from zero there is always one.
+  const least = current === 0 && scaleUp.selectPolicy !== 'Disabled' ? 1 : 0
+  const most = Math.max(least, scaleUpLimit(scaleUp, current, memory.changes, now))
+  if (choice.replicas > most) return { ...choice, replicas: most, limitedBy: 'ScaleUpLimit' }
+  const fewest = scaleDownLimit(scaleDown, current, memory.changes, now)
+  return choice.replicas < fewest ? { ...choice, replicas: fewest, limitedBy: 'ScaleDownLimit' } : choice
+}
+
+/** While pods cannot start, one at a time is tried, and all of them every five minutes. */
+function withinStarts({ observation, memory, demand, slots, now }: Situation, choice: Choice): Choice {
+  const { blocked } = memory
+  if (blocked === null || now >= blocked.retryAt) return choice
+  const most = Math.max(observation.pods.ready + 1, Math.ceil(demand.running / slots))
+  return choice.replicas > most ? { ...choice, replicas: most, limitedBy: blocked.reason } : choice
+}

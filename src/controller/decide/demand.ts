@@ -1,0 +1,237 @@
+import type { DemandTerms, ScalerSpec } from '../api.ts'
+import { own } from './own.ts'
+import { replicasFor, type DueWork, type Supply } from './plan.ts'
+import { FAST_SECONDS, KNOWN_ENDS, recentServiceOf, residualOf, serviceOf, waitingCurve } from './queue.ts'
+import type { Observation, QueueMemory } from './types.ts'
+
+/** Seconds that a pod is taken to need until one was measured. */
+export const POD_START_SECONDS = 20
+
+const DEPTH_LATENCY_SECONDS = 30
+
+/** Share of the jobs that may start late when arrivals are random, and how many standard deviations of headroom are the most. */
+const LATE_SHARE = 0.005
+const MOST_DEVIATIONS = 2
+/** Standard deviations that a rate may be off by chance. */
+const NOISE_DEVIATIONS = 2.5
+
+/** Headroom that there is in any case. */
+export const LEAST_HEADROOM = 0.05
+
+/** Waiting work is taken for so much more than it is likely to be. */
+const SAFETY = 1.2
+
+/** While the service time is unknown, so many replicas at most are asked for as if every waiting job needed a slot of its own. */
+const COLD_REPLICAS = 4
+
+export interface Demand {
+  readonly terms: DemandTerms
+  readonly waiting: number
+  readonly running: number
+  readonly dueSoon: number
+  /** Too few jobs have ended to know how long they run. */
+  readonly isCold: boolean
+  readonly arrivalRate: number
+  readonly serviceSeconds: number
+  readonly latencySeconds: number
+  readonly pausedQueues: readonly string[]
+}
+
+/** A queue with what is remembered of it and the figures that follow. */
+interface Load {
+  readonly name: string
+  readonly memory: QueueMemory
+  readonly latencySeconds: number
+  readonly share: number
+  readonly waiting: number
+  readonly running: number
+  readonly serviceSeconds: number
+  readonly recentService: number
+  /** Jobs per second. */
+  readonly rate: number
+  readonly due: Observation['queues'][number]['due']
+}
+
+/** What the queues ask for, in replicas of `slots` slots. */
+export function demandOf(
+  spec: ScalerSpec,
+  observation: Observation,
+  memories: Readonly<Record<string, QueueMemory>>,
+  slots: number,
+  now: number,
+): Demand {
+  const newIn = (observation.podStartSeconds ?? POD_START_SECONDS) + spec.pollingIntervalSeconds
+  const foreignRunning = countBy(observation.foreign.map(({ queue }) => queue))
+  const loads = observation.queues.flatMap((queue): Load[] => {
+    const memory = own(memories, queue.name)
+    if (memory === undefined) return []
+    const latencySeconds = latencyOf(spec, queue.name)
+    const load: Load = {
+      name: queue.name,
+      memory,
+      latencySeconds,
+      share: queue.share,
+      waiting: queue.paused ? 0 : queue.waiting * queue.share,
+      running: queue.running + (foreignRunning.get(queue.name) ?? 0),
+      serviceSeconds: serviceOf(memory),
+      recentService: recentServiceOf(memory),
+      rate: queue.paused ? 0 : queue.share * rateOf(memory, spec.pollingIntervalSeconds),
+      due: queue.paused ? [] : queue.due,
+    }
+    return [load]
+  })
+  const sum = (of: (load: Load) => number): number => loads.reduce((total, load) => total + of(load), 0)
+  const waiting = sum((load) => load.waiting)
+  const running = sum((load) => load.running)
+  const offered = sum((load) => load.rate * load.serviceSeconds)
+  const arrivalRate = sum((load) => load.rate)
+  const serviceSeconds = meanOf(loads, (load) => load.serviceSeconds)
+  const busy = Math.max(0, running - observation.pods.terminatingRunning) / slots
+  const figures = { waiting, running, arrivalRate, serviceSeconds, busy }
+  const common = {
+    ...figures,
+    isCold: loads.reduce((ends, { memory }) => ends + memory.seen, 0) < KNOWN_ENDS,
+    dueSoon: sum(({ due, share }) => share * due.reduce((total, { count }) => total + count, 0)),
+    latencySeconds: Math.max(0, ...loads.map((load) => (load.waiting > 0 ? ageOf(load.memory, now) : 0))),
+    pausedQueues: observation.queues.filter((queue) => queue.paused && queue.waiting > 0).map(({ name }) => name),
+  }
+  if ('jobsPerReplica' in spec.target) {
+    const { jobsPerReplica } = spec.target
+    const backlog = (waiting + Math.max(0, running - observation.pods.terminatingRunning)) / jobsPerReplica
+    const lookahead = backlog + common.dueSoon / jobsPerReplica
+    return { ...common, terms: { rate: 0, backlog, busy, lookahead: common.dueSoon > 0 ? lookahead : 0 } }
+  }
+  const least = Math.min(Number.POSITIVE_INFINITY, ...loads.map((load) => load.latencySeconds))
+  // A slot is as likely to hold a job of a queue as the queue has a part in the work.
+  const residualSeconds =
+    offered > 0 ? sum((load) => load.rate * load.serviceSeconds * residualOf(load.memory)) / offered : 0
+  const catchUp = loads.reduce(
+    (total, load) => total + (load.waiting * load.serviceSeconds) / (2 * load.latencySeconds),
+    0,
+  )
+  const rate = (offered + headroom(offered, residualSeconds, least) + catchUp) / slots
+  const supply = supplyOf(spec, observation, loads, slots, newIn, serviceSeconds, least)
+  const backlog = Math.max(replicasFor(dueWork(loads, now, false), supply), coldReplicas(common.isCold, waiting, slots))
+  const lookahead = common.dueSoon > 0 ? replicasFor(dueWork(loads, now, true), supply) : 0
+  return { ...common, terms: { rate, backlog, busy, lookahead } }
+}
+
+/**
+ * Slots beyond the offered load that random arrivals need: no more than keeps the share that waits longer than half of the target below `LATE_SHARE` in a queue with c slots,
+ * P(W > t) ≈ e^(−(c − R)·t/r) with the mean residual service time r, and no more than some standard deviations of the load.
+ */
+function headroom(offered: number, residualSeconds: number, latencySeconds: number): number {
+  const forTail = (2 * residualSeconds * Math.log(1 / LATE_SHARE)) / latencySeconds
+  return Math.max(LEAST_HEADROOM * offered, Math.min(MOST_DEVIATIONS * Math.sqrt(offered), forTail))
+}
+
+/** The rate of the last minute, or more where a shorter look leaves no doubt: noise of the count taken off. */
+function rateOf({ rate, fastRate, sustainedRate }: QueueMemory, pollingSeconds: number): number {
+  return Math.max(rate, sureRate(fastRate, 2 * FAST_SECONDS), sureRate(sustainedRate, pollingSeconds))
+}
+
+function sureRate(rate: number, seconds: number): number {
+  return Math.max(0, rate - NOISE_DEVIATIONS * Math.sqrt(rate / seconds))
+}
+
+function supplyOf(
+  spec: ScalerSpec,
+  { replicas, pods }: Observation,
+  loads: readonly Load[],
+  slots: number,
+  newIn: number,
+  serviceSeconds: number,
+  latencySeconds: number,
+): Supply {
+  const startSeconds = newIn - spec.pollingIntervalSeconds
+  // Replicas without a pod yet start from now; a pod that takes longer than pods do may come at any moment.
+  const uncreated = Math.max(0, replicas - pods.ready - pods.starting.length - pods.unschedulable)
+  const starting = [...pods.starting, ...Array.from({ length: Math.min(uncreated, 10_000) }, () => 0)]
+    .map((age) => Math.max(startSeconds - age, spec.pollingIntervalSeconds))
+    .sort((a, b) => a - b)
+  return {
+    ready: pods.ready,
+    pace: paceOf(loads),
+    starting,
+    newInSeconds: newIn,
+    slots,
+    serviceSeconds,
+    leastSeconds: Math.max(latencySeconds / 8, 1),
+    lateSeconds: Math.max(latencySeconds / 4, 1),
+  }
+}
+
+/** What busy slots began in the last seconds, against what they usually do: little while they are stuck in long jobs. */
+function paceOf(loads: readonly Load[]): number {
+  const running = loads.reduce((sum, load) => sum + load.running, 0)
+  const serviceSeconds =
+    running > 0 ? loads.reduce((sum, load) => sum + load.running * load.serviceSeconds, 0) / running : 1
+  let begun = serviceSeconds
+  let busy = serviceSeconds
+  for (const { memory, serviceSeconds: own } of loads) {
+    begun += memory.fastStarted * own
+    busy += memory.fastBusy
+  }
+  return busy > 0 ? Math.min(1, begun / busy) : 1
+}
+
+/** Waiting work by the time at which it has to have started; with `future`, also delayed jobs. */
+function dueWork(loads: readonly Load[], now: number, future: boolean): readonly DueWork[] {
+  const due = loads.flatMap((load): DueWork[] => {
+    const { latencySeconds, recentService: serviceSeconds, share } = load
+    const known =
+      load.waiting === 0
+        ? []
+        : waitingCurve(load.memory).map(([, count], i, curve): DueWork => {
+            const [since, before] = curve[i - 1] ?? [curve[0]?.[0] ?? now, 0]
+            return {
+              inSeconds: latencySeconds - (now - since) / 1000,
+              work: (count - before) * share * serviceSeconds * SAFETY,
+            }
+          })
+    const coming = future
+      ? load.due.map(({ inSeconds, count }) => ({
+          inSeconds: inSeconds + latencySeconds,
+          work: count * share * serviceSeconds,
+        }))
+      : []
+    return [...known, ...coming]
+  })
+  return due.sort((a, b) => a.inSeconds - b.inSeconds)
+}
+
+/** Within reason, a slot for each waiting job while nobody knows how long they run; all at once as soon as one pod is not enough. */
+function coldReplicas(isCold: boolean, waiting: number, slots: number): number {
+  if (!isCold) return 0
+  return waiting > slots ? COLD_REPLICAS : waiting / slots
+}
+
+/** Weighted by the jobs that arrive; where none do, by those that wait or run. */
+function meanOf(loads: readonly Load[], of: (load: Load) => number): number {
+  for (const weigh of [
+    (load: Load) => load.rate + load.waiting / 60,
+    (load: Load) => load.waiting + load.running,
+    () => 1,
+  ]) {
+    const weight = loads.reduce((sum, load) => sum + weigh(load), 0)
+    if (weight > 1e-9) return loads.reduce((sum, load) => sum + weigh(load) * of(load), 0) / weight
+  }
+  return 1
+}
+
+function ageOf(memory: QueueMemory, now: number): number {
+  const [since] = waitingCurve(memory)[0] ?? [now]
+  return (now - since) / 1000
+}
+
+/** The target of a queue; where the target is depth, what ages are told by. */
+export function latencyOf({ target }: ScalerSpec, queue: string): number {
+  if ('jobsPerReplica' in target) return DEPTH_LATENCY_SECONDS
+  return own(target.latencySecondsByQueue, queue) ?? target.latencySeconds
+}
+
+function countBy(names: readonly (string | null)[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>()
+  for (const name of names) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return counts
+}

@@ -1,0 +1,186 @@
+import { NO_FLOW } from './foreign.ts'
+import type { Flow, QueueMemory, QueueObservation, Stamped } from './types.ts'
+
+/** Time constants of the averages, in seconds. */
+const RATE_SECONDS = 60
+export const FAST_SECONDS = 10
+const SERVICE_SECONDS = 300
+const RECENT_SECONDS = 45
+const STUCK_SECONDS = 6
+
+/** What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that this orders. */
+const UNKNOWN_SERVICE_SECONDS = 1.5
+
+/** Ends after which the service time is known. */
+export const KNOWN_ENDS = 3
+
+/** Ends after which the ages of running jobs say nothing more about the service time, and how many times the mean age it can be. */
+const SURE_ENDS = 20
+const AGE_FACTOR = 2.5
+
+const PRIOR_ENDS = 5
+
+/** Points of the arrival curve that are kept, at most: the age of what waits is known to a part of the target. */
+const CURVE_POINTS = 24
+
+/** What a queue looks like when it is seen for the first time. */
+export function firstSight(
+  observed: QueueObservation,
+  foreign: Flow,
+  serviceSeconds: number | null,
+  now: number,
+): QueueMemory {
+  const age = observed.headAgeSeconds ?? 0
+  return {
+    waiting: observed.waiting,
+    flow: totalOf(observed.flow, foreign),
+    runningMs: observed.runningMs,
+    rate: 0,
+    fastRate: 0,
+    lastRate: 0,
+    sustainedRate: 0,
+    busy: 0,
+    ended: 0,
+    recentBusy: 0,
+    recentEnded: 0,
+    fastBusy: 0,
+    fastStarted: 0,
+    ran: 0,
+    aged: 0,
+    meanAge: 0,
+    serviceSeconds: serviceSeconds ?? UNKNOWN_SERVICE_SECONDS,
+    seen: serviceSeconds === null ? 0 : KNOWN_ENDS,
+    arrived:
+      age > 0
+        ? [
+            [now - age * 1000, 0],
+            [now, observed.waiting],
+          ]
+        : [
+            [now, 0],
+            [now, observed.waiting],
+          ],
+  }
+}
+
+/** The memory of a queue after another look at it, `seconds` after the last one. */
+export function followQueue(
+  old: QueueMemory,
+  observed: QueueObservation,
+  foreign: Flow,
+  latencySeconds: number,
+  seconds: number,
+  now: number,
+): QueueMemory {
+  const flow = totalOf(observed.flow, foreign)
+  // Smaller counters than before were begun anew: what they had counted is unknown.
+  const isAnew = flow.started < old.flow.started || flow.ended < old.flow.ended
+  const started = isAnew ? 0 : flow.started - old.flow.started
+  const ended = isAnew ? 0 : flow.ended - old.flow.ended
+  const ran = isAnew ? 0 : flow.busyMs - old.flow.busyMs + observed.runningMs - old.runningMs
+  const busy = Math.max(0, ran) / 1000
+  const arrivals = Math.max(0, observed.waiting - old.waiting + started)
+
+  const average = (then: number, constant: number): number => {
+    const keep = Math.exp(-seconds / constant)
+    return then * keep + (arrivals / seconds) * (1 - keep)
+  }
+  const sum = (then: number, more: number, constant: number): number => then * Math.exp(-seconds / constant) + more
+  const next = {
+    waiting: observed.waiting,
+    flow,
+    runningMs: observed.runningMs,
+    rate: average(old.rate, Math.min(Math.max(serviceOf(old), RATE_SECONDS), SERVICE_SECONDS)),
+    fastRate: average(old.fastRate, FAST_SECONDS),
+    lastRate: arrivals / seconds,
+    sustainedRate: Math.min(arrivals / seconds, old.lastRate),
+    busy: sum(old.busy, busy, SERVICE_SECONDS),
+    ended: sum(old.ended, ended, SERVICE_SECONDS),
+    recentBusy: sum(old.recentBusy, busy, RECENT_SECONDS),
+    recentEnded: sum(old.recentEnded, ended, RECENT_SECONDS),
+    fastBusy: sum(old.fastBusy, busy, STUCK_SECONDS),
+    fastStarted: sum(old.fastStarted, started, STUCK_SECONDS),
+    ran: sum(old.ran, observed.running, SERVICE_SECONDS),
+    aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
+    meanAge:
+      observed.running === 0 ? old.meanAge : blend(old.meanAge, observed.runningMs / 1000 / observed.running, seconds),
+    seen: Math.min(KNOWN_ENDS, old.seen + ended),
+    arrived: extendCurve(old, observed.waiting, arrivals, latencySeconds, now),
+  }
+  // Ends long ago say less and less: the estimate they gave stays as one more end.
+  const decayed = next.ended < 1 && old.ended >= 1
+  return { ...next, serviceSeconds: decayed ? serviceOf(old) : old.serviceSeconds }
+}
+
+/**
+ * Mean seconds that a job runs: all time that slots were busy, over the jobs that ended, with one job of the earlier estimate as prior. Right for jobs
+ * longer than the memory as well, because running ones count with the time they have run so far. As long as few have ended this is too much, by as many
+ * times as there are slots: then it is at most what the ages of the running jobs make likely, who on average are half through.
+ */
+export function serviceOf({ busy, ended, serviceSeconds, meanAge, ran }: QueueMemory): number {
+  const censored = (busy + serviceSeconds) / (ended + 1)
+  return ended >= SURE_ENDS || ran === 0 ? censored : Math.min(censored, Math.max(serviceSeconds, AGE_FACTOR * meanAge))
+}
+
+/** The same as it was in the last minute, with a few jobs of the longer estimate as prior; never less than that one. */
+export function recentServiceOf(memory: QueueMemory): number {
+  const long = serviceOf(memory)
+  return memory.ended < SURE_ENDS
+    ? long
+    : Math.max(long, (memory.recentBusy + PRIOR_ENDS * long) / (memory.recentEnded + PRIOR_ENDS))
+}
+
+/**
+ * Mean seconds until a busy slot is free, E[S²] ÷ 2E[S]: by the inspection paradox as much as the mean age of what runs. Half of the service time when all jobs
+ * are alike, many times of it when a few are very long.
+ */
+export function residualOf(memory: QueueMemory): number {
+  const { ran, aged } = memory
+  return Math.max(serviceOf(memory) / 2, ran > 0 ? aged / ran : 0)
+}
+
+/** When the jobs that wait were put in: pairs of a time and how many of them had arrived until then, the latest last. */
+export function waitingCurve({ arrived, waiting }: QueueMemory): readonly Stamped[] {
+  const total = arrived.at(-1)?.[1] ?? 0
+  const head = total - waiting
+  return arrived
+    .filter(([, count], i) => count > head || (arrived[i + 1]?.[1] ?? 0) > head)
+    .map(([at, count]) => [at, Math.max(0, count - head)])
+}
+
+function blend(old: number, present: number, seconds: number): number {
+  const keep = Math.exp(-seconds / FAST_SECONDS)
+  return old === 0 ? present : old * keep + present * (1 - keep)
+}
+
+function totalOf(ours: Flow, foreign: Flow = NO_FLOW): Flow {
+  return {
+    started: ours.started + foreign.started,
+    ended: ours.ended + foreign.ended,
+    returned: ours.returned + foreign.returned,
+    busyMs: ours.busyMs + foreign.busyMs,
+  }
+}
+
+function extendCurve(
+  old: QueueMemory,
+  waiting: number,
+  arrivals: number,
+  latencySeconds: number,
+  now: number,
+): readonly Stamped[] {
+  if (waiting === 0) return [[now, 0]]
+  const [, last] = old.arrived.at(-1) as Stamped
+  const total = Math.max(last + arrivals, waiting)
+  const head = total - waiting
+  // What has started is of no interest any more, but for the last point before the head.
+  const first = old.arrived.findLastIndex(([, count]) => count <= head)
+  const kept = old.arrived.slice(Math.max(0, first))
+  const before = kept.at(-2)
+  const isDense = before !== undefined && kept.length > 2 && now - before[0] < (latencySeconds * 1000) / CURVE_POINTS
+  const points = isDense ? kept.slice(0, -1) : kept
+  const oldest = now - 2 * latencySeconds * 1000
+  // Beyond twice the target it is late, however late: those points become one.
+  const late = points.findLastIndex(([at]) => at < oldest)
+  return [...(late > 0 ? points.slice(late) : points), [now, total]]
+}

@@ -1,0 +1,299 @@
+import { systemClock, type Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { confirmDrained, markDraining, podKey, unmarkDraining } from '../queue/draining.ts'
+import type { Store } from '../redis/store.ts'
+import type { Scaler } from './api.ts'
+import type { ApiServer } from './apiserver.ts'
+import type { Term } from './leader.ts'
+import { heldBy, processesIn, type Fleet } from './observe.ts'
+import {
+  chooseVictims,
+  COST_ANNOTATION,
+  DRAINED_COST,
+  inRollout,
+  isActive,
+  isDrainedCost,
+  isOf,
+  podOf,
+  safeVictims,
+  type Pod,
+  type PodObject,
+} from './pods.ts'
+import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
+import type { RedisView } from './view.ts'
+
+/** From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds. */
+const COST_MS = 1000
+/** From confirming to lowering the scale, at most. Milliseconds. */
+const CONFIRMED_MS = 5000
+/** Marks are renewed this often. Milliseconds. */
+const RENEW_MS = 20_000
+/** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
+const SPARED_MS = 30_000
+/** Between two looks at a drain under way. Milliseconds. */
+const SOON_MS = 500
+/** Marks of other leaders are taken away this long after a term began: by then theirs is over. Milliseconds. */
+const OTHERS_MS = 5000
+/** Annotations written at a time. */
+const MOST_PATCHES = 8
+
+interface Victim {
+  readonly pod: Pod
+  /** Monotonic ms. */
+  readonly since: number
+  renewedAt: number
+  costAt: number | undefined
+  /** The scale was lowered for it. */
+  releasedAt: number | undefined
+}
+
+/** What a step of a drain works with. */
+export interface DrainInput {
+  readonly api: ApiServer
+  readonly store: Store
+  readonly term: Term
+  readonly scaler: Scaler
+  /** Of the target, from the watch. */
+  readonly pods: readonly Pod[]
+  readonly scale: Scale
+  readonly view: RedisView
+  readonly fleet: Fleet
+  readonly queues: readonly string[]
+  /** Jobs that wait, for foreign workers that know no marks. */
+  readonly waiting: number
+  readonly desired: number
+  /** Told when a drain begins, and when one took too long. */
+  readonly record: (reason: 'DrainStarted' | 'DrainTimedOut', note: string) => void
+}
+
+export type DrainStep =
+  | { readonly kind: 'scaled'; readonly from: number; readonly scale: Scale }
+  /** Not yet; look again soon. `why`: what stands in the way, for people. */
+  | { readonly kind: 'waiting'; readonly afterMs: number; readonly why: string }
+  /** The scale or the pods are not what they were thought to be. */
+  | { readonly kind: 'changed' }
+
+/** Lowers the scale of one target so that no pod with a job dies. docs/controller.md, "Scaling down". */
+export interface Drain {
+  /** Pods that are being drained now and not given up yet. */
+  readonly names: readonly string[]
+  /** One step towards `desired` replicas, which are fewer than there are. */
+  step(input: DrainInput): Promise<DrainStep>
+  /** Lets all victims work again that are not given up yet. */
+  undrain(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues'>): Promise<void>
+  /** Takes away what former leaders left: their marks and their costs. To be called at every turn. */
+  tidy(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues' | 'pods'>): Promise<void>
+}
+
+export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
+  const victims = new Map<string, Victim>()
+  /** Pods that took too long, and until when they are left alone. */
+  const spared = new Map<string, number>()
+  /** Foreign workers: since when each pod was seen idle, in every look. */
+  const idleSince = new Map<string, number>()
+  let othersCleared: string | undefined
+
+  const keyOf = (pod: Pod): string => podKey(pod.namespace, pod.uid)
+  const notReleased = (): Victim[] => [...victims.values()].filter(({ releasedAt }) => releasedAt === undefined)
+
+  const setCost = async (api: ApiServer, pods: readonly Pod[], value: string | null): Promise<void> => {
+    for (let at = 0; at < pods.length; at += MOST_PATCHES) {
+      const page = pods.slice(at, at + MOST_PATCHES)
+      await Promise.all(page.map((pod) => annotatePod(api, pod, { [COST_ANNOTATION]: value })))
+    }
+  }
+
+  const letGo = async (
+    { api, store, term, queues }: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues'>,
+    which: readonly Victim[],
+  ): Promise<void> => {
+    if (which.length === 0) return
+    const pods = which.map(({ pod }) => pod)
+    // Work first: a cost that stays for a moment harms nobody, since nothing is lowered without looking at costs.
+    await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, 1000))
+    for (const { uid } of pods) victims.delete(uid)
+    await setCost(
+      api,
+      which.filter(({ costAt }) => costAt !== undefined).map(({ pod }) => pod),
+      null,
+    )
+  }
+
+  /** Whether a pod runs nothing, as far as the look tells: for ours a look after the mark, for others two looks. */
+  const isIdle = ({ pod, since }: Victim, { view, fleet, scaler }: DrainInput): boolean => {
+    if (heldBy(view, pod) > 0 || view.at <= since) return false
+    if (fleet === 'ours') return true
+    const from = idleSince.get(pod.uid)
+    return from !== undefined && view.at - from >= scaler.spec.pollingIntervalSeconds * 1000
+  }
+
+  const watchIdle = (pods: readonly Pod[], view: RedisView): void => {
+    const present = new Set<string>()
+    for (const pod of pods) {
+      present.add(pod.uid)
+      if (heldBy(view, pod) > 0) idleSince.delete(pod.uid)
+      else if (!idleSince.has(pod.uid)) idleSince.set(pod.uid, view.at)
+    }
+    for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
+  }
+
+  /** Reads what is so now, confirms, and lowers the scale. */
+  const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
+    const { api, store, term, scaler, desired, view, fleet, waiting } = input
+    const { namespace, spec } = scaler
+    const read = await getScale(api, namespace, spec.scaleTargetRef.name)
+    if (read.kind !== 'ok' || read.scale.replicas !== input.scale.replicas) return { kind: 'changed' }
+    const listed = await listAll<PodObject>(api, collection(PODS, namespace), {
+      query: { labelSelector: read.scale.selector },
+    })
+    const pods = listed.items.map(podOf).filter((pod) => isActive(pod) && isOf(pod, spec.scaleTargetRef.name))
+    const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
+    const confirmed =
+      mine.length === 0
+        ? new Set<string>()
+        : await confirmDrained(
+            store,
+            term.token,
+            mine.map(({ pod }) => ({
+              pod: keyOf(pod),
+              processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
+              foreign: view.foreignByHost.get(pod.name)?.map(({ id }) => id) ?? [],
+            })),
+          )
+    const confirmedAt = clock.monotonic()
+    const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
+    // A mark that is lost, as in a failover, is set again at the next step.
+    for (const victim of ready) if (!mayDie(victim.pod)) victim.renewedAt = -Infinity
+    const safe = safeVictims(pods, Math.max(0, pods.length - desired), mayDie)
+    const replicas = Math.max(desired, pods.length - safe)
+    if (replicas >= read.scale.replicas)
+      return { kind: 'waiting', afterMs: SOON_MS, why: 'pods that would die first still run jobs' }
+    if (inRollout(pods) && !(replicas === 0 && safe === pods.length))
+      return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
+    if (fleet === 'foreign' && waiting > 0)
+      return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
+    if (!term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS) return { kind: 'changed' }
+    const written = await putScale(api, namespace, spec.scaleTargetRef.name, read.scale, replicas)
+    if (written.kind !== 'ok') return { kind: 'changed' }
+    for (const victim of mine) if (mayDie(victim.pod)) victim.releasedAt = clock.monotonic()
+    return { kind: 'scaled', from: read.scale.replicas, scale: written.scale }
+  }
+
+  return {
+    get names() {
+      return notReleased()
+        .map(({ pod }) => pod.name)
+        .sort()
+    },
+    undrain: (input) => letGo(input, notReleased()),
+    tidy: async ({ api, store, term, queues, pods }) => {
+      const active = pods.filter(isActive)
+      const present = new Set(active.map(({ uid }) => uid))
+      for (const uid of victims.keys()) if (!present.has(uid)) victims.delete(uid)
+      const now = clock.monotonic()
+      for (const [uid, until] of spared) if (!present.has(uid) || until <= now) spared.delete(uid)
+      await letGo(
+        { api, store, term, queues },
+        [...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined && now - releasedAt > SPARED_MS),
+      )
+      const left = active.filter((pod) => isDrainedCost(pod) && !victims.has(pod.uid))
+      if (othersCleared !== term.token && now - term.since > OTHERS_MS) {
+        othersCleared = term.token
+        const keys = active.slice(0, 1000).map(keyOf)
+        const cleared =
+          keys.length === 0 ? 0 : await unmarkDraining(store, term.token, keys, queues.slice(0, 1000), { others: true })
+        if (cleared > 0) log.info({ pods: cleared }, 'took away drain marks of an earlier leader')
+      }
+      if (left.length > 0) {
+        await setCost(api, left, null).catch((error: unknown) => {
+          log.warn({ 'error.message': messageOf(error) }, 'deletion costs of an earlier leader could not be taken away')
+        })
+      }
+    },
+    step: async (input) => {
+      const { api, store, term, scaler, pods, scale, view, desired, fleet, record } = input
+      const now = clock.monotonic()
+      const active = pods.filter(isActive)
+      const staying = active.filter(({ uid }) => victims.get(uid)?.releasedAt === undefined)
+      watchIdle(active, view)
+      if (inRollout(active) && desired > 0) {
+        await letGo(input, notReleased())
+        return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
+      }
+
+      // Who is to go.
+      const count = Math.max(0, staying.length - desired)
+      const timeoutMs = scaler.spec.scaleDown.drainTimeoutSeconds * 1000
+      const late = notReleased().filter(
+        (victim) => timeoutMs > 0 && now - victim.since > timeoutMs && !isIdle(victim, input),
+      )
+      if (late.length > 0) {
+        const windowMs = Math.max(scaler.spec.behavior.scaleDown.stabilizationWindowSeconds, 10) * 1000
+        for (const { pod } of late) spared.set(pod.uid, now + windowMs)
+        await letGo(input, late)
+        record(
+          'DrainTimedOut',
+          `${namesOf(late.map(({ pod }) => pod))} still run jobs after ${timeoutMs / 1000} s and work on`,
+        )
+      }
+      const chosen = chooseVictims(staying, count, {
+        held: (pod) => heldBy(view, pod),
+        preferred: ({ uid }) => victims.has(uid),
+        spared: ({ uid }) => (spared.get(uid) ?? -Infinity) > now,
+      })
+      const wanted = new Set(chosen.map(({ uid }) => uid))
+      await letGo(
+        input,
+        notReleased().filter(({ pod }) => !wanted.has(pod.uid)),
+      )
+
+      // Marks: from here on they take no job.
+      const began = victims.size === 0
+      const fresh = chosen.filter(({ uid }) => !victims.has(uid))
+      const old = [...victims.values()].filter(({ renewedAt }) => now - renewedAt > RENEW_MS)
+      const toMark = [...fresh, ...old.map(({ pod }) => pod)]
+      if (toMark.length > 0) {
+        if (!term.valid()) return { kind: 'changed' }
+        const marked = await markDraining(store, term.token, toMark.slice(0, 1000).map(keyOf))
+        const at = clock.monotonic()
+        for (const pod of toMark) {
+          const victim = victims.get(pod.uid)
+          if (!marked.has(keyOf(pod))) victims.delete(pod.uid)
+          else if (victim) victim.renewedAt = at
+          else victims.set(pod.uid, { pod, since: at, renewedAt: at, costAt: undefined, releasedAt: undefined })
+        }
+        if (began && victims.size > 0)
+          record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
+      }
+
+      // Costs: these die first.
+      const idle = notReleased().filter((victim) => isIdle(victim, input))
+      const uncosted = idle.filter(({ costAt }) => costAt === undefined)
+      if (uncosted.length > 0) {
+        if (!term.valid()) return { kind: 'changed' }
+        await setCost(
+          api,
+          uncosted.map(({ pod }) => pod),
+          String(DRAINED_COST),
+        )
+        const at = clock.monotonic()
+        for (const victim of uncosted) victim.costAt = at
+        return { kind: 'waiting', afterMs: COST_MS, why: `${namesOf(uncosted.map(({ pod }) => pod))} are idle` }
+      }
+      const ready = idle.filter(({ costAt }) => costAt !== undefined && clock.monotonic() - costAt >= COST_MS)
+      if (ready.length < idle.length)
+        return { kind: 'waiting', afterMs: SOON_MS, why: 'deletion costs were just written' }
+      if (ready.length > 0 || staying.length < scale.replicas) return lower(input, ready)
+      const busy = notReleased()
+      if (busy.length === 0 && fleet !== 'ours')
+        return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
+      return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs` }
+    },
+  }
+}
+
+function namesOf(pods: readonly Pod[]): string {
+  const names = pods.map(({ name }) => name)
+  return names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`
+}

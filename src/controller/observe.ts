@@ -1,0 +1,167 @@
+import type { Selection } from '../queue/selection.ts'
+import { headEnqueuedAt } from '../telemetry/heads.ts'
+import type { Scaler } from './api.ts'
+import type { Due, Observation, QueueObservation } from './decide.ts'
+import { isActive, type Pod } from './pods.ts'
+import type { StartTimes } from './starts.ts'
+import type { ProcessView, RedisView } from './view.ts'
+
+/** A pod counts as unschedulable after this long without a node. Milliseconds. */
+const UNSCHEDULABLE_MS = 60_000
+/** A new pod that restarted this often is not starting. */
+const RESTARTS = 3
+
+const NO_FLOW = { started: 0, ended: 0, returned: 0, busyMs: 0 }
+
+/** Whose workers run in the pods of a target. */
+export type Fleet =
+  /** Ours: they know drain marks. */
+  | 'ours'
+  /** Those of another program of the family, found by their host names. */
+  | 'foreign'
+  /** None has registered yet, or there are no pods. */
+  | 'none'
+
+export interface Observed {
+  readonly observation: Observation
+  readonly fleet: Fleet
+  /** Queues that our workers in these pods say they serve, where they are not those of the spec. */
+  readonly otherQueues: readonly string[] | undefined
+  /** Queues of the scaler, patterns resolved. */
+  readonly queues: readonly string[]
+  /** Whether a queue of it is listed by another scaler as well. */
+  readonly shared: readonly string[]
+}
+
+export interface ObserveInput {
+  readonly scaler: Scaler
+  readonly selection: Selection
+  readonly view: RedisView
+  /** Of the target, terminating ones included. */
+  readonly pods: readonly Pod[]
+  /** `spec.replicas` of the target. */
+  readonly replicas: number
+  readonly starts: StartTimes
+  /** The scaler's part of a queue, 0 to 1. */
+  readonly shareOf: (queue: string) => number
+  readonly hold: Observation['hold']
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** Processes of ours in a pod. */
+export function processesIn(view: RedisView, pod: Pod): readonly ProcessView[] {
+  return view.byPod.get(pod.uid) ?? []
+}
+
+/** Jobs that run in a pod, those of foreign workers included. */
+export function heldBy(view: RedisView, pod: Pod): number {
+  const ours = processesIn(view, pod).reduce((sum, { load }) => sum + load.held, 0)
+  const foreign = view.foreignByHost.get(pod.name)?.filter(({ queue }) => queue !== undefined).length ?? 0
+  return ours + foreign
+}
+
+/** Puts what Redis and the API server say together into what `decide` looks at. */
+export function observe(input: ObserveInput): Observed {
+  const { scaler, selection, view, pods, replicas, starts, shareOf, hold, now } = input
+  const active = pods.filter(isActive)
+  const fleet: Fleet = active.some((pod) => view.byPod.has(pod.uid))
+    ? 'ours'
+    : active.some((pod) => view.foreignByHost.has(pod.name))
+      ? 'foreign'
+      : 'none'
+  const works = (pod: Pod): boolean => {
+    if (fleet !== 'ours') return pod.ready
+    return processesIn(view, pod).some(({ load }) => pod.ready || load.held > 0)
+  }
+  for (const pod of active) {
+    const first = Math.min(...processesIn(view, pod).map(({ registration }) => registration.started))
+    if (Number.isFinite(first)) starts.note(pod, first)
+  }
+
+  const working = active.filter(works)
+  const stuck = active.filter(
+    (pod) => pod.unschedulableMs !== undefined && now - pod.unschedulableMs >= UNSCHEDULABLE_MS,
+  )
+  const fresh = active.filter((pod) => !works(pod) && !stuck.includes(pod))
+  const slots = working
+    .map((pod) => processesIn(view, pod).reduce((sum, { registration }) => sum + registration.slots, 0))
+    .filter((n) => n > 0)
+    .sort((a, b) => a - b)
+
+  const queues = selection.resolve(view.known)
+  const due = dueBy(view)
+  return {
+    fleet,
+    queues,
+    shared: queues.filter((queue) => shareOf(queue) < 1),
+    otherQueues: fleet === 'ours' ? otherQueues(selection, working, view) : undefined,
+    observation: {
+      replicas,
+      pods: {
+        ready: working.length,
+        starting: fresh.map((pod) => Math.max(0, (now - (pod.scheduledMs ?? pod.createdMs)) / 1000)),
+        unschedulable: stuck.length,
+        notStarting: fresh.length > 0 && fresh.every(({ restarts }) => restarts >= RESTARTS),
+        terminatingRunning: pods.filter((pod) => pod.terminating).reduce((sum, pod) => sum + heldBy(view, pod), 0),
+      },
+      queues: queues.map((queue) => queueOf(queue, view, due, shareOf(queue))),
+      foreign: view.foreign.map(({ id, queue, processed }) => ({
+        id,
+        processed: processed ?? 0,
+        queue: queue ?? null,
+      })),
+      registeredSlots: slots[Math.floor((slots.length - 1) / 2)] ?? null,
+      podStartSeconds: starts.p90,
+      lastServiceSeconds: scaler.status.serviceSeconds ?? null,
+      lastSlotsPerReplica: scaler.status.slotsPerReplica ?? null,
+      hold,
+    },
+  }
+}
+
+function queueOf(name: string, view: RedisView, due: ReadonlyMap<string, Due[]>, share: number): QueueObservation {
+  const found = view.queues.get(name)
+  const running = view.running.get(name)
+  const enqueuedAt = found?.head === undefined ? undefined : headEnqueuedAt(found.head.bytes, found.head.end)
+  return {
+    name,
+    waiting: found?.waiting ?? 0,
+    headAgeSeconds:
+      enqueuedAt === undefined || !found || found.waiting === 0
+        ? null
+        : Math.max(0, (view.reading.now - enqueuedAt) / 1000),
+    paused: found?.paused ?? false,
+    flow: found?.flow ?? NO_FLOW,
+    running: running?.jobs ?? 0,
+    runningMs: running?.ms ?? 0,
+    due: due.get(name) ?? [],
+    share,
+  }
+}
+
+/** What comes due, by queue; the view looks as far ahead as its slowest scaler needs, `decide` takes what it wants. */
+function dueBy(view: RedisView): Map<string, Due[]> {
+  const due = new Map<string, Due[]>()
+  for (const { queue, dueMs, jobs } of view.reading.due) {
+    const list = due.get(queue) ?? []
+    list.push({ inSeconds: Math.max(0, (dueMs - view.reading.now) / 1000), count: jobs })
+    due.set(queue, list)
+  }
+  return due
+}
+
+/** The patterns that the workers were started with, where they differ from the scaler's; skips do not show in a registration. */
+function otherQueues(selection: Selection, pods: readonly Pod[], view: RedisView): readonly string[] | undefined {
+  const wanted = new Set(selection.label.split(','))
+  const served = new Set<string>()
+  for (const pod of pods) {
+    for (const { registration } of processesIn(view, pod)) {
+      const { tail, pid } = registration
+      for (const queue of tail.slice(`:${pid}:`.length).split(',')) served.add(queue)
+    }
+  }
+  if (served.size === 0) return undefined
+  const same = served.size === wanted.size && [...served].every((queue) => wanted.has(queue))
+  return same ? undefined : [...served].sort()
+}

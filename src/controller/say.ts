@@ -1,0 +1,128 @@
+import type { Scaler } from './api.ts'
+import { REASONS, type Saying, type Sayings } from './conditions.ts'
+import type { Decision, Limit } from './decide.ts'
+import type { Fleet, Observed } from './observe.ts'
+
+/** What a turn found out, as far as it came. */
+export interface Findings {
+  readonly scaler: Scaler
+  readonly observed: Observed | undefined
+  readonly decision: Decision | undefined
+  /** What stands in the way of scaling; undefined: nothing. */
+  readonly trouble: Saying | undefined
+  readonly dryRun: boolean
+  /** The CRD that the API server serves lacks fields that this controller knows. */
+  readonly outdated: readonly string[]
+  /** Why a scale-down waits, in words. */
+  readonly waits: string | undefined
+}
+
+const LIMITS: Readonly<Partial<Record<Limit, string>>> = {
+  TooFewReplicas: 'the demand is below minReplicas',
+  TooManyReplicas: 'the demand is above maxReplicas',
+  ScaleUpLimit: 'behavior.scaleUp allows no more for now',
+  ScaleDownLimit: 'behavior.scaleDown allows no fewer for now',
+  Unschedulable: 'pods find no node: more of them would not help; all are tried again every 5 minutes',
+  PodsNotStarting: 'new pods restart again and again: more of them would not help; all are tried again every 5 minutes',
+}
+
+/** All conditions, from what is known. */
+export function sayings(found: Findings): Sayings {
+  const { scaler, observed, decision } = found
+  return {
+    Ready: ready(found),
+    Active: active(decision),
+    ScalingLimited: limited(decision),
+    Paused: scaler.spec.paused
+      ? { status: 'True', reason: REASONS.paused, message: 'spec.paused is true: the scale is left alone' }
+      : { status: 'False', reason: REASONS.notPaused, message: 'the scale is written' },
+    DrainSupported: drains(scaler, observed?.fleet),
+    QueuesMatch: queuesMatch(observed),
+  }
+}
+
+function ready({ trouble, dryRun, outdated, decision, waits }: Findings): Saying {
+  if (trouble) return trouble
+  if (outdated.length > 0) {
+    return {
+      status: 'True',
+      reason: REASONS.crdOutdated,
+      message: `The CRD in the cluster lacks ${outdated.join(', ')}: apply the one of this version (docs/operations.md).`,
+    }
+  }
+  const reason = dryRun ? REASONS.dryRun : REASONS.ready
+  const said =
+    decision === undefined
+      ? 'nothing was decided yet'
+      : `${decision.replicas} replicas wanted (${decision.reason})${waits === undefined ? '' : `; ${waits}`}`
+  return { status: 'True', reason, message: dryRun ? `dry run, nothing is written: ${said}` : said }
+}
+
+function active(decision: Decision | undefined): Saying {
+  if (!decision) return unknown()
+  if (decision.active) return { status: 'True', reason: REASONS.active, message: 'jobs wait, run or come due soon' }
+  if (decision.pausedQueues.length > 0) {
+    return {
+      status: 'False',
+      reason: REASONS.queuePaused,
+      message: `jobs wait in ${decision.pausedQueues.join(', ')}, which is paused: resqueue queue resume ends that`,
+    }
+  }
+  return { status: 'False', reason: REASONS.idle, message: 'nothing waits and nothing runs' }
+}
+
+function limited(decision: Decision | undefined): Saying {
+  if (!decision) return unknown()
+  const why = decision.limitedBy === null ? undefined : LIMITS[decision.limitedBy]
+  if (decision.limitedBy !== null && why !== undefined)
+    return { status: 'True', reason: decision.limitedBy, message: why }
+  return {
+    status: 'False',
+    reason: REASONS.withinLimits,
+    message: decision.limitedBy === null ? 'nothing limits the replicas' : `waiting: ${decision.limitedBy}`,
+  }
+}
+
+function drains(scaler: Scaler, fleet: Fleet | undefined): Saying {
+  if (!scaler.spec.scaleDown.drain)
+    return {
+      status: 'False',
+      reason: REASONS.drainOff,
+      message: 'scaleDown.drain is false: running jobs are interrupted',
+    }
+  if (fleet === 'ours') return { status: 'True', reason: REASONS.drains, message: 'the workers know drain marks' }
+  if (fleet === 'foreign') {
+    return {
+      status: 'False',
+      reason: REASONS.foreign,
+      message:
+        'workers of another program: a pod is given up only after it was seen idle twice and nothing waits, yet may have taken a job since. Give its image STOPSIGNAL SIGQUIT, or a preStop hook that sends QUIT and waits',
+    }
+  }
+  return { status: 'Unknown', reason: REASONS.noWorkers, message: 'no worker has registered from these pods yet' }
+}
+
+function queuesMatch(observed: Observed | undefined): Saying {
+  if (!observed) return unknown()
+  if (observed.otherQueues !== undefined) {
+    return {
+      status: 'False',
+      reason: REASONS.queuesDiffer,
+      message: `the workers serve ${observed.otherQueues.slice(0, 20).join(', ')}: that is not what spec.queues says`,
+    }
+  }
+  if (observed.shared.length > 0) {
+    return {
+      status: 'True',
+      reason: REASONS.queueShared,
+      message: `other scalers list ${observed.shared.slice(0, 20).join(', ')} too: what waits there is shared out by maxReplicas and slots`,
+    }
+  }
+  if (observed.fleet !== 'ours')
+    return { status: 'Unknown', reason: REASONS.noWorkers, message: 'no worker has registered from these pods yet' }
+  return { status: 'True', reason: REASONS.queuesMatch, message: 'the workers serve the queues of the spec' }
+}
+
+function unknown(): Saying {
+  return { status: 'Unknown', reason: REASONS.unknown, message: 'not observed yet' }
+}

@@ -1,0 +1,82 @@
+import { selectQueues, type Selection } from '../queue/selection.ts'
+import type { Scaler } from './api.ts'
+import { readScaler } from './readscaler.ts'
+import { keyOf, type ScalerObject } from './world.ts'
+
+/** A scaler in so far as others must know of it. */
+export interface Peer {
+  readonly key: string
+  readonly scaler: Scaler
+  readonly selection: Selection
+}
+
+/** What scalers have to do with each other: queues that several list, and targets that several claim. */
+export interface Sharing {
+  readonly peers: ReadonlyMap<string, Peer>
+  /** The scaler that goes before this one for the same target: the oldest, then the one with the least uid. */
+  rivalOf(key: string): Peer | undefined
+  /** Part of a queue that is this scaler's, by maxReplicas × slots. */
+  shareOf(key: string, queue: string): number
+}
+
+/** Looks at all scalers once. `known`: the queues that exist in the Redis behind a connection. */
+export function createSharing(
+  objects: Iterable<ScalerObject>,
+  known: (connection: string) => readonly string[],
+): Sharing {
+  const peers = new Map<string, Peer>()
+  const byTarget = new Map<string, Peer[]>()
+  for (const object of objects) {
+    const read = readScaler(object)
+    if (!read.ok) continue
+    const { scaler } = read
+    const peer: Peer = { key: keyOf(object), scaler, selection: selectQueues(scaler.spec.queues) }
+    peers.set(peer.key, peer)
+    const target = `${scaler.namespace}/${scaler.spec.scaleTargetRef.name}`
+    byTarget.set(target, [...(byTarget.get(target) ?? []), peer])
+  }
+  const first = (peer: Peer): Peer => {
+    const { namespace, spec } = peer.scaler
+    const claims = byTarget.get(`${namespace}/${spec.scaleTargetRef.name}`) ?? [peer]
+    return claims.reduce((a, b) => (older(a, b) ? a : b))
+  }
+
+  const weights = new Map<string, number>()
+  const weightOf = ({ scaler: { spec, status } }: Peer): number =>
+    spec.maxReplicas * (spec.slotsPerReplica ?? status.slotsPerReplica ?? 1)
+  const names = new Map<string, readonly string[]>()
+  for (const peer of peers.values()) {
+    if (first(peer) !== peer || peer.scaler.spec.paused) continue
+    const { name } = peer.scaler.spec.redis
+    let there = names.get(name)
+    if (!there) {
+      there = peer.selection.dynamic ? known(name) : []
+      if (peer.selection.dynamic) names.set(name, there)
+    }
+    for (const queue of peer.selection.resolve(there)) {
+      const at = `${name}\0${queue}`
+      weights.set(at, (weights.get(at) ?? 0) + weightOf(peer))
+    }
+  }
+  return {
+    peers,
+    rivalOf: (key) => {
+      const peer = peers.get(key)
+      if (!peer) return undefined
+      const winner = first(peer)
+      return winner === peer ? undefined : winner
+    },
+    shareOf: (key, queue) => {
+      const peer = peers.get(key)
+      if (!peer) return 1
+      const all = weights.get(`${peer.scaler.spec.redis.name}\0${queue}`)
+      const own = weightOf(peer)
+      return all === undefined || all <= own ? 1 : own / all
+    },
+  }
+}
+
+function older(a: Peer, b: Peer): boolean {
+  const [one, other] = [Date.parse(a.scaler.creationTimestamp), Date.parse(b.scaler.creationTimestamp)]
+  return one !== other ? one < other : a.scaler.uid < b.scaler.uid
+}

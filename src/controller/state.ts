@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../log.ts'
+import type { Condition } from './api.ts'
+import type { Memory } from './decide.ts'
+import { createDrain, type Drain } from './drain.ts'
+import { parseSelector } from './pods.ts'
+import type { Scale } from './resources.ts'
+import { createStartTimes, type StartTimes } from './starts.ts'
+import { createWrites, type Writes } from './writes.ts'
+
+/** What is remembered of one scaler during one term. A new term begins with nothing. */
+export interface State {
+  readonly key: string
+  generation: number
+  memory: Memory | undefined
+  /** The scale as it was read or written last; undefined where it must be read. */
+  scale: KnownScale | undefined
+  readonly drain: Drain
+  readonly starts: StartTimes
+  readonly writes: Writes
+  /** Redis did not answer at the last turn. */
+  redisAway: boolean
+  lastScaleTime: string | undefined
+  /** The status as it was written last. */
+  written: { readonly text: string; readonly conditions: readonly Condition[]; readonly at: number } | undefined
+  /** Lets draining pods work again. */
+  abandon: (() => Promise<void>) | undefined
+  /** Ends what was asked of the looks at Redis. */
+  unwant: (() => void) | undefined
+}
+
+export interface KnownScale {
+  readonly value: Scale
+  /** Monotonic ms. */
+  readAt: number
+  /** Whether a pod's labels are those that the scale selects. */
+  readonly fits: (labels: Readonly<Record<string, string>>) => boolean
+}
+
+export function createState(key: string, log: Logger, clock: Clock): State {
+  return {
+    key,
+    generation: -1,
+    memory: undefined,
+    scale: undefined,
+    drain: createDrain(log.child({ scaler: key }), clock),
+    starts: createStartTimes(),
+    writes: createWrites(),
+    redisAway: false,
+    lastScaleTime: undefined,
+    written: undefined,
+    abandon: undefined,
+    unwant: undefined,
+  }
+}
+
+/** Takes a scale for true that was just read or written. */
+export function believe(state: State, scale: Scale, now: number): void {
+  const fits = state.scale?.value.selector === scale.selector ? state.scale.fits : parseSelector(scale.selector)
+  state.scale = { value: scale, readAt: now, fits }
+}

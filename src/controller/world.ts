@@ -1,0 +1,53 @@
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../log.ts'
+import type { ScalerMetrics } from '../telemetry/controllermetrics.ts'
+import type { ApiServer } from './apiserver.ts'
+import type { Connection, Connections } from './connections.ts'
+import type { Recorder } from './events.ts'
+import type { Term } from './leader.ts'
+import type { Pod } from './pods.ts'
+import type { KubeObject } from './resources.ts'
+import type { Viewer } from './view.ts'
+
+/** A WorkerScaler as it came from the API server: not checked yet. */
+export interface ScalerObject extends KubeObject {
+  readonly spec?: { readonly scaleTargetRef?: { readonly name?: unknown } }
+}
+
+/** The pods of a namespace. */
+export interface PodSource {
+  readonly synced: boolean
+  readonly ready: Promise<void>
+  readonly items: ReadonlyMap<string, Pod>
+  /** Pods whose ReplicaSet is named after this Deployment. */
+  readonly of: (deployment: string) => readonly Pod[]
+  /** Pods that were here and are gone, by uid, with the monotonic ms at which that was seen. */
+  readonly vanished: ReadonlyMap<string, number>
+}
+
+/** All that a turn of a scaler may use, for one term of leadership. */
+export interface World {
+  readonly api: ApiServer
+  readonly connections: Connections
+  readonly term: Term
+  readonly log: Logger
+  readonly clock: Clock
+  readonly recorder: Recorder
+  readonly metrics: ScalerMetrics
+  /** Nothing is written but status, events and conditions. */
+  readonly dryRun: boolean
+  /** Fields that the CRD in the cluster lacks. */
+  readonly outdated: () => readonly string[]
+  /** By `<namespace>/<name>`. */
+  readonly scaler: (key: string) => ScalerObject | undefined
+  /** Every scaler there is. */
+  readonly scalers: () => Iterable<ScalerObject>
+  readonly pods: (namespace: string) => PodSource
+  readonly viewer: (connection: Connection) => Viewer
+  /** Asks for a turn of this key. */
+  readonly enqueue: (key: string, afterMs?: number) => void
+}
+
+export function keyOf(object: KubeObject): string {
+  return `${object.metadata.namespace}/${object.metadata.name}`
+}

@@ -1,0 +1,45 @@
+import type { LogLevel } from './log.ts'
+import { presence, type Option, type OptionGroup } from './option.ts'
+import { integer, oneOf } from './values.ts'
+
+export const port: Option<number> = {
+  flag: 'port',
+  env: [{ name: 'PORT' }],
+  value: 'N',
+  fallback: 9090,
+  shown: '9090',
+  about: 'Port of /livez, /readyz, /healthz and /metrics; 0: a free one, which is logged.',
+  read: integer({ min: 0, max: 65_535 }),
+}
+
+export const maxClassLabels: Option<number> = {
+  flag: 'max-class-labels',
+  value: 'N',
+  fallback: 200,
+  shown: '200',
+  about: 'Job classes that get their own label in metrics; the rest is counted as "other".',
+  read: integer({ min: 0, max: 100_000 }),
+}
+
+const LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+export const logLevel: Option<LogLevel> = {
+  flag: 'log-level',
+  env: [
+    { name: 'LOG_LEVEL' },
+    presence('VVERBOSE', (on) => (on ? 'debug' : undefined), 'present → debug'),
+    presence('VERBOSE', (on) => (on ? 'info' : undefined), 'present → info'),
+    presence('LOGGING', (on) => (on ? 'info' : undefined), 'present → info'),
+  ],
+  value: 'LEVEL',
+  choices: LEVELS,
+  fallback: 'info',
+  shown: 'info',
+  about: 'Least level that is logged.',
+  read: oneOf(LEVELS, { warning: 'warn', none: 'silent', off: 'silent' }),
+}
+/** What a worker shows. */
+export const displayGroup: OptionGroup = {
+  title: 'What to show',
+  options: [port, maxClassLabels, logLevel],
+}

@@ -1,0 +1,153 @@
+import { expect } from 'vitest'
+import { parse } from 'yaml'
+import { REDIS, test, type Rendered, type Yaml } from './helm.ts'
+
+const NAME = 'rq-resqueue-controller'
+
+const verbs = (rules: Yaml[]): Record<string, string[]> =>
+  Object.fromEntries(
+    rules.flatMap((rule) =>
+      rule.resources.map((one: string) => [`${one}${rule.resourceNames ? ' (named)' : ''}`, rule.verbs]),
+    ),
+  )
+
+test('by default it may work in its own namespace only, and little', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS })
+  expect(out.manifests.filter(({ kind }) => kind.startsWith('Cluster'))).toEqual([])
+  expect(verbs(out.get('Role', NAME)['rules'])).toEqual({
+    workerscalers: ['get', 'list', 'watch'],
+    'workerscalers/status': ['patch'],
+    'deployments/scale': ['get', 'update'],
+    pods: ['get', 'list', 'watch', 'patch'],
+    events: ['create', 'patch'],
+  })
+  expect(verbs(out.get('Role', `${NAME}-leader`)['rules'])).toEqual({
+    leases: ['create'],
+    'leases (named)': ['get', 'update'],
+  })
+  expect(out.container(NAME).args).toEqual([
+    'control',
+    '--port=9090',
+    `--lease-name=${NAME}`,
+    '--log-level=info',
+    '--max-recoveries=3',
+  ])
+})
+
+test('drain: false goes without the right to change pods, and tells the scalers', async ({ helm }) => {
+  const out = await helm.render({
+    ...REDIS,
+    controller: { drain: false },
+    workers: { default: { scaling: { enabled: true } } },
+  })
+  expect(verbs(out.get('Role', NAME)['rules'])['pods']).toEqual(['get', 'list', 'watch'])
+  expect(out.all('WorkerScaler')[0]?.spec.scaleDown).toEqual({ drain: false })
+})
+
+test('for named namespaces a role in each of them', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS, controller: { namespaceScope: ['jobs', 'shop'] } })
+  expect(out.container(NAME).args).toContain('--namespace-scope=jobs,shop')
+  const roles = out.all('Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+  expect(roles).toEqual(expect.arrayContaining([`jobs/${NAME}`, `jobs/${NAME}-leader`, `shop/jobs-${NAME}`]))
+  const binding = out.get('RoleBinding', `jobs-${NAME}`)
+  expect(binding['subjects']).toEqual([{ kind: 'ServiceAccount', name: NAME, namespace: 'jobs' }])
+  expect(binding['roleRef'].name).toBe(`jobs-${NAME}`)
+})
+
+test('for all namespaces a ClusterRole with the same rules, whose name holds the namespace', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS, controller: { namespaceScope: ['*'] } })
+  expect(out.container(NAME).args).toContain('--namespace-scope=*')
+  const own = (await helm.render({ ...REDIS })).get('Role', NAME)['rules']
+  expect(out.get('ClusterRole', `jobs:${NAME}`)['rules']).toEqual(own)
+  expect(out.all('Role').map(({ metadata }) => metadata.name)).toEqual([`${NAME}-leader`])
+})
+
+test('without the controller nothing of it is left', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS, controller: { enabled: false, admissionPolicy: { enabled: true } } })
+  expect(out.manifests.filter(({ metadata }) => metadata.name.includes('controller'))).toEqual([])
+})
+
+test('dry run, log level and further options', async ({ helm }) => {
+  const out = await helm.render({
+    ...REDIS,
+    controller: { dryRun: true, logLevel: 'debug', extraArgs: ['--x=1'], replicas: 2 },
+  })
+  expect(out.container(NAME).args).toEqual(expect.arrayContaining(['--dry-run', '--log-level=debug', '--x=1']))
+  expect(out.get('Deployment', NAME).spec.replicas).toBe(2)
+})
+
+const CONNECTIONS = {
+  shop: {
+    url: 'rediss://shop:6379',
+    username: 'resqueue',
+    namespace: 'shop',
+    existingSecret: { name: 'shop', passwordKey: 'pw' },
+    tls: { existingSecret: 'shop-tls', caKey: 'ca.crt', certKey: 'tls.crt', keyKey: 'tls.key' },
+    allowedNamespaces: ['shop'],
+  },
+  other: { existingSecret: { name: 'other' }, allowedNamespaces: ['*'] },
+}
+
+function mounted(out: Rendered): Set<string> {
+  const { volumes } = out.pod(NAME)
+  return new Set(
+    out.container(NAME).volumeMounts.flatMap((mount: Yaml) => {
+      const volume = volumes.find((one: Yaml) => one.name === mount.name)
+      const items = volume.projected?.sources.flatMap((source: Yaml) => source.secret.items) ?? []
+      return items.map((item: { path: string }) => `${mount.mountPath}/${item.path}`)
+    }),
+  )
+}
+
+test('further connections: what the file names is mounted', async ({ helm }) => {
+  const out = await helm.render({
+    redis: { existingSecret: { name: 'main' } },
+    controller: { connections: CONNECTIONS },
+  })
+  const { connections }: Yaml = parse(out.get('ConfigMap', 'rq-resqueue-connections')['data']['connections.yaml'])
+  const at = '/etc/resqueue/connections'
+  expect(connections).toEqual({
+    default: { namespace: 'resque', allowedNamespaces: ['*'], maxRecoveries: 3, urlFile: `${at}/default/url` },
+    shop: {
+      url: 'rediss://shop:6379',
+      username: 'resqueue',
+      namespace: 'shop',
+      allowedNamespaces: ['shop'],
+      passwordFile: `${at}/shop/password`,
+      caFile: `${at}/shop/ca.pem`,
+      certFile: `${at}/shop/cert.pem`,
+      keyFile: `${at}/shop/key.pem`,
+    },
+    other: { namespace: 'resque', allowedNamespaces: ['*'], urlFile: `${at}/other/url` },
+  })
+  const named = Object.values(connections as Record<string, Record<string, string>>).flatMap((one) =>
+    Object.entries(one).flatMap(([key, value]) => (key.endsWith('File') ? [value] : [])),
+  )
+  expect([...mounted(out)].sort()).toEqual(named.sort())
+  expect(out.container(NAME).args).toContain('--connections=/etc/resqueue/controller/connections.yaml')
+})
+
+test('without further connections there is no file of them', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS })
+  expect(out.all('ConfigMap')).toEqual([])
+  expect(out.pod(NAME).volumes).toHaveLength(1)
+})
+
+test('roles for people join the built-in ones', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS, controller: { aggregateRoles: true } })
+  const view = out.get('ClusterRole', 'jobs:rq-resqueue-workerscalers-view')
+  expect(view.metadata.labels).toMatchObject({ 'rbac.authorization.k8s.io/aggregate-to-view': 'true' })
+  expect(verbs(view['rules'])['workerscalers']).toEqual(['get', 'list', 'watch'])
+  const edit = out.get('ClusterRole', 'jobs:rq-resqueue-workerscalers-edit')
+  expect(edit.metadata.labels).not.toHaveProperty(['rbac.authorization.k8s.io/aggregate-to-view'])
+  expect(verbs(edit['rules'])['workerscalers']).toContain('delete')
+})
+
+test('the admission policy is about this service account alone', async ({ helm }) => {
+  const out = await helm.render({ ...REDIS, controller: { admissionPolicy: { enabled: true } } })
+  const [policy] = out.all('ValidatingAdmissionPolicy')
+  expect(policy?.spec.matchConditions[0].expression).toBe(
+    `request.userInfo.username == 'system:serviceaccount:jobs:${NAME}'`,
+  )
+  expect(out.all('ValidatingAdmissionPolicyBinding')[0]?.spec.policyName).toBe(policy?.metadata.name)
+})

@@ -1,0 +1,44 @@
+import { expect } from 'vitest'
+import { REDIS, test } from './helm.ts'
+
+const warnings = (notes: string): string[] => notes.split('\n').filter((line) => line.startsWith('WARNING'))
+
+test('a sound release is not warned', async ({ helm }) => {
+  const notes = await helm.notes({ ...REDIS, workers: { default: { jobs: '/app/jobs' } } })
+  expect(warnings(notes)).toEqual([])
+  expect(notes).toContain('pool default: replicas 1, slots 1, queues *')
+  expect(notes).toContain('kubectl -n jobs exec deploy/rq-resqueue-controller -- resqueue queue ls')
+  expect(notes).toContain('helm test rq -n jobs')
+})
+
+test.for([
+  ['the trial Redis', { redis: { trial: { enabled: true } } }, /jobs in it are lost with its pod/],
+  ['demo jobs', { redis: { trial: { enabled: true } } }, /pool default performs the demo jobs/],
+  ['a password in the URL', { redis: { url: 'redis://user:secret@redis' } }, /redis\.url has a password/],
+  ['several jobs without a limit', { ...REDIS, workers: { default: { concurrency: 2 } } }, /without jobMemory/],
+  [
+    'no memory limit',
+    { ...REDIS, workers: { default: { resources: { limits: { memory: null } } } } },
+    /no memory limit/,
+  ],
+  [
+    'nobody to scale',
+    { ...REDIS, controller: { enabled: false }, workers: { default: { scaling: { enabled: true } } } },
+    /nothing scales it/,
+  ],
+  ['rules without a PodMonitor', { ...REDIS, metrics: { prometheusRule: { enabled: true } } }, /metrics\.podMonitor/],
+] as const)('warned: %s', async ([, values, message], { helm }) => {
+  expect(warnings(await helm.notes(values)).join('\n')).toMatch(message)
+})
+
+test('before scaling is enabled the notes say how to keep the pods that run', async ({ helm }) => {
+  expect(await helm.notes({ ...REDIS })).toContain('kubectl -n jobs scale deploy/rq-resqueue-default --replicas=N+1')
+  const scaled = await helm.notes({ ...REDIS, workers: { default: { scaling: { enabled: true } } } })
+  expect(scaled).not.toContain('--replicas=N+1')
+  expect(scaled).toContain('kubectl -n jobs get workerscaler rq-resqueue-default')
+})
+
+test('notes for a release without pools', async ({ helm }) => {
+  const notes = await helm.notes({ ...REDIS, workers: { default: null } })
+  expect(notes).toContain('controller: watches jobs')
+})

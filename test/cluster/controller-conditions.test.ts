@@ -1,0 +1,165 @@
+import { expect } from 'vitest'
+import { startRedis } from '../support/redis.ts'
+import { never, waitFor } from '../support/wait.ts'
+import { startFakeFleet } from './fakefleet.ts'
+import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { test } from './support/fixtures.ts'
+
+const QUICK = {
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 2,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+test('what stands in the way is said, and nothing is written until it is gone', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([scalerManifest('s', QUICK)], { namespace })
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('Ready')) === 'False TargetNotFound', { timeoutMs: 30_000 })
+  const status = await look.status()
+  expect(status.conditions?.map(({ type }) => type).sort()).toEqual([
+    'Active',
+    'DrainSupported',
+    'Paused',
+    'QueuesMatch',
+    'Ready',
+    'ScalingLimited',
+  ])
+  await cluster.apply([pool({ replicas: 1 })], { namespace })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await look.reaches(0)
+
+  // A younger scaler of the same Deployment writes nothing.
+  await cluster.apply([scalerManifest('younger', { ...QUICK, minReplicas: 4 })], { namespace })
+  await waitFor(async () => (await look.condition('Ready', 'younger')) === 'False TargetConflict', {
+    timeoutMs: 30_000,
+  })
+  await never(2500, async () => (await look.replicas()) > 0)
+  expect(await look.condition('Ready')).toBe('True Scaling')
+  await look.remove('s')
+  await look.reaches(4)
+  await look.remove('younger')
+
+  // A connection that is not configured.
+  await cluster.apply(
+    [pool({ name: 'v' }), scalerManifest('t', { ...QUICK, scaleTargetRef: { name: 'v' }, redis: { name: 'no' } })],
+    { namespace },
+  )
+  await waitFor(async () => (await look.condition('Ready', 't')) === 'False ConnectionUnknown', { timeoutMs: 30_000 })
+  await look.edit({ redis: { name: 'default' } }, 't')
+  await waitFor(async () => (await look.condition('Ready', 't')) === 'True Scaling', { timeoutMs: 30_000 })
+
+  // Paused: work waits, the status says so, nothing is written.
+  await look.edit({ paused: true }, 't')
+  await waitFor(async () => (await look.condition('Paused', 't')) === 'True Paused')
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}')
+  await waitFor(async () => (await look.condition('Active', 't')) === 'True JobsPresent')
+  expect(await look.replicas('v')).toBe(0)
+  await look.edit({ paused: false }, 't')
+  await look.reaches(1, 10_000, 'v')
+
+  // A paused queue asks for nobody.
+  await redis.set(`${ns}:ext:paused`, '["q"]')
+  await waitFor(async () => (await look.condition('Active', 't')) === 'False QueuePaused')
+  await look.reaches(0, 30_000, 'v')
+})
+
+test('with Redis away replicas stay where they are, and it is said', async ({ cluster, namespace, ns }) => {
+  await applyCrd(cluster)
+  const redis = await startRedis()
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool({ replicas: 3 }), scalerManifest('s', { ...QUICK, minReplicas: 3 })], { namespace })
+  const controller = await startController({ cluster, namespace, redis: redis.url, ns })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  redis.pause()
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.condition('Ready')) === 'False RedisUnavailable', { timeoutMs: 30_000 })
+  await never(5000, async () => (await look.replicas()) !== 3, 'replicas moved')
+  expect(
+    await controller.metric(`resqueue_scaler_held{namespace="${namespace}",name="s",reason="RedisUnavailable"}`),
+  ).toBe(1)
+  redis.resume()
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await look.reaches(0, 30_000)
+  const reasons = (await look.events()).map(({ reason }) => reason)
+  expect(reasons).toEqual(expect.arrayContaining(['RedisUnavailable', 'RedisRecovered']))
+})
+
+test('one manual scale is corrected; a rival that undoes every write is left to it', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool({ replicas: 2 }), scalerManifest('s', { ...QUICK, minReplicas: 2, maxReplicas: 2 })], {
+    namespace,
+  })
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await look.scale(1)
+  await look.reaches(2)
+  expect(await look.condition('Ready')).toBe('True Scaling')
+  const rival = setInterval(() => void look.scale(1), 200)
+  try {
+    await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested', { timeoutMs: 60_000 })
+    await waitFor(async () => (await look.replicas()) === 1)
+    await never(3000, async () => (await look.replicas()) !== 1, 'it was written on')
+  } finally {
+    clearInterval(rival)
+  }
+  expect((await look.events()).map(({ reason }) => reason)).toContain('ReplicasContested')
+  // A new spec is a new start.
+  await look.edit({ minReplicas: 3, maxReplicas: 3 })
+  await look.reaches(3)
+})
+
+test('a dry run writes the status and no scale', async ({ cluster, namespace, redisUrl, ns }) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool({ replicas: 1 }), scalerManifest('s', { ...QUICK, minReplicas: 4 })], { namespace })
+  await startController({ cluster, namespace, redis: redisUrl, ns, args: ['--dry-run'] })
+  await waitFor(async () => (await look.condition('Ready')) === 'True DryRun', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 4)
+  await never(2500, async () => (await look.replicas()) !== 1)
+})
+
+test('queues that several list are shared out, and workers of other queues are noticed', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  const one = { ...QUICK, target: { jobsPerReplica: 1 }, maxReplicas: 10 }
+  await cluster.apply(
+    [
+      pool(),
+      pool({ name: 'v' }),
+      scalerManifest('s', one),
+      scalerManifest('t', { ...one, scaleTargetRef: { name: 'v' }, queues: ['*'], maxReplicas: 30 }),
+    ],
+    { namespace },
+  )
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 8 }, () => '{"class":"A","args":[]}'))
+  await waitFor(async () => (await look.condition('QueuesMatch')) === 'True QueueShared', { timeoutMs: 30_000 })
+  // 8 jobs, one part to three.
+  await look.reaches(2, 30_000)
+  await look.reaches(6, 30_000, 'v')
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, queue: 'other' })
+  await waitFor(async () => (await fleet.follow()).length === 8)
+  await waitFor(async () => (await look.condition('QueuesMatch')) === 'False QueuesDiffer', { timeoutMs: 30_000 })
+})

@@ -1,0 +1,190 @@
+import { expect } from 'vitest'
+import type { Redis } from 'ioredis'
+import { keysUnder } from '../support/redis.ts'
+import { never, waitFor } from '../support/wait.ts'
+import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
+import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import type { Cluster } from './support/cluster.ts'
+import { test } from './support/fixtures.ts'
+import type { Pod } from './support/pod.ts'
+
+const QUICK = {
+  maxReplicas: 20,
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 3600,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+interface Setup {
+  readonly cluster: Cluster
+  readonly namespace: string
+  readonly redisUrl: string
+  readonly ns: string
+}
+
+/** A pool of pods that pretend, with workers that are only in Redis, and a controller. */
+async function start(setup: Setup, replicas: number, spec: object = {}, slots = 1) {
+  const { cluster, namespace, redisUrl, ns } = setup
+  await applyCrd(cluster)
+  await cluster.apply([pool({ replicas }), scalerManifest('s', { ...QUICK, minReplicas: replicas, ...spec })], {
+    namespace,
+  })
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, slots })
+  const look = looker(cluster, namespace)
+  await allReady(setup, replicas, fleet)
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  return { fleet, look, controller }
+}
+
+async function podsOf({ cluster, namespace }: Setup): Promise<readonly Pod[]> {
+  const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
+  return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+}
+
+async function allReady(setup: Setup, count: number, fleet: FakeFleet): Promise<readonly Pod[]> {
+  const pods = await waitFor(
+    async () => {
+      const found = await podsOf(setup)
+      const ready = found.filter(({ status }) =>
+        status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+      )
+      return found.length === count && ready.length === count && found
+    },
+    { timeoutMs: 30_000 },
+  )
+  await fleet.follow()
+  return pods
+}
+
+const marksIn = (redis: Redis, ns: string): Promise<string[]> => keysUnder(redis, `${ns}:ext:draining:`)
+
+test('of ten pods the three that work survive, whichever they are', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { fleet, look } = await start(setup, 10)
+  let wrong = 0
+  const trials = 5
+  for (let trial = 0; trial < trials; trial++) {
+    const pods = await allReady(setup, 10, fleet)
+    const busy = pods.toSorted(() => Math.random() - 0.5).slice(0, 3)
+    for (const { metadata } of busy) expect(await fleet.occupy(metadata.uid)).toBe(true)
+    await look.edit({ minReplicas: 0 })
+    await look.reaches(3, 60_000)
+    await waitFor(async () => (await podsOf(setup)).length === 3, { timeoutMs: 30_000 })
+    const left = new Set((await podsOf(setup)).map(({ metadata }) => metadata.uid))
+    wrong += busy.filter(({ metadata }) => !left.has(metadata.uid)).length
+    for (const { metadata } of busy) await fleet.finish(metadata.uid)
+    await fleet.follow()
+    await look.edit({ minReplicas: 10 })
+    await look.reaches(10)
+  }
+  expect(wrong).toBe(0)
+  await allReady(setup, 10, fleet)
+  // What the controller wrote on pods that stay is gone, and so are its marks on them.
+  await waitFor(async () =>
+    (await podsOf(setup)).every(
+      ({ metadata }) => metadata.annotations?.['controller.kubernetes.io/pod-deletion-cost'] === undefined,
+    ),
+  )
+  const present = new Set((await podsOf(setup)).map(({ metadata }) => metadata.uid))
+  await waitFor(async () => (await marksIn(redis, ns)).every((key) => !present.has(key.split('/')[1] as string)))
+})
+
+test('a pod that is not ready and works holds the scale: it would die first', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { fleet, look } = await start(setup, 5)
+  const [sick] = await podsOf(setup)
+  const { uid, name } = (sick as Pod).metadata
+  expect(await fleet.occupy(uid)).toBe(true)
+  await cluster.api.call('PATCH', `/api/v1/namespaces/${namespace}/pods/${name}/status`, {
+    contentType: 'application/strategic-merge-patch+json',
+    body: { status: { conditions: [{ type: 'Ready', status: 'False' }] } },
+  })
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await never(5000, async () => (await look.replicas()) < 5, 'the scale was lowered')
+  expect((await podsOf(setup)).map(({ metadata }) => metadata.uid)).toContain(uid)
+  await fleet.finish(uid)
+  await look.reaches(1, 60_000)
+})
+
+test('pods that drain work on when work comes, before a new pod is ordered', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { fleet, look } = await start(setup, 3, {}, 4)
+  const pods = await podsOf(setup)
+  for (const { metadata } of pods) expect(await fleet.occupy(metadata.uid)).toBe(true)
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.status()).draining?.count === 2, { timeoutMs: 30_000 })
+  const marked = (await marksIn(redis, ns)).map((key) => key.split('/')[1])
+  expect(marked).toHaveLength(2)
+  // A marked pod takes nothing more, and is not given up while it works.
+  expect(await fleet.occupy(marked[0] as string)).toBe(false)
+  await never(3000, async () => (await look.replicas()) !== 3, 'a working pod was given up')
+  await look.edit({ minReplicas: 3 })
+  await waitFor(async () => (await marksIn(redis, ns)).length === 0, { timeoutMs: 15_000 })
+  expect(await look.replicas()).toBe(3)
+  expect(await fleet.occupy(marked[1] as string)).toBe(true)
+  // Again, and now the jobs end.
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.status()).draining?.count === 2, { timeoutMs: 30_000 })
+  for (const uid of fleet.busy) await fleet.finish(uid)
+  await look.reaches(1, 30_000)
+})
+
+test('a pod that takes too long to drain works on and is never killed', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { fleet, look } = await start(setup, 2, { scaleDown: { drain: true, drainTimeoutSeconds: 2 } }, 4)
+  for (const { metadata } of await podsOf(setup)) expect(await fleet.occupy(metadata.uid)).toBe(true)
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.events()).some(({ reason }) => reason === 'DrainTimedOut'), {
+    timeoutMs: 30_000,
+  })
+  expect(await look.replicas()).toBe(2)
+  await waitFor(async () => (await marksIn(redis, ns)).length <= 1)
+})
+
+test('nothing is lowered in the middle of a rollout', async ({ cluster, namespace, redisUrl, ns }) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { look, fleet } = await start(setup, 4)
+  const before = await podsOf(setup)
+  // Its new pods never get ready, so it stays where it is: old and new ones side by side.
+  await cluster.api.call('PATCH', `/apis/apps/v1/namespaces/${namespace}/deployments/w`, {
+    body: { spec: { template: { metadata: { annotations: { 'resqueue.test/ready': 'false' } } } } },
+  })
+  const hashes = async (): Promise<Set<string | undefined>> =>
+    new Set((await podsOf(setup)).map(({ metadata }) => metadata.labels?.['pod-template-hash']))
+  await waitFor(async () => (await hashes()).size === 2)
+  const present = new Set((await podsOf(setup)).map(({ metadata }) => metadata.uid))
+  const old = before.find(({ metadata }) => present.has(metadata.uid))
+  expect(await fleet.occupy((old as Pod).metadata.uid)).toBe(true)
+  await look.edit({ minReplicas: 1 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await never(5000, async () => (await look.replicas()) < 4, 'the scale was lowered')
+  expect((await look.status()).conditions?.find(({ type }) => type === 'Ready')?.message).toContain('rollout')
+  // To zero it goes, once everything is idle.
+  await fleet.finish((old as Pod).metadata.uid)
+  await look.edit({ minReplicas: 0, cooldownSeconds: 1 })
+  await look.reaches(0, 60_000)
+})

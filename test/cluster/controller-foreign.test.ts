@@ -1,0 +1,87 @@
+import { expect } from 'vitest'
+import { runCli } from '../support/process.ts'
+import { never, waitFor } from '../support/wait.ts'
+import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { test } from './support/fixtures.ts'
+import type { Pod } from './support/pod.ts'
+
+const QUICK = {
+  maxReplicas: 10,
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 2,
+  slotsPerReplica: 1,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+test('a fleet of Ruby workers is scaled by what the family shows of it, and none that works is given up', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  const pods = async (): Promise<readonly Pod[]> => {
+    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  }
+  await cluster.apply([pool({ replicas: 4 }), scalerManifest('s', { ...QUICK, minReplicas: 4 })], { namespace })
+  await waitFor(async () => (await pods()).length === 4)
+  // As Ruby's Resque registers: host, pid, queues.
+  const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.sadd(`${ns}:workers`, ...ids)
+  const busy = (id: string) =>
+    redis.set(
+      `${ns}:worker:${id}`,
+      '{"queue":"q","run_at":"2026-11-23T00:00:00Z","payload":{"class":"Work","args":[]}}',
+    )
+  await busy(ids[0] as string)
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
+  // While something waits, nobody is given up: these workers take it at any time.
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
+  await look.edit({ minReplicas: 0, target: { jobsPerReplica: 10 } })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await never(3000, async () => (await look.replicas()) < 4, 'a pod was given up')
+  await redis.del(`${ns}:queue:q`)
+  await look.reaches(1, 60_000)
+  await waitFor(async () => (await pods()).length === 1, { timeoutMs: 20_000 })
+  expect((await pods()).map(({ metadata }) => `${metadata.name}:1:q`)).toEqual([ids[0]])
+  await redis.del(`${ns}:worker:${ids[0]}`)
+  await look.reaches(0, 60_000)
+})
+
+test('the command line shows scalers and the terms behind a decision', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, target: { jobsPerReplica: 2 } })], { namespace })
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 6 }, () => '{"class":"A","args":[]}'))
+  await look.reaches(3)
+  await waitFor(async () => (await look.status()).replicas === 3, { timeoutMs: 20_000 })
+  const where = ['-n', namespace, '--kubeconfig', await cluster.kubeconfig()]
+  const ls = await runCli(['scaler', 'ls', ...where, '-o', 'json'])
+  expect(JSON.parse(ls.stdout)).toMatchObject([
+    { name: 's', target: 'w', replicas: 3, desired_replicas: 3, waiting: 6, ready: 'True', reason: 'Scaling' },
+  ])
+  const explain = await runCli(['scaler', 'explain', 's', ...where, '-o', 'json'])
+  expect(JSON.parse(explain.stdout)).toMatchObject({
+    status: { demand: { backlog: 3 } },
+    events: [{ reason: 'SuccessfulRescale', note: 'Scaled from 0 to 3 replicas: Depth' }],
+  })
+  const people = await runCli(['scaler', 'explain', 's', ...where])
+  expect(people.stdout).toMatch(/backlog +3 /)
+  const missing = await runCli(['scaler', 'explain', 'no', ...where])
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining('There is no WorkerScaler no')])
+  const nobody = await runCli(['scaler', 'ls', '--kubeconfig', '/nowhere'])
+  expect(nobody.code).toBe(78)
+})

@@ -1,0 +1,201 @@
+import { expect } from 'vitest'
+import type { Redis } from 'ioredis'
+import { keysUnder } from '../support/redis.ts'
+import { never, waitFor } from '../support/wait.ts'
+import { startApiProxy, type ApiProxy } from './apiproxy.ts'
+import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
+import { applyCrd, looker, pool, scalerManifest, startController, type RunningController } from './scaling.ts'
+import type { Cluster } from './support/cluster.ts'
+import { test } from './support/fixtures.ts'
+import type { Pod } from './support/pod.ts'
+
+const QUICK = {
+  maxReplicas: 20,
+  minReplicas: 6,
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 3600,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+interface Scene {
+  readonly cluster: Cluster
+  readonly namespace: string
+  readonly redis: Redis
+  readonly redisUrl: string
+  readonly ns: string
+}
+
+interface Stage {
+  readonly proxy: ApiProxy
+  readonly fleet: FakeFleet
+  readonly look: ReturnType<typeof looker>
+  readonly start: () => Promise<RunningController>
+  readonly pods: () => Promise<readonly Pod[]>
+  readonly marks: () => Promise<string[]>
+  /** Uids of the pods that work: two of six. */
+  readonly busy: readonly string[]
+}
+
+/** Six pods of which two work, behind a proxy of the API server. */
+async function stage({ cluster, namespace, redis, redisUrl, ns }: Scene): Promise<Stage> {
+  await applyCrd(cluster)
+  await cluster.apply([pool({ replicas: 6 }), scalerManifest('s', QUICK)], { namespace })
+  const proxy = await startApiProxy(cluster.access)
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  const pods = async (): Promise<readonly Pod[]> => {
+    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  }
+  const ready = ({ status }: Pod): boolean =>
+    status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
+  await waitFor(async () => (await pods()).filter(ready).length === 6, { timeoutMs: 30_000 })
+  await fleet.follow()
+  const busy = (await pods()).slice(0, 2).map(({ metadata }) => metadata.uid)
+  for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
+  const kubeconfig = await cluster.kubeconfig('admin', { server: proxy.url })
+  const start = () =>
+    startController({ cluster, namespace, redis: redisUrl, ns, kubeconfig, args: ['--no-leader-elect'] })
+  return {
+    proxy,
+    fleet,
+    look: looker(cluster, namespace),
+    start,
+    pods,
+    marks: () => keysUnder(redis, `${ns}:ext:draining:`),
+    busy,
+  }
+}
+
+async function expectBusySurvive({ pods, busy }: Stage): Promise<void> {
+  const left = new Set((await pods()).map(({ metadata }) => metadata.uid))
+  expect(busy.filter((uid) => !left.has(uid))).toEqual([])
+}
+
+test('a pod that is evicted right before the scale is lowered makes it begin anew', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const { proxy, look, pods, busy } = set
+  let evicted: string | undefined
+  const version = async (): Promise<string> => {
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments/w`
+    return (await cluster.api.get<{ metadata: { resourceVersion: string } }>(path)).metadata.resourceVersion
+  }
+  proxy.on(/^PUT .*\/scale/, {
+    kind: 'after',
+    act: async () => {
+      const before = await version()
+      const victim = (await pods()).find(({ metadata }) => !busy.includes(metadata.uid))
+      evicted = victim?.metadata.uid
+      await cluster.api.call(
+        'DELETE',
+        `/api/v1/namespaces/${namespace}/pods/${victim?.metadata.name}?gracePeriodSeconds=0`,
+      )
+      // Its ReplicaSet has made another, and its Deployment knows: what the controller knows is old.
+      await waitFor(async () => (await version()) !== before)
+    },
+  })
+  await set.start()
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(2, 60_000)
+  expect(evicted).toBeDefined()
+  expect(proxy.requests.filter((line) => /^PUT .*\/scale/.test(line)).length).toBeGreaterThan(1)
+  await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+  await expectBusySurvive(set)
+})
+
+test.for([
+  ['a deletion cost is written', /^PATCH .*\/pods\//],
+  ['the pods are listed', /^GET .*\/pods\?labelSelector/],
+  ['the scale is lowered', /^PUT .*\/scale/],
+] as const)(
+  'killed when %s, the next one ends what was begun',
+  async ([, step], { cluster, namespace, redis, redisUrl, ns }: Scene & object) => {
+    const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+    const { proxy, look, pods } = set
+    const first = await set.start()
+    proxy.on(step, { kind: 'after', act: () => first.process.kill() })
+    await look.edit({ minReplicas: 0 })
+    await waitFor(() => !first.process.running, { timeoutMs: 30_000 })
+    await expectBusySurvive(set)
+    await set.start()
+    await look.reaches(2, 60_000)
+    await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+    await expectBusySurvive(set)
+  },
+)
+
+test('stopped until its marks have lapsed and its victims work again, it gives none of them up', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const { proxy, look, pods, fleet, marks } = set
+  const controller = await set.start()
+  const again: string[] = []
+  proxy.on(/^GET .*\/pods\?labelSelector/, {
+    kind: 'after',
+    act: async () => {
+      controller.process.pause()
+      const lapsed = await marks()
+      await redis.del(...lapsed)
+      for (const key of lapsed.slice(0, 2)) {
+        const uid = key.split('/').at(-1) as string
+        expect(await fleet.occupy(uid)).toBe(true)
+        again.push(uid)
+      }
+      controller.process.resume()
+    },
+  })
+  await look.edit({ minReplicas: 0 })
+  await waitFor(() => again.length === 2, { timeoutMs: 30_000 })
+  // Four work now: nothing more may go than two.
+  await look.reaches(4, 60_000)
+  await waitFor(async () => (await pods()).length === 4, { timeoutMs: 20_000 })
+  await expectBusySurvive({ ...set, busy: [...set.busy, ...again] })
+  await never(2000, async () => (await look.replicas()) < 4)
+})
+
+test('marks that Redis lost are set again before anything is given up', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const { look, marks, proxy, pods } = set
+  proxy.on(/^GET .*\/pods\?labelSelector/, { kind: 'after', act: async () => redis.del(...(await marks())) })
+  await set.start()
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(2, 60_000)
+  await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+  await expectBusySurvive(set)
+})
+
+test('while the API server refuses, and after it, nothing is given up that works', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const { look, proxy, pods } = set
+  await set.start()
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  proxy.on(/^(PUT|PATCH) /, { kind: 'status', status: 500 }, 6)
+  proxy.on(/^GET .*\/scale/, { kind: 'status', status: 429, retryAfterSeconds: 1 }, 4)
+  proxy.on(/^GET .*\/scale/, { kind: 'status', status: 401 }, 2)
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(2, 90_000)
+  await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+  await expectBusySurvive(set)
+})

@@ -1,0 +1,105 @@
+import { expect } from 'vitest'
+import { waitFor } from '../support/wait.ts'
+import { CRDS_CHART, deploy, helm, objectsOf } from './releases.ts'
+import { startControlPlane } from './support/controlplane.ts'
+import type { Cluster } from './support/cluster.ts'
+import { test } from './support/fixtures.ts'
+
+const SCALED = { workers: { default: { scaling: { enabled: true } } } }
+const CRD = 'workerscalers.resqueue.dev'
+
+async function uninstall(cluster: Cluster, release: string, namespace: string): Promise<void> {
+  const { code, stderr } = await cluster.run('helm', ['uninstall', release, '--namespace', namespace])
+  expect(code, stderr).toBe(0)
+}
+
+const crdLabels = async (cluster: Cluster): Promise<Record<string, string>> =>
+  (
+    await cluster.api.get<{ metadata: { labels: Record<string, string> } }>(
+      `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${CRD}`,
+    )
+  ).metadata.labels
+
+const crdsChart = (cluster: Cluster, ...flags: string[]): Promise<{ code: number; stderr: string }> =>
+  cluster.run(
+    'helm',
+    'upgrade --install resqueue-crds --namespace resqueue-system --create-namespace'
+      .split(' ')
+      .concat(CRDS_CHART, flags),
+  )
+
+// The shared cluster of the project is left alone: this is about a custom resource that is not there yet.
+test(
+  'a cluster that never saw the chart: two releases, one again under another name, an upgrade of the resource',
+  {
+    timeout: 180_000,
+  },
+  async ({ cluster: shared }) => {
+    const cluster = await startControlPlane({ nodes: 2 })
+    expect(cluster.access.server).not.toBe(shared.access.server)
+    const [one, two] = [await cluster.namespace(), await cluster.namespace()]
+
+    // The first installation brings the resource and an object of it at once.
+    await deploy(cluster, 'install', 'first', one, SCALED)
+    await cluster.kubectl('-n', one, 'get', 'workerscaler', 'first-resqueue-default')
+    await deploy(cluster, 'install', 'second', two, SCALED)
+    await deploy(cluster, 'install', 'third', two, SCALED)
+    await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default', 'third-resqueue-default')
+
+    await uninstall(cluster, 'first', one)
+    await waitFor(async () => (await objectsOf(cluster, 'first', one)).length === 0, { timeoutMs: 30_000 })
+    await cluster.kubectl('get', 'crd', CRD)
+    await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default')
+    await deploy(cluster, 'install', 'again', one, SCALED)
+    await deploy(cluster, 'upgrade', 'again', one, SCALED)
+
+    // The chart of the resource takes it over when it is told to, and keeps it and its objects at the end.
+    expect((await crdsChart(cluster)).stderr).toContain('invalid ownership metadata')
+    const taken = await crdsChart(cluster, '--take-ownership')
+    expect(taken.code, taken.stderr).toBe(0)
+    expect(await crdLabels(cluster)).toMatchObject({ 'app.kubernetes.io/managed-by': 'Helm' })
+    const upgraded = await crdsChart(cluster)
+    expect(upgraded.code, upgraded.stderr).toBe(0)
+    await uninstall(cluster, 'resqueue-crds', 'resqueue-system')
+    await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default')
+    await deploy(cluster, 'install', 'last', one, SCALED)
+  },
+)
+
+test('two releases in one namespace do not touch each other', async ({ cluster, namespace }) => {
+  await deploy(cluster, 'install', 'a', namespace)
+  await deploy(cluster, 'install', 'b', namespace)
+  const ofB = await objectsOf(cluster, 'b', namespace)
+  await uninstall(cluster, 'a', namespace)
+  await waitFor(async () => (await objectsOf(cluster, 'a', namespace)).length === 0, { timeoutMs: 30_000 })
+  const left = await objectsOf(cluster, 'b', namespace)
+  expect(left.filter((name) => !/^(Pod|ReplicaSet)\//.test(name))).toEqual(
+    ofB.filter((name) => !/^(Pod|ReplicaSet)\//.test(name)),
+  )
+})
+
+test('a namespace admin without cluster rights can install the chart where the resource is', async ({
+  cluster,
+  namespace,
+}) => {
+  await deploy(cluster, 'install', 'seed', await cluster.namespace(), SCALED)
+  await cluster.kubectl('-n', namespace, 'create', 'rolebinding', 'boss', '--clusterrole=admin', '--user=boss')
+  await cluster.kubectl(
+    '-n',
+    namespace,
+    'create',
+    'role',
+    'scalers',
+    '--verb=*',
+    '--resource=workerscalers.resqueue.dev,workerscalers.resqueue.dev/status',
+  )
+  await cluster.kubectl('-n', namespace, 'create', 'rolebinding', 'scalers', '--role=scalers', '--user=boss')
+  const as = { user: 'boss' }
+  const asBoss: Cluster = {
+    ...cluster,
+    run: (program, args, options) => cluster.run(program, args, { ...options, as }),
+  }
+  const run = (): ReturnType<typeof helm> => helm(asBoss, 'install', 'rq', namespace, SCALED, ['--skip-crds'])
+  const { code, stderr } = await run()
+  expect(code, stderr).toBe(0)
+})

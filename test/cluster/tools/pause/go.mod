@@ -1,0 +1,3 @@
+module resqueue.test/pause
+
+go 1.26.0

@@ -1,0 +1,71 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Outcome } from '../../src/worker/outcome.ts'
+import { startSpawn } from '../../src/worker/spawn.ts'
+import { ROOT } from '../support/process.ts'
+import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
+import { bench } from './engine.ts'
+
+/** A job module that loads unless its file `obstacle` exists. `otherwise` is what it does then. */
+function fragile(otherwise: string): { jobs: string; obstruct(): void; clear(): void } {
+  mkdirSync(join(ROOT, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(ROOT, 'build', 'jobs-'))
+  own(folder, () => rmSync(folder, { recursive: true, force: true }))
+  const [jobs, obstacle] = [join(folder, 'jobs.mjs'), join(folder, 'obstacle')]
+  const lines = [
+    "import { existsSync } from 'node:fs'",
+    `if (existsSync(${JSON.stringify(obstacle)})) ${otherwise}`,
+    'export class Job { perform() { return 1 } }',
+  ]
+  writeFileSync(jobs, lines.join('\n'))
+  return { jobs, obstruct: () => writeFileSync(obstacle, ''), clear: () => rmSync(obstacle) }
+}
+
+test('while no process gets ready jobs go back uncounted, the engine says why, and goes on trying', async () => {
+  const { jobs, obstruct, clear } = fragile("throw new Error('no database today')")
+  const { engine, run, notices } = await bench({ isolation: 'spawn', jobs })
+  expect(engine.trouble).toBeUndefined()
+  obstruct()
+  expect(await run('Job')).toMatchObject({ kind: 'succeeded' }) // its process was ready before
+  const waiting = await Promise.all([run('Job'), run('Job')])
+  for (const outcome of waiting)
+    expect(outcome).toMatchObject({
+      kind: 'returned',
+      counted: false,
+      reason: expect.stringContaining('no database today'),
+    })
+  expect(engine.trouble).toContain('no database today')
+  expect(notices[0]).toMatch(/^error a job process did not start: .*no database today/)
+  clear()
+  await waitFor(() => engine.trouble === undefined)
+  expect(await run('Job')).toMatchObject({ kind: 'succeeded' })
+})
+
+test('a process that never gets ready is ended, and its job goes back uncounted', async () => {
+  const { jobs, obstruct } = fragile('await new Promise(() => setInterval(() => {}, 60_000))')
+  const events = { output: () => undefined, forked: () => undefined, notice: () => undefined }
+  const backend = await startSpawn(
+    { jobs, concurrency: 1, jobsPerChild: 1, killDelayMs: 300, isolation: 'spawn', events },
+    100,
+  )
+  own('backend', () => backend.retire())
+  const run = async (): Promise<Outcome> =>
+    backend.run(
+      { id: 'an-id', queue: 'mail', class: 'Job', payload: '{"class":"Job","args":[]}', attempt: 1 },
+      {
+        signal: new AbortController().signal,
+        timeoutMs: undefined,
+        started: () => undefined,
+        killers: new Set(),
+      },
+    )
+  obstruct()
+  expect(await run()).toMatchObject({ kind: 'succeeded' })
+  expect(await run()).toMatchObject({
+    kind: 'returned',
+    counted: false,
+    reason: expect.stringContaining('SIGKILL before it was ready'),
+  })
+}, 30_000)

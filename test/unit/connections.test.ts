@@ -1,0 +1,110 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openConnections, readConnections } from '../../src/controller/connections.ts'
+import { silentLogger } from '../../src/log.ts'
+import { own } from '../support/scope.ts'
+
+function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'resqueue-connections-'))
+  own('folder', () => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+function write(dir: string, name: string, text: string): string {
+  const file = join(dir, name)
+  writeFileSync(file, text)
+  return file
+}
+
+const problemOf = (text: string): string => {
+  try {
+    readConnections(write(folder(), 'c.yaml', text))
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CONFIG', exitCode: 78 })
+    return (error as Error).message
+  }
+  throw new Error('Nothing was wrong')
+}
+
+test('connections come from YAML, with what is secret in files of its own', () => {
+  const dir = folder()
+  const url = write(dir, 'url', 'rediss://cache:6380/2\n')
+  const file = write(
+    dir,
+    'c.yaml',
+    `connections:
+  default: { url: 'redis://one', namespace: '{r}', allowedNamespaces: [team-a, team-b] }
+  other: { urlFile: ${url}, username: me, passwordFile: /p, caFile: /ca, certFile: /c, keyFile: /k, db: 3, maxRecoveries: 0 }
+`,
+  )
+  const read = readConnections(file)
+  expect(read.get('default')).toEqual({
+    redis: { url: 'redis://one', namespace: '{r}' },
+    allowedNamespaces: ['team-a', 'team-b'],
+    maxRecoveries: 3,
+  })
+  expect(read.get('other')).toEqual({
+    redis: {
+      url: 'rediss://me@cache:6380/2',
+      namespace: 'resque',
+      db: 3,
+      passwordFile: '/p',
+      tls: { ca: '/ca', cert: '/c', key: '/k' },
+    },
+    allowedNamespaces: ['*'],
+    maxRecoveries: 0,
+  })
+})
+
+test('what is wrong is said with its place', () => {
+  expect(problemOf('connections: [a]')).toContain('connections: must map names')
+  expect(problemOf('connections: { a: { urll: x } }')).toContain('connections.a.urll: is unknown')
+  expect(problemOf('connections: { a: {} }')).toContain('connections.a: needs url or urlFile')
+  expect(problemOf('connections: { a: { url: "http://x" } }')).toContain('connections.a.url')
+  expect(problemOf('connections: { a: { url: "redis://x", certFile: /c } }')).toContain('both certFile and keyFile')
+  expect(problemOf('connections: { a: { url: "redis://x", allowedNamespaces: "*" } }')).toContain('allowedNamespaces')
+  expect(problemOf('connections: { a: { url: "redis-cluster://x" } }')).toContain('{resque}')
+  expect(problemOf('{')).toContain('c.yaml:1: this is not YAML')
+})
+
+test('a scaler gets the connection that it names, where its namespace may', () => {
+  const file = write(folder(), 'c.yaml', 'connections: { a: { url: "redis://x", allowedNamespaces: [team-a] } }')
+  const connections = openConnections({ kind: 'file', file }, silentLogger)
+  own('connections', () => connections.close())
+  expect(connections.find('a', 'team-a')).toMatchObject({ kind: 'ok', connection: { name: 'a' } })
+  expect(connections.find('a', 'team-b')).toMatchObject({
+    kind: 'forbidden',
+    message: expect.stringContaining('team-b'),
+  })
+  expect(connections.find('b', 'team-a')).toMatchObject({
+    kind: 'unknown',
+    message: expect.stringContaining('it has "a"'),
+  })
+})
+
+test('a changed file, or a changed file that it names, is a new connection; a broken one changes nothing', () => {
+  const dir = folder()
+  const password = write(dir, 'password', 'one')
+  const file = write(dir, 'c.yaml', `connections: { a: { url: "redis://x", passwordFile: ${password} } }`)
+  const connections = openConnections({ kind: 'file', file }, silentLogger)
+  own('connections', () => connections.close())
+  const opened = (): unknown => {
+    const found = connections.find('a', 'any')
+    return found.kind === 'ok' ? found.connection.store : found
+  }
+  const first = opened()
+  connections.refresh()
+  expect(opened()).toBe(first)
+  writeFileSync(password, 'two')
+  connections.refresh()
+  const second = opened()
+  expect(second).not.toBe(first)
+  writeFileSync(file, 'connections: 5')
+  connections.refresh()
+  expect(opened()).toBe(second)
+  writeFileSync(file, 'connections: {}')
+  connections.refresh()
+  expect(connections.find('a', 'any')).toMatchObject({ kind: 'unknown' })
+})
