@@ -4,7 +4,7 @@ NODE := node_modules/.bin/node
 BIN := $(NODE) node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build addon dist check check-pack lint format test cluster-tools test-cluster demo bench soak pack prepack clean
+.PHONY: help deps build addon dist check check-pack lint format test cluster-tools test-cluster render demo bench soak pack prepack clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -48,6 +48,10 @@ cluster-tools: deps ## build the Kubernetes parts that some tests need (once: a 
 
 test-cluster: build cluster-tools ## the tests on a real node that runs real containers (Linux, root)
 	@$(BIN)/vitest/vitest.mjs run --project node
+
+render: deps ## write what is rendered from other files: the dashboard, deploy/
+	@$(NODE) scripts/render-dashboard.ts
+	@$(NODE) scripts/render-deploy.ts
 
 demo: build ## a backlog of real work, with faults; CI=1 ends by itself, DEMO_JOBS and REDIS_URL are heeded
 	@$(NODE) examples/demo/demo.ts

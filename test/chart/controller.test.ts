@@ -18,7 +18,7 @@ test('by default it may work in its own namespace only, and little', async ({ he
     workerscalers: ['get', 'list', 'watch'],
     'workerscalers/status': ['patch'],
     'deployments/scale': ['get', 'update'],
-    pods: ['get', 'list', 'watch', 'patch'],
+    pods: ['list', 'watch', 'patch'],
     events: ['create', 'patch'],
   })
   expect(verbs(out.get('Role', `${NAME}-leader`)['rules'])).toEqual({
@@ -40,7 +40,7 @@ test('drain: false goes without the right to change pods, and tells the scalers'
     controller: { drain: false },
     workers: { default: { scaling: { enabled: true } } },
   })
-  expect(verbs(out.get('Role', NAME)['rules'])['pods']).toEqual(['get', 'list', 'watch'])
+  expect(verbs(out.get('Role', NAME)['rules'])['pods']).toEqual(['list', 'watch'])
   expect(out.all('WorkerScaler')[0]?.spec.scaleDown).toEqual({ drain: false })
 })
 

@@ -46,7 +46,7 @@ const needed = (drain: boolean): Question[] => [
   ...['get', 'list', 'watch'].map((verb) => ({ verb, group: 'resqueue.dev', resource: 'workerscalers' })),
   { verb: 'patch', group: 'resqueue.dev', resource: 'workerscalers', subresource: 'status' },
   ...['get', 'update'].map((verb) => ({ verb, group: 'apps', resource: 'deployments', subresource: 'scale' })),
-  ...['get', 'list', 'watch', ...(drain ? ['patch'] : [])].map((verb) => ({ verb, resource: 'pods' })),
+  ...['list', 'watch', ...(drain ? ['patch'] : [])].map((verb) => ({ verb, resource: 'pods' })),
   ...['create', 'patch'].map((verb) => ({ verb, group: 'events.k8s.io', resource: 'events' })),
 ]
 
@@ -59,7 +59,7 @@ const forbidden = (drain: boolean): Question[] => [
     { verb, group: 'rbac.authorization.k8s.io', resource: 'roles' },
     { verb, resource: 'nodes' },
   ]),
-  ...['create', 'update', 'delete', 'deletecollection', ...(drain ? [] : ['patch'])].map((verb) => ({
+  ...['get', 'create', 'update', 'delete', 'deletecollection', ...(drain ? [] : ['patch'])].map((verb) => ({
     verb,
     resource: 'pods',
   })),
@@ -174,6 +174,10 @@ test(
     await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deploy/rq-resqueue-default', '--timeout=60s')
     const pods = await cluster.kubectl('-n', namespace, 'get', 'pods', '-l', 'resqueue.dev/pool=default', '-o', 'name')
     const pod = pods.trim().split('\n')[0] ?? ''
+    // kubectl reads what it patches; the controller does not.
+    await cluster.kubectl('-n', namespace, 'create', 'role', 'reader', '--verb=get', '--resource=pods')
+    const account = `--serviceaccount=${namespace}:${NAME}`
+    await cluster.kubectl('-n', namespace, 'create', 'rolebinding', 'reader', '--role=reader', account)
     const as: Identity = { serviceAccount: `${namespace}/${NAME}` }
     const patch = (body: object, who: Identity = as): Promise<{ code: number; stderr: string }> =>
       cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=merge', '-p', JSON.stringify(body)], { as: who })

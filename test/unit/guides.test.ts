@@ -10,6 +10,9 @@ const GUIDES = [
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.md'))
     .map((file) => `docs/${file}`),
+  'charts/resqueue/README.md',
+  'charts/resqueue-crds/README.md',
+  'deploy/README.md',
 ]
 
 /** A heading's anchor, as GitHub makes it. */
