@@ -20,7 +20,7 @@
 --          then the queues in order.
 --          Claim numbers go to the first ended slots, in the order given, then to the idle ones.
 -- Returns  {"gone", ms} where the process is not registered, else
---          {"ok", ms, "p" paused | "d" draining | "m" ended by the many it quarantined: more may wait | "", paused queues as JSON or "",
+--          {"ok", ms, "p" paused | "d" draining | "m" more may wait (it quarantined many, or claims were too old) | "", paused queues as JSON or "",
 --           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, or as
 --           `=<place>:<jobs>` where they go to the wanting slots in order and have no memo; their payloads, …,
 --           slot, claim, queue, reserved ms, memo, payload, … of each record that a wanting slot, or one whose end was
@@ -242,7 +242,7 @@ for i = 1, #refused do answer(refused[i]) end
 -- Slots that may take a new job: they hold none, and their claim number is new. Slot i asks for claim i + ahead, or, where
 -- it is idle, for claim i + ahead - passed.
 local ahead, passed = base - 1, n_ended - n_next
-local free, n_free = {}, 0
+local free, n_free, outrun = {}, 0, false
 for i = 1, n_slots do
   if i <= n_next or i > n_ended then
     if held[HELD + i] then
@@ -250,6 +250,8 @@ for i = 1, n_slots do
     elseif i + ahead - (i > n_ended and passed or 0) > highest then
       n_free = n_free + 1
       free[n_free] = i
+    else
+      outrun = true
     end
   end
 end

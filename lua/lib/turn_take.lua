@@ -79,6 +79,6 @@ if not k_written then
   call('HSET', inflight, 'k', highest)
 end
 
-if n_taken < n_free and quarantined >= 100 then
+if state == '' and (outrun or (n_taken < n_free and quarantined >= 100)) then
   state = 'm'
 end

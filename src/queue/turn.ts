@@ -67,7 +67,7 @@ export type TurnReply =
       /** Redis' time, ms. */
       readonly now: number
       readonly state: State
-      /** It was ended by the many elements that it put into quarantine: what else waits was not looked at. */
+      /** Not all was looked at: it put many elements into quarantine, or its claims were outrun by a later turn. */
       readonly more: boolean
       readonly pausedQueues: readonly string[]
       readonly held: readonly Held[]

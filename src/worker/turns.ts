@@ -56,72 +56,97 @@ export interface TurnLoop {
   stop(): void
 }
 
+/** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
+const TWO_SHIFTS = 16
+
+/** Slots that take their turns together, with one call outstanding at a time. */
+interface Shift {
+  readonly slots: readonly number[]
+  ends: End[]
+  /** Jobs that its outstanding call asks for. */
+  asked: number
+  woken: boolean
+  /** Queues whose tokens woke it; each is named in a turn, which rings again where work is left. */
+  tokens: string[]
+  turning: boolean
+  scheduled: boolean
+}
+
 /**
- * The reserve loop: one call outstanding at a time; what ends meanwhile gathers and goes with the next, so that batches
- * grow by themselves under load.
+ * The reserve loop. What ends while a call is outstanding gathers and goes with the next, so that batches grow by themselves
+ * under load. Calls of two shifts go out in the order of their claim numbers; one that is sent again late, behind the other's,
+ * pops nothing and is told to ask anew.
  */
 export function startTurns(options: TurnOptions): TurnLoop {
   const { store, clock, slots, patience } = options
   const claims = new Array<number>(slots).fill(0)
-  let ends: End[] = []
+  const shifts = divide(slots, slots < TWO_SHIFTS ? 1 : 2)
+  const shiftOf = (slot: number): Shift => shifts[slot % shifts.length] as Shift
   let nextClaim = 1
-  let woken = false
-  let wokenBy = ''
-  let turning = false
-  let scheduled = false
   let resting = false
   let stopped = false
   let generation = 0
   let count = 0
   const flushWaiters: (() => void)[] = []
 
-  const schedule = (): void => {
-    if (scheduled || turning || resting || stopped) return
-    scheduled = true
+  const idleOf = (shift: Shift, most: number): number[] => {
+    const idle: number[] = []
+    for (const slot of shift.slots) {
+      if (idle.length >= most) break
+      if (claims[slot] === 0) idle.push(slot)
+    }
+    return idle
+  }
+
+  const schedule = (shift: Shift): void => {
+    if (shift.scheduled || shift.turning || resting || stopped) return
+    shift.scheduled = true
     const begin = (): void => {
-      scheduled = false
-      void take()
+      shift.scheduled = false
+      void take(shift)
     }
     // Jobs that end in the same moment share a turn; an idle worker that is woken has nothing to wait for.
-    if (ends.length > 0 && slots > 1) setImmediate(begin)
+    if (shift.ends.length > 0 && slots > 1) setImmediate(begin)
     else queueMicrotask(begin)
   }
 
+  const flushed = (): boolean => stopped || shifts.every(({ ends, turning }) => ends.length === 0 && !turning)
   const settle = (): void => {
-    if (ends.length > 0 || turning) return
+    if (!flushed()) return
     for (const resolve of flushWaiters.splice(0)) resolve()
   }
 
-  const take = async (): Promise<void> => {
-    if (turning || resting || stopped) return
-    const sent = ends
-    if (sent.length === 0 && !woken) return settle()
-    turning = true
-    ends = []
-    const quota = options.quota()
+  const take = async (shift: Shift): Promise<void> => {
+    if (shift.turning || resting || stopped) return
+    const sent = shift.ends
+    if (sent.length === 0 && !shift.woken) return settle()
+    shift.turning = true
+    shift.ends = []
+    const quota = Math.max(
+      shifts.reduce((left, { asked }) => left - asked, options.quota()),
+      0,
+    )
     const next = Math.min(sent.length, quota)
-    const idle: number[] = []
-    for (let slot = 0; slot < slots && next + idle.length < quota; slot++) {
-      if (claims[slot] === 0) idle.push(slot)
-    }
+    const idle = idleOf(shift, quota - next)
     const wanted = next + idle.length
-    const token = wokenBy
-    woken = false
-    wokenBy = ''
+    const token = shift.tokens.shift() ?? ''
+    shift.woken = shift.tokens.length > 0
     if (sent.length === 0 && wanted === 0 && token === '') {
-      turning = false
+      shift.turning = false
       settle()
       options.rested()
       return
     }
     const base = nextClaim
     nextClaim += wanted
+    shift.asked = wanted
     const mine = generation
     try {
       const request = { ends: sent, next, idle, base, queues: wanted > 0 ? options.queues() : [], wokenBy: token }
       const { drainMark, maxRecoveries } = options
       const reply = await turn(store, options.process(), { ...request, drainMark, maxRecoveries }, patience)
       if (mine !== generation) return
+      shift.asked = 0
       if (reply.kind === 'gone') {
         resting = true
         options.gone()
@@ -133,24 +158,27 @@ export function startTurns(options: TurnOptions): TurnLoop {
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
-        else if (stale) woken = true
+        else if (stale) shift.woken = true
         else {
           claims[held.slot] = held.claim
           options.start(held)
         }
       }
-      if (reply.more) woken = true
-      turning = false
-      options.turned({
-        state: reply.state,
-        more: reply.more,
-        pausedQueues: reply.pausedQueues,
-        wanted,
-        got: reply.held.length,
-      })
+      const got = reply.held.length
+      if (reply.more) shift.woken = true
+      else if (wanted > 0 && got >= wanted) {
+        // More may wait than this shift could take.
+        for (const other of shifts) {
+          if (other === shift || other.turning || idleOf(other, 1).length === 0) continue
+          other.woken = true
+          schedule(other)
+        }
+      }
+      shift.turning = false
+      options.turned({ state: reply.state, more: reply.more, pausedQueues: reply.pausedQueues, wanted, got })
     } catch (error) {
       if (mine !== generation || stopped) return
-      ends = [...sent, ...ends]
+      shift.ends = [...sent, ...shift.ends]
       if (patience.signal?.aborted) stopped = true
       else {
         resting = true
@@ -158,10 +186,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
       }
     } finally {
       if (mine === generation) {
-        turning = false
-        if (stopped) for (const resolve of flushWaiters.splice(0)) resolve()
-        else settle()
-        if (ends.length > 0 || woken) schedule()
+        shift.turning = false
+        settle()
+        if (shift.ends.length > 0 || shift.woken) schedule(shift)
       }
     }
   }
@@ -172,8 +199,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
     const mine = generation
     setTimeout(() => {
       if (mine !== generation || stopped) return
-      ends.push(end)
-      schedule()
+      shiftOf(end.slot).ends.push(end)
+      schedule(shiftOf(end.slot))
     }, REFUSED_MS)
   }
 
@@ -182,39 +209,51 @@ export function startTurns(options: TurnOptions): TurnLoop {
       return claims.reduce((sum, claim) => sum + (claim === 0 ? 0 : 1), 0)
     },
     get quiet() {
-      return !turning && !scheduled && ends.length === 0
+      return shifts.every(({ turning, scheduled, ends }) => !turning && !scheduled && ends.length === 0)
     },
     get count() {
       return count
     },
     end: (end) => {
       if (claims[end.slot] !== end.claim) return // of an earlier registration
-      ends.push(end)
-      schedule()
+      shiftOf(end.slot).ends.push(end)
+      schedule(shiftOf(end.slot))
     },
     drop: (slot) => {
       claims[slot] = 0
     },
     wake: (queue = '') => {
-      woken = true
-      if (queue !== '') wokenBy = queue
-      schedule()
+      // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is more.
+      const able = queue === '' ? undefined : shifts.find((shift) => !shift.turning && idleOf(shift, 1).length > 0)
+      for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {
+        shift.woken = true
+        if (queue !== '' && !shift.tokens.includes(queue)) shift.tokens.push(queue)
+        schedule(shift)
+      }
     },
-    flushed: () =>
-      stopped || (ends.length === 0 && !turning)
-        ? Promise.resolve()
-        : new Promise((resolve) => flushWaiters.push(resolve)),
+    flushed: () => (flushed() ? Promise.resolve() : new Promise((resolve) => flushWaiters.push(resolve))),
     reset: () => {
       generation++
       claims.fill(0)
-      ends = []
+      for (const shift of shifts) Object.assign(shift, { ends: [], asked: 0, tokens: [], turning: false })
       nextClaim = 1
       resting = false
-      turning = false
     },
     stop: () => {
       stopped = true
       for (const resolve of flushWaiters.splice(0)) resolve()
     },
   }
+}
+
+function divide(slots: number, count: number): Shift[] {
+  return Array.from({ length: count }, (_, n) => ({
+    slots: Array.from({ length: Math.ceil((slots - n) / count) }, (__, i) => n + i * count),
+    ends: [],
+    asked: 0,
+    woken: false,
+    tokens: [],
+    turning: false,
+    scheduled: false,
+  }))
 }

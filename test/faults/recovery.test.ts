@@ -107,11 +107,12 @@ describe('a job that kills its worker', () => {
 
 describe('jobs that are put back', () => {
   test('stand in front of their queues in the order in which they were taken', async ({ redis, redisUrl, ns }) => {
+    const slots = 18 // in two shifts
     const { ledger, sender, start } = scenario(redisUrl, ns)
-    const first = [1, 2, 3, 4, 5, 6].map((n) => job(n % 2 === 0 ? 'a' : 'b', 'Gate', [ledger.gate]))
+    const first = Array.from({ length: slots }, (_, n) => job(n % 2 === 0 ? 'a' : 'b', 'Gate', [ledger.gate]))
     await sender.send(...first)
-    const worker = await start({ queues: 'a,b', concurrency: 6, args: ['--shutdown-timeout', '0.2'] })
-    await waitFor(() => ledger.of('start').length === 6)
+    const worker = await start({ queues: 'a,b', concurrency: slots, args: ['--shutdown-timeout', '0.2'] })
+    await waitFor(() => ledger.of('start').length === slots)
     const behind = [job('a', 'Note', [0]), job('b', 'Note', [0])]
     await sender.send(...behind)
     expect(await worker.stop()).toEqual({ code: 0, signal: null })

@@ -48,6 +48,23 @@ test('a claim number that was asked for before pops nothing, even when it found 
   expect(await model.reserve(0)).toHaveLength(1)
 })
 
+test('a call that comes behind one with later claims pops nothing, and is told to ask anew', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  await fill(redis, ns, 0, 4)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const later = await model.turn({ idle: [2, 3], base: 3 })
+  const earlier = await model.turn({ idle: [0, 1], base: 1 })
+  expect(later).toMatchObject({ more: false, held: [{ claim: 3 }, { claim: 4 }] })
+  expect(earlier).toMatchObject({ more: true, held: [] })
+  const anew = await model.turn({ idle: [0, 1], base: 5 })
+  expect(anew).toMatchObject({ more: false, held: [{ claim: 5 }, { claim: 6 }] })
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
+})
+
 test('any sequence of calls, each sent twice, leaves what it leaves when each is sent once', async ({
   redis,
   ns,

@@ -82,7 +82,8 @@ describe('weather', () => {
     const target = { port: Number(new URL(redisUrl).port) }
     const [working, sending] = await Promise.all([startProxy(target), startProxy(target)])
     const setup: WorkerSetup = { redis: working.url, ns, ledger, queues: QUEUES.join(','), concurrency: 5 }
-    const launched = await Promise.all([startWorkerProcess(setup), startWorkerProcess(setup)])
+    // Twenty slots take their turns in two shifts, with two calls under way.
+    const launched = await Promise.all([startWorkerProcess(setup), startWorkerProcess({ ...setup, concurrency: 20 })])
     working.decide = weather(random, 0.04)
     sending.decide = weather(random, 0.04)
     const senders = [startSender(sending.url, ns), startSender(sending.url, ns)]
