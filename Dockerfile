@@ -18,7 +18,8 @@ RUN node node_modules/typescript/bin/tsc -p tsconfig.build.json \
  && chmod +x dist/bin.js \
  && node scripts/build-addon.mjs \
  && test -s build/Release/resqueue_fork.node \
- && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+ && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+ && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 
 FROM ${NODE_IMAGE} AS runtime
 RUN apt-get update \

@@ -16,8 +16,9 @@ for i = 1, #page[2], 2 do
   local nonce, held, jobs = page[2][i], 0, {}
   local inflight = e .. 'inflight:' .. nonce
   local fields = pcall_('HLEN', inflight)
-  if type(fields) == 'number' and fields > 0 then
-    held = fields - call('HEXISTS', inflight, 'registered') - call('HEXISTS', inflight, 'k') - call('HEXISTS', inflight, 'paused')
+  -- `registered` and `k` are always there.
+  if type(fields) == 'number' and fields > 2 then
+    held = fields - 2 - call('HEXISTS', inflight, 'paused')
   end
   if held > 0 and call('MEMORY', 'USAGE', inflight, 'SAMPLES', 0) <= most then
     local all = call('HGETALL', inflight)

@@ -126,6 +126,10 @@ async function main(): Promise<void> {
   say(
     `anonymous memory        ${anonymous().toFixed(0)} MiB; resident ${((await metric('process_resident_memory_bytes')) / 1048576).toFixed(0)} MiB`,
   )
+  const heap = await Promise.all(
+    ['heap_size_used', 'heap_size_total', 'external_memory'].map((name) => metric(`nodejs_${name}_bytes`)),
+  )
+  say(`V8 heap used, total, external  ${heap.map((n) => (n / 1048576).toFixed(0)).join(', ')} MiB`)
   store.close()
 }
 

@@ -18,6 +18,7 @@ import { createLogger } from '../log.ts'
 import { createControllerTelemetry } from '../telemetry/controllermetrics.ts'
 import { startServer } from '../telemetry/server.ts'
 import { VERSION } from '../version.ts'
+import { keepHeapSmall } from '../worker/heap.ts'
 import { dryRun } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -71,6 +72,7 @@ async function control({ get, config, env }: Context): Promise<number> {
       },
       'controller started',
     )
+    keepHeapSmall()
     const verdict = await controller.run(stop.signal)
     if (verdict === 'stopped') return 0
     // Another leads by now, or soon: begin anew with nothing that was thought true before.

@@ -39,8 +39,8 @@ export interface Controller {
   run(signal: AbortSignal): Promise<Verdict>
 }
 
-/** Scalers worked at a time. */
-const CONCURRENCY = 8
+/** Scalers worked at a time. Most of a turn is waiting for a look at Redis that many share. */
+const CONCURRENCY = 64
 /** How long what scalers have to do with each other is believed. Milliseconds. */
 const SHARING_MS = 1000
 /** The files of the connections are looked at, and the CRD is compared, this often. Milliseconds. */

@@ -3,7 +3,7 @@ import { conditionsOf, REASONS, unknownSayings, type Saying } from './conditions
 import { applyStatus, type Meta } from './resources.ts'
 import { sayings, type Findings } from './say.ts'
 import type { State } from './state.ts'
-import { conditionsChanged, STATUS_MS, statusOf } from './status.ts'
+import { conditionsChanged, statusOf, worthWriting } from './status.ts'
 import type { World } from './world.ts'
 
 /** What a turn found out, as far as it came. */
@@ -26,13 +26,13 @@ export async function report(world: World, state: State, found: Report): Promise
     conditions,
   }
   const status = statusOf(facts, scaler.status)
-  const text = JSON.stringify(status)
-  if (text === state.written?.text) return
   const now = clock.monotonic()
-  if (state.written && now - state.written.at < STATUS_MS && !conditionsChanged(conditions, before)) return
+  const { written } = state
+  if (written && !conditionsChanged(conditions, before) && !worthWriting(status, written.status, now - written.at))
+    return
   if (!term.valid()) return
   await applyStatus(api, scaler, status)
-  state.written = { text, conditions, at: now }
+  state.written = { status, conditions, at: now }
 }
 
 /** The status of an object that cannot be read as a scaler. */
@@ -46,5 +46,5 @@ export async function reportInvalid(world: World, state: State, meta: Meta, mess
   if (state.written !== undefined && !conditionsChanged(conditions, before)) return
   if (!world.term.valid()) return
   await applyStatus(world.api, meta, { observedGeneration: generation, conditions })
-  state.written = { text: '', conditions, at: world.clock.monotonic() }
+  state.written = { status: {}, conditions, at: world.clock.monotonic() }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
-import type { Condition } from './api.ts'
+import type { Condition, ScalerStatus } from './api.ts'
 import type { Memory } from './decide.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { parseSelector } from './pods.ts'
@@ -22,7 +22,7 @@ export interface State {
   redisAway: boolean
   lastScaleTime: string | undefined
   /** The status as it was written last. */
-  written: { readonly text: string; readonly conditions: readonly Condition[]; readonly at: number } | undefined
+  written: { readonly status: ScalerStatus; readonly conditions: readonly Condition[]; readonly at: number } | undefined
   /** Lets draining pods work again. */
   abandon: (() => Promise<void>) | undefined
   /** Ends what was asked of the looks at Redis. */

@@ -2,7 +2,11 @@ import type { Condition, ScalerStatus } from './api.ts'
 import type { Decision } from './decide.ts'
 
 /** A status is written this often at most, unless a condition changed. Milliseconds. */
-export const STATUS_MS = 10_000
+const STATUS_MS = 10_000
+/** And this often where its numbers moved by so little that nobody misses it. Milliseconds. */
+const DRIFT_MS = 60_000
+/** A tenth is little. */
+const DRIFT = 0.1
 const MOST_NAMES = 10
 
 /** What the controller knows beyond the decision. */
@@ -62,6 +66,20 @@ export function conditionsChanged(now: readonly Condition[], before: readonly Co
       .sort()
       .join()
   return text(now) !== text(before)
+}
+
+/** Whether a status is worth a write, the last one being so old. */
+export function worthWriting(now: ScalerStatus, before: ScalerStatus, ageMs: number): boolean {
+  return ageMs >= STATUS_MS && (ageMs >= DRIFT_MS ? !isNear(now, before, 0) : !isNear(now, before, DRIFT))
+}
+
+/** Whether two values are the same but for numbers that differ by a share of them at most. */
+function isNear(a: unknown, b: unknown, share: number): boolean {
+  if (typeof a === 'number' && typeof b === 'number')
+    return Math.abs(a - b) <= share * Math.max(Math.abs(a), Math.abs(b))
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
+  const names = new Set([...Object.keys(a), ...Object.keys(b)])
+  return [...names].every((name) => isNear(a[name as keyof typeof a], b[name as keyof typeof b], share))
 }
 
 /** Three digits are what people read, and what keeps a status from changing with every look. */

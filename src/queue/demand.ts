@@ -15,7 +15,7 @@ const HEAD_BUDGET = 512 * 1024
 /** Delayed items, and retries, looked at in one look. */
 const MOST_DUE = 500
 /** Registrations in a page. */
-const PAGE = 500
+const PAGE = 1000
 /** What a process holds is told by number only where it takes more than this. Bytes. */
 const LARGEST_INFLIGHT = 1024 * 1024
 
@@ -108,7 +108,7 @@ export interface Load {
   readonly jobs: readonly { readonly queue: string; readonly sinceMs: number }[]
 }
 
-/** What every registered process holds, in pages of 500 (`lua/loads.lua`). */
+/** What every registered process holds, in pages of 1000 (`lua/loads.lua`). */
 export async function readLoads(store: Pick<Store, 'run'>, patience?: Patience): Promise<ReadonlyMap<string, Load>> {
   const loads = new Map<string, Load>()
   let cursor = '0'

@@ -26,7 +26,10 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
     const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
     return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
   }
-  await cluster.apply([pool({ replicas: 4 }), scalerManifest('s', { ...QUICK, minReplicas: 4 })], { namespace })
+  await cluster.apply(
+    [pool({ replicas: 4 }), scalerManifest('s', { ...QUICK, minReplicas: 4, target: { jobsPerReplica: 10 } })],
+    { namespace },
+  )
   await waitFor(async () => (await pods()).length === 4)
   // As Ruby's Resque registers: host, pid, queues.
   const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
@@ -42,7 +45,7 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
   await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
   // While something waits, nobody is given up: these workers take it at any time.
   await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
-  await look.edit({ minReplicas: 0, target: { jobsPerReplica: 10 } })
+  await look.edit({ minReplicas: 0 })
   await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
   await never(3000, async () => (await look.replicas()) < 4, 'a pod was given up')
   await redis.del(`${ns}:queue:q`)

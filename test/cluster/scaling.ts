@@ -12,7 +12,7 @@ import { RUN_HERE } from './support/podrunner.ts'
 
 /** What the tests of the controller share: our kind, its objects, the controller as a process, and looks at all of it. */
 
-const CRD = readFileSync(join(ROOT, 'charts/resqueue/crds/workerscaler.yaml'), 'utf8')
+export const CRD: string = readFileSync(join(ROOT, 'charts/resqueue/crds/workerscaler.yaml'), 'utf8')
 
 /** Puts our kind into a cluster, as `kubectl apply --server-side` does, and waits until it is served. */
 export async function applyCrd(cluster: Cluster): Promise<void> {
@@ -221,7 +221,10 @@ export function looker(cluster: Cluster, namespace: string) {
       ).items,
     scale: (to: number, name = 'w') =>
       cluster.api.call('PATCH', `${apps}/${name}/scale`, { body: { spec: { replicas: to } } }),
-    edit: (spec: object, name = 's') => cluster.api.call('PATCH', `${scalers}/${name}`, { body: { spec } }),
+    edit: async (spec: object, name = 's'): Promise<void> => {
+      const { status: code, body } = await cluster.api.call('PATCH', `${scalers}/${name}`, { body: { spec } })
+      if (code !== 200) throw new Error(`The scaler cannot be edited: ${JSON.stringify(body)}`)
+    },
     remove: (name = 's') => cluster.api.call('DELETE', `${scalers}/${name}`),
     reaches: (wanted: number, timeoutMs = 30_000, name = 'w') =>
       waitFor(async () => (await replicas(name)) === wanted, {

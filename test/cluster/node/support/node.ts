@@ -17,6 +17,7 @@ import { CONTROL_PLANE, missingTools, NODE } from '../../tools/tools.ts'
 import { makeCgroup, removeCgroup } from './cgroups.ts'
 import { importImage } from './images.ts'
 import { STARTED, type Inside } from './inside.ts'
+import { claim, PREFIX, sweepLeftovers } from './leftovers.ts'
 import { openTunnel } from './tunnel.ts'
 
 /** How to reach a node from any process of this machine. */
@@ -52,7 +53,9 @@ export function nodeMissing(): string | undefined {
 export async function startNode(images: readonly ImageFile[] = []): Promise<RealNode> {
   const missing = nodeMissing()
   if (missing !== undefined) throw new Error(`A real node cannot be started: ${missing}`)
-  const dir = mkdtempSync(join(tmpdir(), 'resqueue-node-'))
+  sweepLeftovers()
+  const dir = mkdtempSync(join(tmpdir(), PREFIX))
+  claim(dir)
   const cgroup = basename(dir)
   const pause = pauseImage()
   const setup: Inside = { dir, cgroup, pauseImage: pause.name, images: [pause, ...images].map(({ tar }) => tar) }
@@ -139,7 +142,7 @@ export async function openRealCluster({ dir, access, pid }: NodeAddress): Promis
       return processes()
         .filter(({ pid }) => isIn(pid, id))
         .map(({ pid, command }) => ({ pid, command }))
-        .sort((a, b) => a.pid - b.pid)
+        .sort((a, b) => innerPid(a.pid) - innerPid(b.pid))
     },
   }
 }
@@ -156,6 +159,15 @@ function volume(name: string, path: string): KubeObject {
       persistentVolumeReclaimPolicy: 'Retain',
       storageClassName: name,
     },
+  }
+}
+
+/** The pid in the innermost namespace. Those of the machine begin anew at some time, so their order says nothing. */
+function innerPid(pid: number): number {
+  try {
+    return Number(/^NSpid:.*\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  } catch {
+    return Number.MAX_SAFE_INTEGER
   }
 }
 
