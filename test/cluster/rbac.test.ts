@@ -182,12 +182,14 @@ test(
     const patch = (body: object, who: Identity = as): Promise<{ code: number; stderr: string }> =>
       cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=merge', '-p', JSON.stringify(body)], { as: who })
     const image = { spec: { containers: [{ name: 'worker', image: 'evil' }] } }
-    const strategic = (body: object): Promise<{ code: number; stderr: string }> =>
-      cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=strategic', '-p', JSON.stringify(body)], { as })
-    // A policy counts a moment after it was made.
-    await waitFor(async () => (await strategic(image)).stderr.includes("may not change a pod's spec"), {
+    // A policy counts a moment after it was made. Until then a dry run leaves the pod as it is: a change that got through would make
+    // the same patch no change at all, which no policy refuses.
+    const strategic = ['patch', pod, '--type=strategic', '--dry-run=server', '-p', JSON.stringify(image)]
+    const evil = (): Promise<{ code: number; stderr: string }> =>
+      cluster.run('kubectl', ['-n', namespace, ...strategic], { as })
+    await waitFor(async () => (await evil()).stderr.includes("may not change a pod's spec"), {
       timeoutMs: 30_000,
-      describe: () => strategic(image),
+      describe: evil,
     })
     expect((await patch({ metadata: { labels: { 'resqueue.dev/pool': 'x' } } })).stderr).toContain(
       'labels, owners or finalizers',
