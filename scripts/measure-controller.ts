@@ -77,7 +77,17 @@ async function main(): Promise<void> {
     await turn(
       store,
       one,
-      { ends: [], next: 0, idle: [0], base: 1, queues: [queue], wokenBy: '', drainMark: '', maxRecoveries: 3 },
+      {
+        ends: [],
+        next: 0,
+        idle: [0],
+        base: 1,
+        queues: [queue],
+        wokenBy: '',
+        ring: true,
+        drainMark: '',
+        maxRecoveries: 3,
+      },
       patience,
     )
   }

@@ -6,9 +6,9 @@ local call, pcall_ = redis.call, redis.pcall
 local clock = call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
--- Large integers as text: Lua's own conversion would write 1.79e+12.
+-- Integers as text: Lua's own conversion would write 1.79e+12 for larger ones, and takes several times as long for all.
 local function int(n)
-  return string.format('%.0f', n)
+  return string.format('%d', n)
 end
 
 -- Text as JSON.stringify writes it: cjson would write `/` as `\/`, and failure records must be canonical.

@@ -34,7 +34,7 @@ if n_taken > 0 then
   local since, middle, memos = ',"run_at":"' .. iso(now) .. '","worker":"' .. name .. '.', pid .. '","payload":', nil
   for r = 1, #runs do
     local run = runs[r]
-    local head = '{"queue":' .. quote(run[1]) .. since
+    local head = (find(run[1], '[^%w_]') and '{"queue":' .. quote(run[1]) or '{"queue":"' .. run[1] .. '"') .. since
     for i = run[3], run[4] do
       local slot, raw = argv[SLOTS + free[i]], reply[5 + i]
       writes[n_writes + 1], writes[n_writes + 2] = worker_key .. slot .. worker_tail, head .. slot .. middle .. raw .. '}'
@@ -55,7 +55,7 @@ if n_taken > 0 then
     end
   end
   -- Where every slot that wanted a job could have one, the caller knows slots and claims.
-  if not memos and runs[1][2] == runs[#runs][2] and n_free == n_next + n_idle then
+  if not memos and runs[1][2] == runs[#runs][2] and n_free == n_wanted then
     reply[5] = '=' .. runs[1][2] .. ':' .. n_taken
   else
     local jobs = {}
@@ -68,6 +68,14 @@ if n_taken > 0 then
     reply[5] = table.concat(jobs, ',')
   end
 end
-for i = 1, n_already do
-  reply[5 + n_taken + i] = already[i]
+-- What is held already.
+local last = 5 + n_taken
+for i = 1, #answered do
+  local record, r = held[HELD + answered[i]], rare()
+  local k, ms, queue, raw_at = r.decode_record(record)
+  local raw = sub(record, raw_at)
+  local value = found[3] and pcall_('GET', r.job_key(queue, raw)) or ''
+  reply[last + 1], reply[last + 2], reply[last + 3], reply[last + 4], reply[last + 5], reply[last + 6] =
+    argv[SLOTS + answered[i]], k, queue, ms, type(value) == 'string' and 't' .. value or 't', raw
+  last = last + 6
 end

@@ -43,7 +43,7 @@ export interface End {
 
 export interface TurnRequest {
   readonly ends: readonly End[]
-  /** How many of the ended slots, in the order of `orderEnds`, want a next job. */
+  /** How many of the ended slots, in the order of `sortEnds`, want a next job. */
   readonly next: number
   /** Idle slots that want a job. */
   readonly idle: readonly number[]
@@ -53,6 +53,8 @@ export interface TurnRequest {
   readonly queues: readonly string[]
   /** Queue whose token woke this process. */
   readonly wokenBy: string
+  /** Whether queues that are left with work ring for other workers. */
+  readonly ring: boolean
   /** `<cluster namespace>/<pod uid>`, or empty. */
   readonly drainMark: string
   readonly maxRecoveries: number
@@ -82,9 +84,50 @@ export async function turn(
   request: TurnRequest,
   patience: Patience,
 ): Promise<TurnReply> {
-  const { ends, idle, queues } = request
-  const plain = ends.filter(isPlain)
-  const others = plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))
+  const ends = sortEnds(request.ends)
+  const { reply, sentAt } = await store.exchange(turnScript, turnArgs(process, request, ends), patience)
+  return readTurn(reply, request, ends, sentAt)
+}
+
+/** How a turn that waited for a token ended. */
+export interface TokenTurn {
+  /** The queue whose token came; empty where none did in time. */
+  readonly token: string
+  /** Missing where the turn was not taken: Redis has not loaded the script. */
+  readonly reply: TurnReply | undefined
+  /** Why Redis refused to wait: a token key of another type. The turn was taken without waiting. */
+  readonly refused: Error | undefined
+}
+
+/**
+ * Waits for a token of `queues` on a blocking connection and takes a turn right behind it, in one exchange: Redis hands out jobs at the
+ * instant the token comes, without another round trip. After `seconds` without a token the turn is taken all the same.
+ */
+export async function turnOnToken(
+  blocking: Store,
+  process: Registration,
+  request: TurnRequest,
+  wait: { readonly queues: readonly string[]; readonly seconds: number },
+  patience: Patience,
+): Promise<TokenTurn> {
+  const prefix = blocking.keys.token('')
+  const tokens = wait.queues.map((queue) => prefix + queue)
+  const ends = sortEnds(request.ends)
+  const { came, reply, sentAt } = await blocking.waitThenRun(
+    ['blpop', ...tokens, wait.seconds],
+    turnScript,
+    turnArgs(process, request, ends),
+    patience,
+  )
+  return {
+    token: Array.isArray(came) ? (came[0] as string).slice(prefix.length) : '',
+    reply: reply === undefined ? undefined : readTurn(reply, request, ends, sentAt),
+    refused: came instanceof Error ? came : undefined,
+  }
+}
+
+function turnArgs(process: Registration, request: TurnRequest, [plain, others]: SortedEnds): Arg[] {
+  const { idle, queues } = request
   const sums = sumFlows(plain)
   const args: Arg[] = [
     ...callerArgs(process),
@@ -92,12 +135,10 @@ export async function turn(
     request.wokenBy,
     request.maxRecoveries,
     request.base,
-    plain.length,
-    sums.size,
-    others.length,
-    request.next,
-    idle.length,
-    queues.length,
+    request.next + idle.length,
+    request.next + idle.length - 1,
+    request.ring ? '1' : '',
+    packed(plain.length, sums.size, others.length, request.next, idle.length, queues.length),
   ]
   for (const end of plain) args.push(end.slot)
   for (const end of others) args.push(end.slot)
@@ -106,7 +147,11 @@ export async function turn(
   for (const [queue, { ended, times }] of sums) args.push(queue, ended, times)
   for (const end of others) pushEnd(args, end)
   for (const queue of queues) args.push(queue)
-  const { reply, sentAt } = await store.exchange(turnScript, args, patience)
+  return args
+}
+
+function readTurn(reply: unknown, request: TurnRequest, [plain, others]: SortedEnds, sentAt: number): TurnReply {
+  const { idle, queues } = request
   const fields = reply as (string | number)[]
   if (fields[0] === 'gone') return { kind: 'gone' }
   const now = Number(fields[1])
@@ -155,6 +200,19 @@ function heldOf(slot: number, claim: number, queue: string, reservedAt: number, 
   const remembered = tracked ? memo.slice(1) : memo
   const attempts = remembered === '' ? 0 : Number.parseInt(remembered, 10) || 0
   return { slot, claim, queue, reservedAt, attempts, tracked, remembered: remembered !== '', raw }
+}
+
+/** Numbers below 262,144 as three digits in base 64 each, from the character 0 on: the script reads them in one call. */
+function packed(...numbers: readonly number[]): string {
+  return String.fromCharCode(...numbers.flatMap((n) => [48 + (n >> 12), 48 + ((n >> 6) & 63), 48 + (n & 63)]))
+}
+
+/** Ends that only count, and the others: in this order the script knows them. */
+type SortedEnds = readonly [plain: readonly End[], others: readonly End[]]
+
+function sortEnds(ends: readonly End[]): SortedEnds {
+  const plain = ends.filter(isPlain)
+  return [plain, plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))]
 }
 
 /** An end that only counts: the script needs no more than slot and claim. */

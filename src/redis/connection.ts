@@ -8,11 +8,11 @@ export type Connection = Redis | Cluster
 
 /**
  * What a connection is for. `command` connections run scripts and give a dead socket up after five seconds without an
- * answer; `blocking` ones wait on tokens and may stay silent for long.
+ * answer; `blocking` ones wait on tokens and may stay silent for twice as long.
  */
 export type Role = 'command' | 'blocking'
 
-/** After this long without an answer a command connection takes its socket for dead. Milliseconds. */
+/** After this long without an answer a command connection takes its socket for dead; a blocking one, whose waits are shorter, after twice as long. Milliseconds. */
 export const SOCKET_TIMEOUT_MS = 5000
 
 /**
@@ -34,7 +34,7 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     disableClientInfo: true,
     connectTimeout: SOCKET_TIMEOUT_MS,
     retryStrategy: (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 1000),
-    ...(role === 'command' ? { socketTimeout: SOCKET_TIMEOUT_MS } : { blockingTimeout: 2 * SOCKET_TIMEOUT_MS }),
+    socketTimeout: role === 'command' ? SOCKET_TIMEOUT_MS : 2 * SOCKET_TIMEOUT_MS,
     ...(endpoint.username ? { username: endpoint.username } : {}),
     ...(password ? { password } : {}),
     ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),

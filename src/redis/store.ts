@@ -47,6 +47,16 @@ export interface Store {
   exchange(script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange>
   /** One command, sent again until answered. Only for commands that may run twice. */
   command(name: string, args: readonly Arg[], patience?: Patience): Promise<unknown>
+  /**
+   * Waits with a blocking command and runs a script right behind it, in one exchange: Redis runs it at the instant the wait ends.
+   * `came` is what the wait brought, or why Redis refused it; `reply` is missing where Redis has not loaded the script (`exchange` loads it).
+   */
+  waitThenRun(
+    wait: readonly [string, ...Arg[]],
+    script: Script,
+    args: readonly Arg[],
+    patience?: Patience,
+  ): Promise<{ readonly came: unknown; readonly reply: unknown; readonly sentAt: number }>
   /** Several commands in one round trip, in order. A command that Redis refuses yields its `ResQueueError` in its place. */
   pipeline(commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience): Promise<unknown[]>
   /** A second store of the same Redis for another role, `blocking` for waits; it shares the counts. */
@@ -166,6 +176,23 @@ export function openStore(
       (await exchange(script, args, patience)).reply,
     command: (command: string, args: readonly Arg[], patience?: Patience) =>
       insist((c) => c.call(command, ...args), patience),
+    waitThenRun: (
+      [wait, ...waitArgs]: readonly [string, ...Arg[]],
+      script: Script,
+      args: readonly Arg[],
+      patience?: Patience,
+    ) =>
+      insist(async (c) => {
+        const batch = c.pipeline()
+        batch.call(wait, ...waitArgs)
+        batch.call('evalsha', script.sha, 1, keys.scope, ...args)
+        const sentAt = clock.monotonic()
+        const [waited, ran] = (await batch.exec()) ?? []
+        const [refused, came] = waited ?? [null, null]
+        const [error, reply] = ran ?? [new Error('no answer'), undefined]
+        if (error && !error.message.startsWith('NOSCRIPT')) throw error
+        return { came: refused ?? came, reply: error ? undefined : reply, sentAt }
+      }, patience),
     pipeline: (commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience) =>
       insist(async (c) => {
         const batch = c.pipeline()

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Registration } from '../queue/registry.ts'
-import { turn, type End, type Held, type State } from '../queue/turn.ts'
+import { turn, turnOnToken, type End, type Held, type State, type TurnReply } from '../queue/turn.ts'
 import type { Patience, Store } from '../redis/store.ts'
 
 /** A reply older than this starts no job: somebody may have taken us for dead meanwhile. Milliseconds. */
@@ -21,6 +21,8 @@ export interface TurnOptions {
   queues(): readonly string[]
   /** How many more jobs may be taken now; 0 while paused, stopping or loading. */
   quota(): number
+  /** The number of jobs is limited: none is asked for ahead of its token, or there might be more than are wanted. */
+  readonly limited: boolean
   /** A slot got a job. */
   start(held: Held): void
   /** After each answered turn. */
@@ -48,6 +50,8 @@ export interface TurnLoop {
   drop(slot: number): void
   /** Asks for jobs for all idle slots; `queue` is the one whose token was taken. */
   wake(queue?: string): void
+  /** Waits for a token with a turn behind it that asks for jobs for all slots idle now. Resolves when both were answered. */
+  readonly ahead: Ahead
   /** Resolves when every end handed in was acknowledged, or the loop was stopped. */
   flushed(): Promise<void>
   /** A new registration: nothing is held, claims begin anew. */
@@ -55,6 +59,22 @@ export interface TurnLoop {
   /** No more turns. */
   stop(): void
 }
+
+/** Waits on a blocking connection. Rejects where waiting is refused, or when `signal` aborts. */
+export type Ahead = (
+  blocking: Store,
+  wait: { readonly queues: readonly string[]; readonly seconds: number },
+  signal: AbortSignal,
+) => Promise<void>
+
+/**
+ * How far above the next claim number a turn that waits for a token takes its own: turns that go out meanwhile stay below, so
+ * that it is not too late when its token comes.
+ */
+const AHEAD = 1000
+
+/** A worker that goes from job to job wakes others to what it leaves at least this often. Milliseconds. */
+const RING_MS = 100
 
 /** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
 const TWO_SHIFTS = 16
@@ -82,7 +102,12 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const claims = new Array<number>(slots).fill(0)
   const shifts = divide(slots, slots < TWO_SHIFTS ? 1 : 2)
   const shiftOf = (slot: number): Shift => shifts[slot % shifts.length] as Shift
+  /** The last claim that each slot has started. */
+  const started = new Array<number>(slots).fill(0)
   let nextClaim = 1
+  /** Above the claims of the turn that waits for a token. */
+  let afterAhead = 0
+  let rungAt = -Infinity
   let resting = false
   let stopped = false
   let generation = 0
@@ -101,13 +126,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const schedule = (shift: Shift): void => {
     if (shift.scheduled || shift.turning || resting || stopped) return
     shift.scheduled = true
-    const begin = (): void => {
+    const go = (): void => {
       shift.scheduled = false
       void take(shift)
     }
     // Jobs that end in the same moment share a turn; an idle worker that is woken has nothing to wait for.
-    if (shift.ends.length > 0 && slots > 1) setImmediate(begin)
-    else queueMicrotask(begin)
+    if (shift.ends.length > 0 && slots > 1) setImmediate(go)
+    else queueMicrotask(go)
   }
 
   const flushed = (): boolean => stopped || shifts.every(({ ends, turning }) => ends.length === 0 && !turning)
@@ -142,7 +167,10 @@ export function startTurns(options: TurnOptions): TurnLoop {
     shift.asked = wanted
     const mine = generation
     try {
-      const request = { ends: sent, next, idle, base, queues: wanted > 0 ? options.queues() : [], wokenBy: token }
+      const queues = wanted > 0 ? options.queues() : []
+      const ring = token !== '' || idle.length > 0 || clock.monotonic() - rungAt >= RING_MS
+      if (ring) rungAt = clock.monotonic()
+      const request = { ends: sent, next, idle, base, queues, wokenBy: token, ring }
       const { drainMark, maxRecoveries } = options
       const reply = await turn(store, options.process(), { ...request, drainMark, maxRecoveries }, patience)
       if (mine !== generation) return
@@ -154,19 +182,18 @@ export function startTurns(options: TurnOptions): TurnLoop {
       }
       count++
       for (const end of sent) claims[end.slot] = 0
-      const stale = clock.monotonic() - reply.sentAt > STALE_MS
+      const stale = isStale(reply)
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
         else if (stale) shift.woken = true
-        else {
-          claims[held.slot] = held.claim
-          options.start(held)
-        }
+        else if (claims[held.slot] !== held.claim) begin(held)
       }
       const got = reply.held.length
-      if (reply.more) shift.woken = true
-      else if (wanted > 0 && got >= wanted) {
+      if (reply.more) {
+        shift.woken = true
+        nextClaim = Math.max(nextClaim, afterAhead) // the turn that waited for a token has overtaken this one
+      } else if (wanted > 0 && got >= wanted) {
         // More may wait than this shift could take.
         for (const other of shifts) {
           if (other === shift || other.turning || idleOf(other, 1).length === 0) continue
@@ -193,14 +220,96 @@ export function startTurns(options: TurnOptions): TurnLoop {
     }
   }
 
-  const retryLater = (end: End): void => {
-    claims[end.slot] = end.claim
-    options.refused(end)
+  const isStale = ({ sentAt }: { sentAt: number }): boolean => clock.monotonic() - sentAt > STALE_MS
+
+  const begin = (held: Held): void => {
+    claims[held.slot] = held.claim
+    started[held.slot] = held.claim
+    options.start(held)
+  }
+
+  const ahead: Ahead = async (blocking, wait, signal) => {
+    const idle = options.limited ? [] : shifts.flatMap((shift) => idleOf(shift, slots))
+    const base = nextClaim + AHEAD
+    afterAhead = base + idle.length
+    const mine = generation
+    const request = { ends: [], next: 0, idle, base, queues: options.queues(), wokenBy: '', ring: true }
+    const { drainMark, maxRecoveries } = options
+    const insistent = { deadlineMs: Infinity, signal, stubborn: true }
+    const { token, reply, refused } = await turnOnToken(
+      blocking,
+      options.process(),
+      { ...request, drainMark, maxRecoveries },
+      wait,
+      insistent,
+    )
+    if (mine === generation && !stopped) {
+      nextClaim = Math.max(nextClaim, afterAhead)
+      if (!reply) wake(token)
+      else if (reply.kind === 'gone') {
+        resting = true
+        options.gone()
+      } else tokenAnswered(reply, token, base, idle.length)
+    }
+    if (refused) throw refused
+  }
+
+  /** Slots that were idle when it was asked may have got jobs from other turns by now, and even have ended them. */
+  const tokenAnswered = (reply: TurnReply & { kind: 'ok' }, token: string, base: number, wanted: number): void => {
+    count++
+    const news = reply.held.filter(({ slot, claim }) => claim > (started[slot] as number))
+    const got = news.filter(({ claim }) => claim >= base)
+    const stale = isStale(reply)
+    const taking = options.quota() > 0
+    for (const held of news) {
+      if (stale && taking) continue
+      if (taking) begin(held)
+      else giveBack(held)
+    }
+    // What its token stood for was handed out, unless the slots were filled by others.
+    const served = reply.state === '' && !stale && (got.length < wanted || got.some(({ queue }) => queue === token))
+    if (reply.more || (stale && news.length > 0) || (token !== '' && !served)) wake(token)
+    options.turned({
+      state: reply.state,
+      more: reply.more,
+      pausedQueues: reply.pausedQueues,
+      wanted,
+      got: got.length,
+    })
+  }
+
+  /** It was asked for before this worker was told to take no more. */
+  const giveBack = ({ slot, claim, queue, reservedAt }: Held): void => {
+    claims[slot] = claim
+    started[slot] = claim
+    const ending = { verb: 'return', counted: false } as const
+    end({ slot, claim, queue, reservedAt, status: '', forget: false, ending })
+  }
+
+  const end = (one: End): void => {
+    if (claims[one.slot] !== one.claim) return // of an earlier registration
+    shiftOf(one.slot).ends.push(one)
+    schedule(shiftOf(one.slot))
+  }
+
+  const wake = (queue = ''): void => {
+    // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is more.
+    const able = queue === '' ? undefined : shifts.find((shift) => !shift.turning && idleOf(shift, 1).length > 0)
+    for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {
+      shift.woken = true
+      if (queue !== '' && !shift.tokens.includes(queue)) shift.tokens.push(queue)
+      schedule(shift)
+    }
+  }
+
+  const retryLater = (late: End): void => {
+    claims[late.slot] = late.claim
+    options.refused(late)
     const mine = generation
     setTimeout(() => {
       if (mine !== generation || stopped) return
-      shiftOf(end.slot).ends.push(end)
-      schedule(shiftOf(end.slot))
+      shiftOf(late.slot).ends.push(late)
+      schedule(shiftOf(late.slot))
     }, REFUSED_MS)
   }
 
@@ -214,27 +323,18 @@ export function startTurns(options: TurnOptions): TurnLoop {
     get count() {
       return count
     },
-    end: (end) => {
-      if (claims[end.slot] !== end.claim) return // of an earlier registration
-      shiftOf(end.slot).ends.push(end)
-      schedule(shiftOf(end.slot))
-    },
+    end,
     drop: (slot) => {
       claims[slot] = 0
     },
-    wake: (queue = '') => {
-      // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is more.
-      const able = queue === '' ? undefined : shifts.find((shift) => !shift.turning && idleOf(shift, 1).length > 0)
-      for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {
-        shift.woken = true
-        if (queue !== '' && !shift.tokens.includes(queue)) shift.tokens.push(queue)
-        schedule(shift)
-      }
-    },
+    wake,
+    ahead,
     flushed: () => (flushed() ? Promise.resolve() : new Promise((resolve) => flushWaiters.push(resolve))),
     reset: () => {
       generation++
       claims.fill(0)
+      started.fill(0)
+      afterAhead = 0
       for (const shift of shifts) Object.assign(shift, { ends: [], asked: 0, tokens: [], turning: false })
       nextClaim = 1
       resting = false

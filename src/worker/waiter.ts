@@ -1,7 +1,11 @@
 import type { Store } from '../redis/store.ts'
+import type { Ahead } from './turns.ts'
 
-/** Seconds that one wait lasts at most: new queues of a pattern are waited on after it. */
-const WAIT_SECONDS = 5
+/**
+ * Seconds that one wait lasts at most. New queues of a pattern are waited on after it, and what the turn behind it brings must not be
+ * stale by then.
+ */
+const WAIT_SECONDS = 3
 
 export interface Waiter {
   /** Tells the waiter that `able` or `queues` may have changed. */
@@ -10,16 +14,16 @@ export interface Waiter {
 }
 
 /**
- * Waits on the tokens of queues with one blocking connection, while `able` says that a job could be taken. `woken` gets
- * the queue of each token. Errors are left to the interval's look, which finds all work anyway.
+ * Waits on the tokens of queues with one blocking connection, while `able` says that a job could be taken. Behind each wait stands a
+ * turn (`ahead`), so that Redis hands out a job with the token that announces it. Errors are left to the interval's look, which finds
+ * all work anyway.
  */
 export function startWaiter(
   store: Store,
-  options: { able(): boolean; queues(): readonly string[]; woken(queue: string): void },
+  options: { able(): boolean; queues(): readonly string[]; readonly ahead: Ahead },
 ): Waiter {
   const blocking = store.open('blocking', 'resqueue-waiter')
   const stop = new AbortController()
-  const prefix = store.keys.token('')
   let nudge = Promise.withResolvers<void>()
 
   const loop = async (): Promise<void> => {
@@ -31,14 +35,8 @@ export function startWaiter(
         continue
       }
       try {
-        const tokens = queues.map((queue) => store.keys.token(queue))
-        const reply = (await blocking.command('blpop', [...tokens, WAIT_SECONDS], {
-          deadlineMs: Infinity,
-          signal: stop.signal,
-          stubborn: true,
-        })) as [string, string] | null
-        if (reply) options.woken(reply[0].slice(prefix.length))
-        // Give the turn that follows a chance to fill the slots before waiting again.
+        await options.ahead(blocking, { queues, seconds: WAIT_SECONDS }, stop.signal)
+        // Give what was taken, and a turn that follows, a chance to fill the slots before waiting again.
         await new Promise((resolve) => setImmediate(resolve))
       } catch {
         if (stop.signal.aborted) return

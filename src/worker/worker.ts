@@ -294,6 +294,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       process: own,
       queues: queueList.queues,
       quota,
+      limited: maxJobs !== Infinity,
       start: (held) => {
         if (abandoned || leaving || fencing) return // the answer came late: a release puts it back, or has done so
         taken++
@@ -337,7 +338,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       broken: fail,
     })
     const waiter = options.blocking
-      ? startWaiter(store, { able, queues: queueList.waitable, woken: (queue) => turns.wake(queue) })
+      ? startWaiter(store, { able, queues: queueList.waitable, ahead: turns.ahead })
       : undefined
     return { caretaker, crew, turns, waiter, heartbeat }
   }

@@ -65,6 +65,7 @@ export function startFakeFleet(setup: {
         base: member.claims + 1,
         queues: [queue],
         wokenBy: '',
+        ring: true,
         drainMark: `${namespace}/${uid}`,
         maxRecoveries: 3,
       },

@@ -199,6 +199,7 @@ test('a token list never holds more than one, whatever rings it', async ({ redis
     await model.turn({
       ends: [...model.held.values()].map((job) => endOf(job, { verb: 'return', counted: false })),
       wokenBy: 'q',
+      ring: true,
     })
     expect(await redis.llen(`${ns}:ext:token:q`)).toBe(1)
   }

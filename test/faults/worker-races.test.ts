@@ -32,11 +32,15 @@ function startHere(
   const inner = openStore({ url, namespace }, 'resqueue-worker')
   own('store', () => inner.close())
   const around = exchange ?? ((_script, call) => call())
-  const store: Store = {
-    ...inner,
-    exchange: (script, ...args) => around(script.name, () => inner.exchange(script, ...args) as Promise<never>),
-    run: (script, ...args) => around(script.name, () => inner.run(script, ...args) as Promise<never>),
-  }
+  const held = (store: Store): Store => ({
+    ...store,
+    exchange: (script, ...args) => around(script.name, () => store.exchange(script, ...args) as Promise<never>),
+    run: (script, ...args) => around(script.name, () => store.run(script, ...args) as Promise<never>),
+    waitThenRun: (wait, script, ...args) =>
+      around(script.name, () => store.waitThenRun(wait, script, ...args) as Promise<never>),
+    open: (...args) => held(store.open(...args)),
+  })
+  const store = held(inner)
   const said: string[] = []
   const say = (_fields: object, message: string): number => said.push(message)
   const log: Logger = { ...silentLogger, info: say, warn: say, error: say, isLevelEnabled: () => true }
@@ -67,7 +71,7 @@ function startHere(
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Until the worker waits on its token: no turn is under way then. */
+/** Until the worker waits on its token: no other turn is under way then. */
 async function waiting(redis: Redis): Promise<void> {
   await waitFor(async () => /name=resqueue-waiter .*cmd=blpop/.test(String(await redis.client('LIST'))))
 }

@@ -44,7 +44,7 @@ const take = (store: Store, one: Registration, queues: readonly string[], base: 
   turn(
     store,
     one,
-    { ends: [], next: 0, idle, base, queues, wokenBy: '', drainMark: '', maxRecoveries: 3 },
+    { ends: [], next: 0, idle, base, queues, wokenBy: '', ring: true, drainMark: '', maxRecoveries: 3 },
     { deadlineMs: 5000 },
   )
 

@@ -54,6 +54,7 @@ function ask(store: Store, one: Registration, base: number, more: object = {}): 
     base,
     queues: ['q'],
     wokenBy: '',
+    ring: true,
     drainMark,
     maxRecoveries: 3,
     ...more,

@@ -70,6 +70,7 @@ export function modelProcess(
       base: nextClaim,
       queues,
       wokenBy: '',
+      ring: true,
       drainMark,
       maxRecoveries,
       ...request,

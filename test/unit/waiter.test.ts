@@ -1,18 +1,16 @@
 import { expect, test } from 'vitest'
 import type { Store } from '../../src/redis/store.ts'
+import type { Ahead } from '../../src/worker/turns.ts'
 import { startWaiter } from '../../src/worker/waiter.ts'
 
 test('a wait that Redis refuses is not tried again at once, even after a nudge', async () => {
   let waits = 0
-  const blocking = {
-    command: () => {
-      waits++
-      return Promise.reject(new Error('WRONGTYPE'))
-    },
-    close: () => undefined,
+  const ahead: Ahead = () => {
+    waits++
+    return Promise.reject(new Error('WRONGTYPE'))
   }
-  const store = { keys: { token: (queue: string) => `token:${queue}` }, open: () => blocking } as unknown as Store
-  const waiter = startWaiter(store, { able: () => true, queues: () => ['q'], woken: () => undefined })
+  const store = { open: () => ({ close: () => undefined }) } as unknown as Store
+  const waiter = startWaiter(store, { able: () => true, queues: () => ['q'], ahead })
   waiter.nudge()
   await new Promise((resolve) => setTimeout(resolve, 200))
   waiter.stop()
