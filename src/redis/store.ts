@@ -183,15 +183,13 @@ export function openStore(
       patience?: Patience,
     ) =>
       insist(async (c) => {
-        const batch = c.pipeline()
-        batch.call(wait, ...waitArgs)
-        batch.call('evalsha', script.sha, 1, keys.scope, ...args)
         const sentAt = clock.monotonic()
-        const [waited, ran] = (await batch.exec()) ?? []
-        const [refused, came] = waited ?? [null, null]
-        const [error, reply] = ran ?? [new Error('no answer'), undefined]
-        if (error && !error.message.startsWith('NOSCRIPT')) throw error
-        return { came: refused ?? came, reply: error ? undefined : reply, sentAt }
+        const waited = c.call(wait, ...waitArgs).catch((refused: Error) => refused)
+        const ran = c.call('evalsha', script.sha, 1, keys.scope, ...args).catch((error: Error) => {
+          if (!error.message.startsWith('NOSCRIPT')) throw error
+        })
+        const reply = await ran
+        return { came: await waited, reply, sentAt }
       }, patience),
     pipeline: (commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience) =>
       insist(async (c) => {

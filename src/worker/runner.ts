@@ -208,9 +208,9 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
  * family writes it, if neither the id nor the prefix that may follow is written with escapes.
  */
 function scriptLooked(raw: string, { id, prefix }: Payload): boolean {
-  const end = raw.slice(-150)
-  const at = end.lastIndexOf('"id":"')
-  return at >= 0 && end.startsWith(prefix === '' ? `"id":"${id}"` : `"id":"${id}","prefix":"${prefix}"`, at)
+  const at = raw.lastIndexOf('"id":"') + 6
+  if (at < raw.length - 150 || !raw.startsWith(id, at) || raw[at + id.length] !== '"') return false
+  return prefix === '' || raw.startsWith(`,"prefix":"${prefix}"`, at + id.length + 1)
 }
 
 function fieldsOf(job: JobRun): Record<string, unknown> {
