@@ -43,9 +43,10 @@ export async function exactBytes(store: Store, list: string, entry: Entry): Prom
 }
 
 /**
- * Goes through a list from its head, a chunk at a time, while `act` removes entries. New entries come at the tail and are
- * met; where somebody else removes some meanwhile, which shifts the rest, the last entry that was kept is not where it was,
- * and the walk steps back. So no entry is passed over, and some may be seen twice.
+ * Goes through a list from its head, a chunk at a time, while `act` removes entries. It ends where the list ended when it began: new
+ * entries come at the tail and are not met, or a retried job that fails at once would be retried for ever (as many are as somebody else
+ * removes in front of them). Where somebody else removes some, which shifts the rest, the last entry that was kept is not where it
+ * was, and the walk steps back. So no entry is passed over, and some may be seen twice.
  */
 export async function sweep(
   store: Store,
@@ -53,6 +54,7 @@ export async function sweep(
   act: (entries: readonly Entry[]) => Promise<Acted>,
   signal?: AbortSignal,
 ): Promise<void> {
+  let end = (await store.command('llen', [list], { signal })) as number
   let start = 0
   let anchor: string | undefined
   let inVain = 0
@@ -60,7 +62,9 @@ export async function sweep(
   for (;;) {
     signal?.throwIfAborted()
     const from = anchor === undefined ? start : start - 1
-    const texts = (await store.command('lrange', [list, from, start + chunk - 1], { signal })) as string[]
+    if (start >= end) return
+    const last = Math.min(start + chunk, end) - 1
+    const texts = (await store.command('lrange', [list, from, last], { signal })) as string[]
     if (anchor !== undefined && texts[0] !== anchor) {
       start = Math.max(0, start - chunk)
       anchor = undefined
@@ -70,6 +74,7 @@ export async function sweep(
     if (entries.length === 0) return
     const { removed, missing, enough } = await act(entries)
     if (enough) return
+    end -= removed.size
     inVain = missing > 0 && removed.size === 0 ? inVain + 1 : 0
     // Somebody else who always is faster will see to these entries.
     if (missing > 0 && inVain < 10) {

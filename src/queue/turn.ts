@@ -114,7 +114,8 @@ export async function turnOnToken(
   const tokens = wait.queues.map((queue) => prefix + queue)
   const ends = sortEnds(request.ends)
   const { came, reply, sentAt } = await blocking.waitThenRun(
-    ['blpop', ...tokens, wait.seconds],
+    'blpop',
+    [...tokens, wait.seconds],
     turnScript,
     turnArgs(process, request, ends),
     patience,

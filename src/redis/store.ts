@@ -52,7 +52,8 @@ export interface Store {
    * `came` is what the wait brought, or why Redis refused it; `reply` is missing where Redis has not loaded the script (`exchange` loads it).
    */
   waitThenRun(
-    wait: readonly [string, ...Arg[]],
+    wait: string,
+    waitArgs: readonly Arg[],
     script: Script,
     args: readonly Arg[],
     patience?: Patience,
@@ -176,12 +177,7 @@ export function openStore(
       (await exchange(script, args, patience)).reply,
     command: (command: string, args: readonly Arg[], patience?: Patience) =>
       insist((c) => c.call(command, ...args), patience),
-    waitThenRun: (
-      [wait, ...waitArgs]: readonly [string, ...Arg[]],
-      script: Script,
-      args: readonly Arg[],
-      patience?: Patience,
-    ) =>
+    waitThenRun: (wait: string, waitArgs: readonly Arg[], script: Script, args: readonly Arg[], patience?: Patience) =>
       insist(async (c) => {
         const sentAt = clock.monotonic()
         const waited = c.call(wait, ...waitArgs).catch((refused: Error) => refused)

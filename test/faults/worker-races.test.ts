@@ -36,8 +36,8 @@ function startHere(
     ...store,
     exchange: (script, ...args) => around(script.name, () => store.exchange(script, ...args) as Promise<never>),
     run: (script, ...args) => around(script.name, () => store.run(script, ...args) as Promise<never>),
-    waitThenRun: (wait, script, ...args) =>
-      around(script.name, () => store.waitThenRun(wait, script, ...args) as Promise<never>),
+    waitThenRun: (wait, waitArgs, script, ...args) =>
+      around(script.name, () => store.waitThenRun(wait, waitArgs, script, ...args) as Promise<never>),
     open: (...args) => held(store.open(...args)),
   })
   const store = held(inner)

@@ -39,7 +39,11 @@ test('a sweep looks again where entries were missing, and does not do so for eve
   expect(calls).toBeLessThan(40)
 })
 
-test('new entries are met, removed places shift the walk, and enough is enough', async ({ redis, redisUrl, ns }) => {
+test('new entries are not met, removed places shift the walk, and enough is enough', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const { store } = openTestLane(redisUrl, ns)
   const key = `${ns}:failed`
   await redis.rpush(key, ...Array.from({ length: 600 }, (_, i) => `${i}`))
@@ -52,7 +56,7 @@ test('new entries are met, removed places shift the walk, and enough is enough',
     }
     return { removed: new Set(entries.slice(0, seen.length === 500 ? 500 : 0).map(({ index }) => index)), missing: 0 }
   })
-  expect(seen).toEqual([...Array.from({ length: 600 }, (_, i) => `${i}`), 'new'])
+  expect(seen).toEqual(Array.from({ length: 600 }, (_, i) => `${i}`))
   let calls = 0
   await sweep(store, key, async () => {
     calls++

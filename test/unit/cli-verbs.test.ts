@@ -115,7 +115,7 @@ test('the ACL rule names every command that scripts call and sources send, and n
     name.endsWith('.ts'),
   )) {
     const text = readFileSync(join(ROOT, 'src', file), 'utf8')
-    for (const [, name = ''] of text.matchAll(/\.command\(\s*'([a-z]+)'/g)) used.add(name)
+    for (const [, name = ''] of text.matchAll(/\.(?:command|waitThenRun)\(\s*'([a-z]+)'/g)) used.add(name)
     for (const [, name = ''] of text.matchAll(/\[\s*'([a-z]+)',\s*(?:store\.)?keys?\b/g)) used.add(name)
   }
   const first = (name: string): string => name.split('|')[0] as string
