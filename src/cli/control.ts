@@ -46,6 +46,7 @@ async function control({ get, config, env }: Context): Promise<number> {
     api,
     connections: redis,
     namespaces: scope === 'all' ? undefined : scope.length > 0 ? scope : [access.namespace],
+    name: `${access.namespace}/${get(leaseName)}`,
     lease: get(leaderElect) ? { namespace: access.namespace, name: get(leaseName) } : undefined,
     identity,
     dryRun: get(dryRun),

@@ -23,6 +23,8 @@ export interface ControllerOptions {
   readonly connections: Connections
   /** Kubernetes namespaces whose scalers are served; undefined: all of them. */
   readonly namespaces: readonly string[] | undefined
+  /** `<namespace>/<name of the Lease>`: scalers that name another controller are not ours. */
+  readonly name: string
   readonly lease: { readonly namespace: string; readonly name: string } | undefined
   /** Who we are: different in every process. */
   readonly identity: string
@@ -39,6 +41,8 @@ export interface Controller {
   run(signal: AbortSignal): Promise<Verdict>
 }
 
+/** On a WorkerScaler: the Lease of the controller that serves it, as `name` or `namespace/name`. Without it every controller in whose scope it is does. */
+const CONTROLLER_ANNOTATION = 'resqueue.dev/controller'
 /** Scalers worked at a time. Most of a turn is waiting for a look at Redis that many share. */
 const CONCURRENCY = 64
 /** How long what scalers have to do with each other is believed. Milliseconds. */
@@ -52,7 +56,7 @@ const TEND_MS = 400
 const STUCK_MS = 60_000
 
 export function createController(options: ControllerOptions): Controller {
-  const { api, connections, namespaces, lease, identity, dryRun, log, metrics, clock = systemClock } = options
+  const { api, connections, namespaces, name, lease, identity, dryRun, log, metrics, clock = systemClock } = options
   let term: Term | undefined
   let queue: WorkQueue | undefined
   let loopAt = clock.monotonic()
@@ -71,7 +75,7 @@ export function createController(options: ControllerOptions): Controller {
     watchKind<ScalerObject, ScalerObject>({
       api,
       path: collection(SCALERS, namespace),
-      keep: withoutManagedFields,
+      keep: (object) => (isServedBy(object, name) ? withoutManagedFields(object) : undefined),
       changed: (uid, now, before) => {
         const object = now ?? before
         if (!object) return
@@ -236,6 +240,12 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
+}
+
+/** Two releases in one namespace have a controller each, with a Redis of its own: neither may judge the other's scalers. */
+function isServedBy({ metadata }: ScalerObject, controller: string): boolean {
+  const named = metadata.annotations?.[CONTROLLER_ANNOTATION]
+  return named === undefined || (named.includes('/') ? named : `${metadata.namespace}/${named}`) === controller
 }
 
 function withoutManagedFields(object: ScalerObject): ScalerObject {

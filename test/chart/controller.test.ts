@@ -85,7 +85,7 @@ const CONNECTIONS = {
     tls: { existingSecret: 'shop-tls', caKey: 'ca.crt', certKey: 'tls.crt', keyKey: 'tls.key' },
     allowedNamespaces: ['shop'],
   },
-  other: { existingSecret: { name: 'other' }, allowedNamespaces: ['*'] },
+  other: { existingSecret: 'other', allowedNamespaces: ['*'] },
 }
 
 function mounted(out: Rendered): Set<string> {
@@ -125,6 +125,25 @@ test('further connections: what the file names is mounted', async ({ helm }) => 
   )
   expect([...mounted(out)].sort()).toEqual(named.sort())
   expect(out.container(NAME).args).toContain('--connections=/etc/resqueue/controller/connections.yaml')
+})
+
+test.for([
+  [{}, /does not say where its Redis is/],
+  [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where its Redis is/],
+] as const)('refused: connection %j', async ([shop, message], { helm }) => {
+  const connections = { shop: { ...shop, allowedNamespaces: ['shop'] } }
+  expect(await helm.refusal({ ...REDIS, controller: { connections } })).toMatch(message)
+})
+
+test('a WorkerScaler names the controller of its release, where that serves its namespace', async ({ helm }) => {
+  const named = async (controller: object): Promise<unknown> => {
+    const out = await helm.render({ ...REDIS, controller, workerDefaults: { scaling: { enabled: true } } })
+    return (out.get('WorkerScaler', 'rq-resqueue-default').metadata as Yaml).annotations
+  }
+  const own = { 'resqueue.dev/controller': NAME }
+  for (const namespaceScope of [[], ['*'], ['shop', 'jobs']]) expect(await named({ namespaceScope })).toEqual(own)
+  for (const controller of [{ namespaceScope: ['shop'] }, { enabled: false }])
+    expect(await named(controller)).toBeUndefined()
 })
 
 test('without further connections there is no file of them', async ({ helm }) => {

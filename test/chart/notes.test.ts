@@ -22,6 +22,16 @@ test.for([
     /no memory limit/,
   ],
   [
+    'jobs that may need more than the limit',
+    { ...REDIS, workers: { default: { jobMemory: '1Gi', allowMemoryOvercommit: true } } },
+    /need up to 1180 MiB, and its memory limit is 512Mi/,
+  ],
+  [
+    'a controller for other namespaces',
+    { ...REDIS, controller: { namespaceScope: ['shop'] }, workers: { default: { scaling: { enabled: true } } } },
+    /no controller for namespace jobs/,
+  ],
+  [
     'nobody to scale',
     { ...REDIS, controller: { enabled: false }, workers: { default: { scaling: { enabled: true } } } },
     /nothing scales it/,

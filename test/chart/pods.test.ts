@@ -13,7 +13,9 @@ test('every pod keeps to the restricted Pod Security Standard', async ({ helm })
   expect(pods).toHaveLength(4)
   for (const pod of pods) {
     expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
+    // With a user alone the container's group would be root's.
     expect(pod.securityContext.runAsUser).toBeGreaterThan(0)
+    expect(pod.securityContext.runAsGroup).toBeGreaterThan(0)
     expect(pod.enableServiceLinks).toBe(false)
     for (const container of pod.containers) {
       expect(container.securityContext).toEqual({

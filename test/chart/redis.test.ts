@@ -76,8 +76,12 @@ const egressPorts = (policy: Yaml): number[][] =>
 test.for([
   ['redis://:pw:5@redis:7000/0', [7000]],
   ['redis://redis', [6379]],
-  ['redis-sentinel://a:26380,b/name/0', [26380, 6379, 26379]],
+  ['redis-sentinel://a:26380,b/name/0', [26380, 26379, 6379]],
+  ['rediss-sentinel://u:p@a/name', [26379, 6379]],
   ['redis-cluster://a:7001,b:7002', [7001, 7002]],
+  ['redis-cluster://a:7001,b', [7001, 6379]],
+  ['redis://[2001:db8::1]:6390/1', [6390]],
+  ['redis:7000', [7000]],
 ] as const)('the network policy lets workers reach DNS and the Redis of %s', async ([url, ports], { helm }) => {
   const out = await helm.render({ redis: { url }, networkPolicy: { enabled: true } })
   expect(egressPorts(out.get('NetworkPolicy', WORKER))).toEqual([[53, 53], ports])
@@ -117,6 +121,32 @@ test('the network policy opens the metrics port alone, and what a pool needs', a
     to,
     ports: [{ protocol: 'TCP', port: 443 }],
   })
+})
+
+test("the controller reaches its further connections' Redis as well, workers do not", async ({ helm }) => {
+  const connections = {
+    shop: { url: 'rediss://shop:6390', allowedNamespaces: ['shop'] },
+    other: { existingSecret: 'other', allowedNamespaces: ['other'] },
+  }
+  const policies = { networkPolicy: { enabled: true }, controller: { connections } }
+  const out = await helm.render({ redis: { trial: { enabled: true } }, ...policies })
+  expect(egressPorts(out.get('NetworkPolicy', CONTROLLER))).toEqual([[53, 53], [6379], [6379, 6390], [443, 6443]])
+  expect(out.get('NetworkPolicy', CONTROLLER).spec.egress[2]).not.toHaveProperty('to')
+  expect(egressPorts(out.get('NetworkPolicy', WORKER))).toEqual([[53, 53], [6379]])
+})
+
+test('the pods of `helm test` reach DNS and Redis, and nobody reaches them', async ({ helm }) => {
+  const out = await helm.render({ redis: { url: 'redis://a:7000' }, networkPolicy: { enabled: true } })
+  const policy = out.get('NetworkPolicy', 'rq-resqueue-helm-test')
+  expect(egressPorts(policy)).toEqual([[53, 53], [7000]])
+  expect(policy.spec.ingress).toBeUndefined()
+  expect(out.all('Pod')[0]?.metadata.labels).toMatchObject(policy.spec.podSelector.matchLabels)
+  const none = await helm.render({
+    redis: { url: 'redis://a' },
+    networkPolicy: { enabled: true },
+    test: { enabled: false },
+  })
+  expect(none.find('NetworkPolicy', 'rq-resqueue-helm-test')).toBeUndefined()
 })
 
 test('the trial Redis is reached by this release and by pods that are labelled', async ({ helm }) => {

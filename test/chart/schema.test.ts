@@ -20,14 +20,16 @@ test.for([
   [{ redis: { existingSecret: { secret: 'x' } } }, /secret/],
   [{ redis: { url: 'http://redis' } }, /url/],
   [{ metrics: { podMonitor: { enable: true } } }, /enable/],
+  [{ metrics: { prometheusRule: { disabled: ['ResqueueNoWorker'] } } }, /disabled/],
   [{ networkPolicy: { enabled: 'yes' } }, /enabled/],
   [{ workers: { Bad_Name: {} } }, /Bad_Name/],
   [{ workers: { '-a': {} } }, /-a/],
   [{ workers: { 'a-': {} } }, /a-/],
   [{ workers: { 'a.b': {} } }, /a\.b/],
-  [{ workers: { ['a'.repeat(25)]: {} } }, /maxLength/],
+  [{ workers: { ['a'.repeat(25)]: {} } }, /aaaa/],
   [{ workers: { controller: {} } }, /controller/],
   [{ workers: { 'trial-redis': {} } }, /trial-redis/],
+  [{ workers: { 'helm-test': {} } }, /helm-test/],
   [{ workers: { default: { queues: [] } } }, /queues/],
   [{ workers: { default: { queues: ['a,b'] } } }, /queues/],
   [{ workers: { default: { queues: 'a' } } }, /queues/],
@@ -39,7 +41,7 @@ test.for([
   [{ workers: { default: { env: [{ name: 'A', value: 1 }] } } }, /value/],
   [{ image: { digest: 'sha256:abc' } }, /digest/],
   [{ image: { pullPolicy: 'never' } }, /pullPolicy/],
-  [{ controller: { connections: { default: { allowedNamespaces: ['*'] } } } }, /'default'/],
+  [{ controller: { connections: { default: { allowedNamespaces: ['*'] } } } }, /default/],
   [{ controller: { connections: { shop: { url: 'redis://a' } } } }, /allowedNamespaces/],
 ] as const)('refused: %j', async ([wrong, message], { helm }) => {
   const error = await helm.refusal({ ...REDIS, ...wrong })
@@ -67,18 +69,124 @@ test('the chart as it is passes the strict lint', async ({ helm }) => {
   expect((await helm.run(['lint', '--strict', CHART])).code).toBe(0)
 })
 
-/** Objects of the schema that list their fields; every one has to refuse others. */
-function openObjects(node: Yaml, path: string): string[] {
+/** Objects of the schema that do not refuse fields which they do not know, with the names of their fields. */
+function openObjects(node: Yaml, path: readonly string[]): string[] {
   if (typeof node !== 'object' || node === null) return []
-  const here = node.properties !== undefined && node.additionalProperties !== false ? [path] : []
-  return [...here, ...Object.entries(node).flatMap(([key, value]) => openObjects(value, `${path}/${key}`))]
+  const here = [node.type].flat().includes('object') && node.additionalProperties === undefined ? [path.join('/')] : []
+  return [...here, ...Object.entries(node).flatMap(([key, value]) => openObjects(value, [...path, key]))]
 }
 
-test('every object of the schema is closed', () => {
-  expect(openObjects(schema, '')).toEqual([])
+test('every object of the schema is closed, but those that the API server checks', () => {
+  const names = openObjects(schema, []).map((path) => path.replace(/\/items$/, '').replace(/.*\//, ''))
+  expect([...new Set(names)].sort().join(' ')).toBe(
+    'affinity claims dnsConfig envFrom extraContainers extraObjects from global hostAliases initContainers livenessProbe metricRelabelings networkPolicyEgress podSecurityContext readinessProbe relabelings securityContext startupProbe strategy to tolerations topologySpreadConstraints valueFrom volumeMounts volumes',
+  )
 })
 
-const resolve = (node: Yaml): Yaml => (node?.$ref ? schema.$defs[node.$ref.replace('#/$defs/', '')] : node)
+test('the alerts that can be left out are those that there are', () => {
+  const rules: Yaml = parse(readFileSync(join(CHART, 'files', 'rules.yaml'), 'utf8'))
+  const names = rules.groups.flatMap((group: Yaml) => group.rules.map((rule: Yaml) => rule.alert as string))
+  expect(schema.properties.metrics.properties.prometheusRule.properties.disabled.items.enum).toEqual(names)
+})
+
+/** What a node of the schema says, with what it refers to and what it adds to that. */
+function resolve(node: Yaml): Yaml {
+  const parts: Yaml[] = [
+    ...(node?.$ref ? [resolve(schema.$defs[node.$ref.replace('#/$defs/', '')])] : []),
+    ...(node?.allOf ?? []).map(resolve),
+  ]
+  if (parts.length === 0) return node
+  const required = parts.flatMap((part) => part.required ?? [])
+  const properties: Record<string, Yaml> = {}
+  for (const part of parts)
+    for (const [key, value] of Object.entries(part.properties ?? {}))
+      properties[key] = key in properties ? { allOf: [properties[key], value] } : value
+  return { ...parts[0], properties, required }
+}
+
+/** Paths of values.yaml: those that the schema demands, by their depth, and those that may be null. */
+function fieldsOf(node: Yaml, shown: Yaml, path: readonly string[]): { path: readonly string[]; required: boolean }[] {
+  const { properties = {}, required = [] } = resolve(node) ?? {}
+  if (typeof shown !== 'object' || shown === null || Array.isArray(shown)) return []
+  return Object.entries(shown as Record<string, Yaml>).flatMap(([key, value]) => [
+    { path: [...path, key], required: required.includes(key) },
+    ...fieldsOf(properties[key], value, [...path, key]),
+  ])
+}
+
+/** Values with null at these paths. */
+function nulls(base: object, paths: readonly (readonly string[])[]): object {
+  const out: Yaml = structuredClone(base)
+  for (const path of paths) {
+    let at = out
+    for (const key of path.slice(0, -1)) at = at[key] ??= {}
+    at[path.at(-1) as string] = null
+  }
+  return out
+}
+
+const everything = {
+  networkPolicy: { enabled: true },
+  metrics: { podMonitor: { enabled: true }, prometheusRule: { enabled: true }, dashboard: { enabled: true } },
+  controller: { aggregateRoles: true, admissionPolicy: { enabled: true } },
+  workerDefaults: { scaling: { enabled: true } },
+} as const
+
+test('null is refused where something has to be, and told by its name', async ({ helm }) => {
+  const fields = fieldsOf(schema, values, []).filter(({ required }) => required)
+  expect(fields.length).toBeGreaterThan(40)
+  for (const depth of [1, 2, 3, 4]) {
+    const paths = fields.map(({ path }) => path).filter(({ length }) => length === depth)
+    const error = await helm.refusal(nulls({ ...everything, ...REDIS }, paths))
+    expect(error).toContain("don't meet the specifications of the schema")
+    expect(paths.filter((path) => !error.includes(path.at(-1) as string))).toEqual([])
+  }
+})
+
+test('null leaves a field out everywhere else', async ({ helm }) => {
+  const own = (path: readonly string[]): boolean =>
+    !/^redis\.url$|^workers\.default$|\.enabled$|^metrics\.prometheusRule\.disabled$/.test(path.join('.'))
+  const all = fieldsOf(schema, values, [])
+  const free = all.filter(({ path, required }) => !required && own(path)).map(({ path }) => path)
+  expect(free.length).toBeGreaterThan(100)
+  for (const redis of [REDIS.redis, { trial: { enabled: true } }]) {
+    const out = await helm.render(nulls({ ...everything, redis }, free))
+    expect(out.text).not.toMatch(/<nil>|<no value>/)
+    expect(out.all('Deployment').length).toBeGreaterThan(1)
+  }
+})
+
+test('null in a pool takes back what the defaults set, at any depth', async ({ helm }) => {
+  const probe = { httpGet: null, exec: { command: ['true'] } }
+  const out = await helm.render({
+    ...REDIS,
+    workers: {
+      default: {
+        livenessProbe: probe,
+        resources: { requests: { cpu: null } },
+        podSecurityContext: { seccompProfile: null },
+        securityContext: null,
+        scaling: { enabled: true, target: null },
+      },
+    },
+  })
+  const { livenessProbe, resources, securityContext } = out.container('rq-resqueue-default')
+  expect(livenessProbe).toEqual({
+    exec: { command: ['true'] },
+    periodSeconds: 10,
+    timeoutSeconds: 5,
+    failureThreshold: 3,
+  })
+  expect(resources).toEqual({ requests: { memory: '256Mi' }, limits: { memory: '512Mi' } })
+  expect(securityContext).toBeUndefined()
+  expect(out.pod('rq-resqueue-default').securityContext).toEqual({
+    runAsNonRoot: true,
+    runAsUser: 65532,
+    runAsGroup: 65532,
+  })
+  expect(out.all('WorkerScaler')[0]?.spec.target).toEqual({ latencySeconds: 30 })
+  expect(out.text).not.toMatch(/: null\b/)
+})
 
 /** Fields that the schema allows and values.yaml does not show. */
 function unshown(node: Yaml, shown: Yaml, path: string): string[] {

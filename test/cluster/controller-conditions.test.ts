@@ -72,6 +72,41 @@ test('what stands in the way is said, and nothing is written until it is gone', 
   await look.reaches(0, 30_000, 'v')
 })
 
+test('two controllers in one namespace, each with its own Redis: neither judges the scaler of the other', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  const scaler = scalerManifest('s', { ...QUICK, target: { jobsPerReplica: 1 } })
+  const servedBy = (name: string): typeof scaler => ({
+    ...scaler,
+    metadata: { name: 's', annotations: { 'resqueue.dev/controller': name } },
+  })
+  await cluster.apply([pool({ name: 'v', replicas: 2 }), pool({ replicas: 3 }), servedBy('one')], { namespace })
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 3 }, () => '{"class":"A","args":[]}'))
+  const one = { cluster, namespace, redis: redisUrl, ns }
+  // In its Redis nothing waits and nobody works: it would take the pods for idle.
+  const two = await startController({ ...one, ns: `${ns}:two`, args: ['--lease-name', 'two'] })
+  await waitFor(async () => (await two.get('/readyz')).status === 200, { timeoutMs: 30_000 })
+  await cluster.apply([scalerManifest('t', { ...QUICK, scaleTargetRef: { name: 'v' } })], { namespace })
+  await look.reaches(0, 30_000, 'v')
+  expect([await look.replicas(), await look.status()]).toEqual([3, {}])
+  await look.remove('t')
+
+  await startController({ ...one, args: ['--lease-name', 'one'] })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await never(4000, async () => (await look.replicas()) !== 3, 'the pods of the other were taken away')
+
+  // By its full name, and to another controller.
+  await cluster.apply([servedBy(`${namespace}/two`)], { namespace })
+  await look.reaches(0, 30_000)
+})
+
 test('with Redis away replicas stay where they are, and it is said', async ({ cluster, namespace, ns }) => {
   await applyCrd(cluster)
   const redis = await startRedis()

@@ -38,12 +38,12 @@ releases never share an object. Takes: root, suffix.
 {{/* All labels of an object. Takes: root, component, pool (or ''), more (a map, or nothing). */}}
 {{- define "resqueue.labels" -}}
 {{- $labels := dict "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/part-of" "resqueue" "app.kubernetes.io/managed-by" .root.Release.Service -}}
-{{- mergeOverwrite (deepCopy .root.Values.commonLabels) (default dict .more) $labels (include "resqueue.selectorLabels" . | fromYaml) | toYaml -}}
+{{- mergeOverwrite (deepCopy (default dict .root.Values.commonLabels)) (default dict .more) $labels (include "resqueue.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{/* The labels of a pod: none that a new version of the chart changes, so that an upgrade restarts only what differs. Takes as above. */}}
 {{- define "resqueue.podLabels" -}}
-{{- mergeOverwrite (deepCopy .root.Values.commonLabels) (default dict .more) (dict "app.kubernetes.io/part-of" "resqueue") (include "resqueue.selectorLabels" . | fromYaml) | toYaml -}}
+{{- mergeOverwrite (deepCopy (default dict .root.Values.commonLabels)) (default dict .more) (dict "app.kubernetes.io/part-of" "resqueue") (include "resqueue.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{/* The metadata that most objects have. Takes: root, component, pool (or ''), name. */}}
@@ -74,6 +74,14 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* The release's controller as WorkerScalers name it; nothing where it does not serve the release's namespace. */}}
+{{- define "resqueue.ownController" -}}
+{{- $scope := .Values.controller.namespaceScope | default (list .Release.Namespace) -}}
+{{- if and .Values.controller.enabled (or (has "*" $scope) (has .Release.Namespace $scope)) -}}
+{{- include "resqueue.componentName" (dict "root" . "suffix" "controller") -}}
+{{- end -}}
+{{- end -}}
+
 {{/* All pools by name, each merged over workerDefaults. A pool that is null is none. */}}
 {{- define "resqueue.pools" -}}
 {{- $pools := dict -}}
@@ -81,12 +89,22 @@ labels:
 {{- if not (kindIs "invalid" $own) -}}
 {{- $pool := mergeOverwrite (deepCopy $.Values.workerDefaults) (deepCopy $own) -}}
 {{- with $own.scaling -}}{{- with .target -}}{{- $_ := set $pool.scaling "target" . -}}{{- end -}}{{- end -}}
+{{- range $pool -}}{{- if kindIs "map" . -}}{{- include "resqueue.dropNulls" . -}}{{- end -}}{{- end -}}
 {{- $_ := set $pool "name" (include "resqueue.componentName" (dict "root" $ "suffix" $name)) -}}
 {{- $_ := set $pool "demo" (and (not $pool.jobs) $.Values.redis.trial.enabled) -}}
 {{- $_ := set $pools $name $pool -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $pools -}}
+{{- end -}}
+
+{{/* Takes out of a map, in place, what is null: a pool takes a field back that workerDefaults set. */}}
+{{- define "resqueue.dropNulls" -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "invalid" $value -}}{{- $_ := unset $ $key -}}
+{{- else if kindIs "map" $value -}}{{- include "resqueue.dropNulls" $value -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A memory quantity in MiB: 512Mi, 1G, 1073741824. A plain number below 1048576 is MiB already (as in --job-memory). */}}

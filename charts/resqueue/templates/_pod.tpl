@@ -25,7 +25,7 @@ spec:
   automountServiceAccountToken: {{ $pod.serviceAccount.automountToken }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .grace }}
-  {{- with concat $root.Values.imagePullSecrets ($pod.imagePullSecrets | default list) }}
+  {{- with concat ($root.Values.imagePullSecrets | default list) ($pod.imagePullSecrets | default list) }}
   imagePullSecrets:
     {{- range . }}
     - name: {{ (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) | quote }}

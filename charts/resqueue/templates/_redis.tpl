@@ -42,7 +42,7 @@
 {{- if .Values.redis.trial.enabled -}}
 redis://{{ include "resqueue.trialName" . }}:6379
 {{- else -}}
-{{- .Values.redis.url -}}
+{{- .Values.redis.url | default "" -}}
 {{- end -}}
 {{- end -}}
 
@@ -115,20 +115,40 @@ redis://{{ include "resqueue.trialName" . }}:6379
 {{- if include "resqueue.redisPasswordKey" . }}
 - { name: redis, mountPath: /etc/resqueue/redis, readOnly: true }
 {{- end }}
-{{- if .Values.redis.tls.existingSecret }}
+{{- with .Values.redis.tls }}
+{{- if .existingSecret }}
 - { name: redis-tls, mountPath: /etc/resqueue/redis-tls, readOnly: true }
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* The ports that Redis listens on, as a list: those of the URL, which may name several servers. */}}
-{{- define "resqueue.redisPorts" -}}
+{{/* The ports of the servers that a URL names, as a list; those that Redis and Sentinel have by default where it names none. Takes a URL, or ''. */}}
+{{- define "resqueue.portsOf" -}}
+{{- $sentinel := regexMatch "^rediss?-sentinel:" . -}}
 {{- $ports := list -}}
-{{- range .Values.networkPolicy.redis.ports -}}{{- $ports = append $ports (int .) -}}{{- end -}}
-{{- if not $ports -}}
-{{- $url := include "resqueue.redisUrl" . | regexFind "[^@]*$" -}}
-{{- range regexFindAll ":[0-9]+" $url -1 -}}{{- $ports = append $ports (trimPrefix ":" . | int) -}}{{- end -}}
-{{- if or (not $ports) (hasPrefix "redis-sentinel:" (include "resqueue.redisUrl" .)) -}}{{- $ports = append $ports 6379 -}}{{- end -}}
-{{- if hasPrefix "redis-sentinel:" (include "resqueue.redisUrl" .) -}}{{- $ports = append $ports 26379 -}}{{- end -}}
+{{- $servers := regexReplaceAll "[/?].*$" (regexReplaceAll "^([a-z-]+://)?(.*@)?" . "") "" -}}
+{{- range splitList "," $servers -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $sentinel) | int) -}}
 {{- end -}}
+{{- if $sentinel -}}{{- $ports = append $ports 6379 -}}{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end -}}
+
+{{/* The ports of the release's Redis, as a list. */}}
+{{- define "resqueue.redisPorts" -}}
+{{- with .Values.networkPolicy.redis.ports -}}
+{{- toYaml . -}}
+{{- else -}}
+{{- include "resqueue.redisUrl" . | include "resqueue.portsOf" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The ports of the controller's further connections, as a list; empty where there are none. */}}
+{{- define "resqueue.connectionPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.controller.connections -}}
+{{- $ports = concat $ports (.url | default "" | include "resqueue.portsOf" | fromYamlArray) -}}
+{{- end -}}
+{{- if $ports -}}{{- $ports = .Values.networkPolicy.redis.ports | default $ports -}}{{- end -}}
 {{- uniq $ports | toYaml -}}
 {{- end -}}

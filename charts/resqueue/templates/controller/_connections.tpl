@@ -15,6 +15,13 @@ names (sources; none where everything is in the values).
 {{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) -}}{{- $_ := set $entry $field $value -}}{{- end -}}
 {{- end -}}
 {{- $secret := $redis.existingSecret | default dict -}}
+{{- if kindIs "string" $secret -}}{{- $secret = dict "name" $secret -}}{{- end -}}
+{{- if and (not $redis.url) (not $secret.name) -}}
+{{- fail (printf "controller.connections.%s does not say where its Redis is: set url, or existingSecret with the URL." $name) -}}
+{{- end -}}
+{{- if and $redis.url $secret.name (not $secret.passwordKey) -}}
+{{- fail (printf "controller.connections.%s: url and existingSecret both say where its Redis is. Leave url empty, or set existingSecret.passwordKey to take only the password from the Secret." $name) -}}
+{{- end -}}
 {{- if $secret.name -}}
 {{- $items := list -}}
 {{- if not $redis.url -}}
