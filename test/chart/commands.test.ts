@@ -23,9 +23,12 @@ const loadVerbs = async (): Promise<ReadonlyMap<string, Verb>> =>
     ).flat(),
   )
 
+const verbOf = (words: readonly string[], verbs: ReadonlyMap<string, Verb>): Verb | undefined =>
+  verbs.get(words.slice(0, 2).join(' ')) ?? verbs.get(words[0] ?? '')
+
 /** Flags of `words` that the verb does not know; undefined where there is no such verb. */
 function unknownFlags(words: readonly string[], verbs: ReadonlyMap<string, Verb>): string[] | undefined {
-  const verb = verbs.get(words.slice(0, 2).join(' ')) ?? verbs.get(words[0] ?? '')
+  const verb = verbOf(words, verbs)
   if (verb === undefined) return undefined
   const known = new Set(
     [...verb.options, ...(verb.redis ? redisGroup.options : [])].flatMap(({ flag, short, negative }) => [
@@ -71,6 +74,10 @@ test('the commands of the Kubernetes guides exist, with their options', async ()
       const unknown = unknownFlags(words, verbs)
       if (unknown === undefined || unknown.length > 0)
         wrong.push(`${guide}: ${command} (${unknown?.join(', ') ?? 'no such verb'})`)
+      // `rq` is `kubectl exec` without a terminal: nobody can be asked there.
+      const asks = verbOf(words, verbs)?.options.some(({ flag }) => flag === 'yes') ?? false
+      if (asks && !/^resqueue /.test(line.trim()) && !/ --(yes|dry-run)\b/.test(command))
+        wrong.push(`${guide}: ${command} (needs --yes)`)
     }
   }
   expect(wrong).toEqual([])

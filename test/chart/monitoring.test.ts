@@ -39,13 +39,19 @@ test('promtool takes the rules, and each alert fires when it should', async ({ h
   expect(unit.code, unit.stdout + unit.stderr).toBe(0)
 })
 
-test('every alert has a unit test, and a runbook that says what it means and what to do', async ({ helm }) => {
+test('every alert has unit tests in which it fires and does not, and a runbook that says what it means and what to do', async ({
+  helm,
+}) => {
   const names = alerts(await groups(helm)).map((rule) => rule.alert as string)
   const tests: Yaml = parse(readFileSync(join(ROOT, 'test', 'chart', 'rules.promtool.yaml'), 'utf8'))
-  const tested: string[] = tests.tests.flatMap((one: Yaml) =>
-    one.alert_rule_test.filter((two: Yaml) => two.exp_alerts.length > 0).map((two: Yaml) => two.alertname),
-  )
-  expect([...new Set(tested)].sort()).toEqual([...names].sort())
+  for (const fires of [true, false]) {
+    const tested: string[] = tests.tests.flatMap((one: Yaml) =>
+      one.alert_rule_test.filter((two: Yaml) => two.exp_alerts.length > 0 === fires).map((two: Yaml) => two.alertname),
+    )
+    expect([...new Set(tested)].sort(), `tests in which alerts ${fires ? '' : 'do not '}fire`).toEqual(
+      [...names].sort(),
+    )
+  }
   expect(
     readdirSync(RUNBOOKS)
       .filter((file) => file.startsWith('Resqueue'))
