@@ -34,13 +34,15 @@ function expectSound(manifests: readonly Manifest[]): void {
   expect(new Set(ids).size).toBe(ids.length)
 }
 
-test.for(['y', 'no', '1e3', '0x10', 'rq', 'resqueue', 'a'.repeat(53)])(
+test.for(['y', 'no', '1', '1e3', '0x10', 'rq', 'resqueue', 'a'.repeat(53), '1'.repeat(53)])(
   'a release named %s',
   async (release, { helm }) => {
     const out = await helm.render(EVERYTHING, { release })
     expectSound(out.manifests)
     const worker = out.all('Deployment').find((one) => one.metadata.labels['resqueue.dev/pool'] === 'default')
     expect(worker?.metadata.labels['app.kubernetes.io/instance']).toBe(release)
+    // A Service's name begins with a letter.
+    for (const { metadata } of out.all('Service')) expect(metadata.name).toMatch(/^[a-z]/)
     expect(out.all('WorkerScaler')[0]?.spec.scaleTargetRef.name).toBe(worker?.metadata.name)
   },
 )

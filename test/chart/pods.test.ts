@@ -205,6 +205,15 @@ test('images by registry, tag and digest, and for one pool', async ({ helm }) =>
   expect(out.container('rq-resqueue-pinned').image).toBe(`registry.example.com:5000/shop/jobs@${digest}`)
   expect(out.container('rq-resqueue-other')).toMatchObject({ image: 'other:v2', imagePullPolicy: 'Always' })
   expect((await helm.render({ ...REDIS })).container(WORKER).image).toBe('resqueue:0.1.0')
+  const pinned = await helm.render({
+    ...REDIS,
+    image: { repository: 'shop', digest },
+    controller: { image: { repository: 'resqueue', tag: '0.1.0' } },
+    workers: { new: { image: { tag: 'v3' } }, same: { image: { pullPolicy: 'Always' } } },
+  })
+  expect(pinned.container(CONTROLLER).image).toBe('resqueue:0.1.0')
+  expect(pinned.container('rq-resqueue-new').image).toBe('shop:v3')
+  expect(pinned.container('rq-resqueue-same').image).toBe(`shop@${digest}`)
 })
 
 test('a service account for each pool, with its annotations, or one that is there', async ({ helm }) => {

@@ -86,13 +86,28 @@ test(
 )
 
 test(
-  'scaling is turned on for a pool of five without losing one',
+  'scaling is turned on for a pool of five without losing one, kept over upgrades and rollbacks, and turned off again',
   { timeout: 120_000 },
   async ({ cluster, namespace }) => {
     await deploy(cluster, 'install', 'rq', namespace, { workers: { default: { replicas: 5 } } })
     await cluster.kubectl('-n', namespace, 'scale', 'deploy/rq-resqueue-default', '--replicas=6')
     await deploy(cluster, 'upgrade', 'rq', namespace, { workers: { default: { scaling: { enabled: true } } } })
     expect(await replicasOf(cluster, namespace, 'rq-resqueue-default')).toBe(6)
+    // From here on the number is not Helm's.
+    await cluster.kubectl('-n', namespace, 'scale', 'deploy/rq-resqueue-default', '--replicas=4')
+    const scaled = { enabled: true, maxReplicas: 20 }
+    await deploy(cluster, 'upgrade', 'rq', namespace, { workers: { default: { scaling: scaled } } })
+    expect(await replicasOf(cluster, namespace, 'rq-resqueue-default')).toBe(4)
+    const back = await cluster.run('helm', ['rollback', 'rq', '2', '--namespace', namespace])
+    expect(back.code, back.stderr).toBe(0)
+    const maxReplicas = ['-o', 'jsonpath={.spec.maxReplicas}']
+    expect(await cluster.kubectl('-n', namespace, 'get', 'workerscaler', 'rq-resqueue-default', ...maxReplicas)).toBe(
+      '10',
+    )
+    expect(await replicasOf(cluster, namespace, 'rq-resqueue-default')).toBe(4)
+    await deploy(cluster, 'upgrade', 'rq', namespace, { workers: { default: { replicas: null } } })
+    expect(await replicasOf(cluster, namespace, 'rq-resqueue-default')).toBe(4)
+    expect((await objectsOf(cluster, 'rq', namespace)).filter((one) => one.startsWith('WorkerScaler'))).toEqual([])
     // What the NOTES warn of: without that step the number begins again with 1.
     await deploy(cluster, 'install', 'careless', namespace, { workers: { default: { replicas: 5 } } })
     await deploy(cluster, 'upgrade', 'careless', namespace, { workers: { default: { scaling: { enabled: true } } } })

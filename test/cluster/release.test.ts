@@ -73,6 +73,43 @@ test(
 )
 
 test(
+  'two releases in two namespaces, each with a namespace of its own in one Redis: each does its own jobs',
+  { timeout: 240_000 },
+  async ({ cluster, redis, redisUrl, ns }) => {
+    const quick = { cooldownSeconds: 3, behavior: { scaleDown: { stabilizationWindowSeconds: 2 } } }
+    const scaling = { enabled: true, maxReplicas: 3, ...quick }
+    const sides = await Promise.all(
+      ['one', 'two'].map(async (side) => {
+        const namespace = await cluster.namespace()
+        const prefix = `${ns}:${side}`
+        await deploy(cluster, 'install', 'rq', namespace, real(redisUrl, prefix, { concurrency: 2, scaling }))
+        const ledger = startLedger()
+        const runner = await run(cluster, namespace, ledger)
+        return { prefix, ledger, runner, look: looker(cluster, namespace) }
+      }),
+    )
+    const [one, two] = sides as [(typeof sides)[0], (typeof sides)[0]]
+    for (const { look } of sides) await look.reaches(0, 60_000, WORKERS)
+    for (const [busy, idle] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      const before = idle.ledger.notes.length
+      const sent = Array.from({ length: 4 }, () => job('q', 'Note', [200]))
+      await redis.sadd(`${busy.prefix}:queues`, 'q')
+      await redis.rpush(`${busy.prefix}:queue:q`, ...sent.map(({ raw }) => raw))
+      for (const { id } of sent) await busy.ledger.sees('end', id, 1, 60_000)
+      expectKept(sent, await takeAccount(redis, busy.prefix, busy.ledger), busy.ledger)
+      expect(idle.ledger.notes.length).toBe(before)
+      expect(await idle.look.replicas(WORKERS)).toBe(0)
+      await busy.look.reaches(0, 60_000, WORKERS)
+    }
+    const processed = await Promise.all(sides.map(({ prefix }) => redis.get(`${prefix}:stat:processed`)))
+    expect(processed).toEqual(['4', '4'])
+  },
+)
+
+test(
   'helm upgrade under load: every job is done once, and none fails',
   { timeout: 240_000 },
   async ({ cluster, namespace, redis, redisUrl, ns }) => {

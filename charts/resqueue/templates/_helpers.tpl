@@ -17,10 +17,10 @@
 
 {{/*
 <fullname>-<suffix> within 63 characters. A name that has to be cut carries a few characters of its hash, so that two long
-releases never share an object. Takes: root, suffix.
+releases never share an object. Takes: root, suffix, base (instead of fullname, or nothing).
 */}}
 {{- define "resqueue.componentName" -}}
-{{- $base := include "resqueue.fullname" .root -}}
+{{- $base := .base | default (include "resqueue.fullname" .root) -}}
 {{- $room := int (sub 62 (len .suffix)) -}}
 {{- if gt (len $base) $room -}}
 {{- $base = printf "%s-%s" ($base | trunc (int (sub $room 6)) | trimSuffix "-") ($base | sha256sum | trunc 5) -}}

@@ -41,7 +41,9 @@ spec:
   {{- end }}
   containers:
     - name: {{ .container | quote }}
-      {{- $image := mergeOverwrite (deepCopy $root.Values.image) ($pod.image | default dict) }}
+      {{- $own := $pod.image | default dict }}
+      {{- $image := mergeOverwrite (deepCopy $root.Values.image) $own }}
+      {{- if and (or $own.repository $own.tag) (not $own.digest) }}{{- $_ := set $image "digest" "" }}{{- end }}
       image: {{ include "resqueue.image" (dict "image" $image "version" $root.Chart.AppVersion) | quote }}
       imagePullPolicy: {{ $image.pullPolicy | quote }}
       {{- with .command | default $pod.command }}

@@ -32,9 +32,9 @@
 {{- if kindIs "map" .Values.redis.existingSecret -}}{{- .Values.redis.existingSecret.passwordKey | default "" -}}{{- end -}}
 {{- end -}}
 
-{{/* The name of the trial Redis and of its Service. */}}
+{{/* The name of the trial Redis and of its Service, which has to begin with a letter. */}}
 {{- define "resqueue.trialName" -}}
-{{- include "resqueue.componentName" (dict "root" . "suffix" "trial-redis") -}}
+{{- include "resqueue.componentName" (dict "root" . "suffix" "trial-redis" "base" (regexReplaceAll "^[0-9]" (include "resqueue.fullname" .) "r${0}")) -}}
 {{- end -}}
 
 {{/* The URL as far as the values know it; empty where it comes from a Secret. */}}
