@@ -76,7 +76,7 @@ test('the commands of the Kubernetes guides exist, with their options', async ()
         wrong.push(`${guide}: ${command} (${unknown?.join(', ') ?? 'no such verb'})`)
       // `rq` is `kubectl exec` without a terminal: nobody can be asked there.
       const asks = verbOf(words, verbs)?.options.some(({ flag }) => flag === 'yes') ?? false
-      if (asks && !/^resqueue /.test(line.trim()) && !/ --(yes|dry-run)\b/.test(command))
+      if (asks && !line.trim().startsWith('resqueue ') && !/ --(yes|dry-run)\b/.test(command))
         wrong.push(`${guide}: ${command} (needs --yes)`)
     }
   }

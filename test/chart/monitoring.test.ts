@@ -6,7 +6,7 @@ import { parse, stringify } from 'yaml'
 import { programPath } from '../cluster/tools/tools.ts'
 import { ROOT } from '../support/process.ts'
 import { dashboardText } from '../../scripts/render-dashboard.ts'
-import { CHART, REDIS, runProgram, test, type Helm, type Yaml } from './helm.ts'
+import { CHART, REDIS, runProgram, test, type Helm, type Manifest, type Yaml } from './helm.ts'
 import { documentedMetrics, unknownIn } from './queries.ts'
 
 const RULES = { podMonitor: { enabled: true }, prometheusRule: { enabled: true } }
@@ -69,7 +69,7 @@ test('alerts say how bad it is, what is wrong, and where to read on', async ({ h
     await groups(helm, { runbookUrl: 'https://docs.example.com/runbooks/', alertLabels: { team: 'y' } }),
   )
   for (const { alert, labels, annotations } of list) {
-    expect(labels, alert).toEqual({ severity: expect.stringMatching(/^(critical|warning)$/), team: 'y' })
+    expect(labels, alert).toMatchObject({ severity: expect.stringMatching(/^(critical|warning)$/), team: 'y' })
     expect(annotations).toMatchObject({
       summary: expect.any(String),
       description: expect.any(String),
@@ -94,7 +94,29 @@ test('rules are about this release, with thresholds and alerts as told', async (
   const exprs = told.map((rule) => rule.expr as string).join('\n')
   expect(exprs).toContain('resqueue_queue_latency_seconds{cluster="a"}) > 1000000')
   expect(exprs).toContain('> 0.5')
-  expect(exprs).not.toMatch(/\$(MATCHERS|LATENCY|FAILURES)/)
+  expect(JSON.stringify(told)).not.toMatch(/\$(MATCHERS|LATENCY|FAILURES|POOL|PODS)/)
+})
+
+test('an alert for each pool that always has pods, where a label tells its series', async ({ helm }) => {
+  const long = `r${'1'.repeat(52)}`
+  const workers = {
+    scaled: { scaling: { enabled: true } },
+    'by-hand': { replicas: null },
+    none: { replicas: 0 },
+    mail: {},
+  }
+  const rules = async (metrics: object, release = 'rq'): Promise<Yaml[]> => {
+    const out = await helm.render({ ...REDIS, workers, metrics: { ...RULES, ...metrics } }, { release })
+    const { spec } = out.all('PrometheusRule')[0] as Manifest
+    return alerts(spec.groups).filter((rule) => rule.alert === 'ResqueuePoolDown')
+  }
+  expect((await rules({})).map(({ labels, expr }) => [labels.pool, /pod=~"(.*)"/.exec(expr)?.[1]])).toEqual([
+    ['default', 'rq-resqueue-default-[0-9a-z]+-[0-9a-z]+'],
+    ['mail', 'rq-resqueue-mail-[0-9a-z]+-[0-9a-z]+'],
+  ])
+  for (const { expr } of await rules({}, long)) expect(expr).toMatch(/pod=~"r1{40,}-[0-9a-f]{4,5}[-a-z]*\.\*"/)
+  const annotated = { podMonitor: { enabled: false }, prometheusRule: { enabled: true, matchers: 'job="a"' } }
+  expect(await rules(annotated)).toEqual([])
 })
 
 test('without the controller there is no alert about its leader', async ({ helm }) => {
