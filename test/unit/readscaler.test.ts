@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readScalerFile } from '../../src/controller/simulate/scalerfile.ts'
-import { problemText, readScaler } from '../../src/controller/readscaler.ts'
+import { DEFAULTS, problemText, readScaler } from '../../src/controller/readscaler.ts'
 import { scalerObject, scalerOf } from '../support/scaler.ts'
 
 const problemsOf = (object: unknown, strict = true): string[] => {
@@ -31,6 +32,21 @@ test('fields that are left out get their defaults', () => {
     protect: [],
     paused: false,
   })
+})
+
+test('the custom resource and the reference tell the same defaults', () => {
+  const read = (file: string): string => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')
+  const { scaleUpWindowSeconds: up, scaleDownWindowSeconds: down, pollingIntervalSeconds, cooldownSeconds } = DEFAULTS
+  const crd = read('charts/resqueue/crds/workerscaler.yaml')
+  expect(crd.match(/\d+ for scaleUp and \d+ for scaleDown/g)).toEqual(
+    Array.from({ length: 2 }, () => `${up} for scaleUp and ${down} for scaleDown`),
+  )
+  expect(/pollingIntervalSeconds:.*?default: (\d+)/s.exec(crd)?.[1]).toBe(String(pollingIntervalSeconds))
+  expect(/cooldownSeconds:.*?default: (\d+)/s.exec(crd)?.[1]).toBe(String(cooldownSeconds))
+  const reference = read('docs/controller.md')
+  expect(reference).toContain(`\`stabilizationWindowSeconds\` (${up} and ${down})`)
+  expect(reference).toContain(`| \`pollingIntervalSeconds\` | ${pollingIntervalSeconds} |`)
+  expect(reference).toContain(`| \`cooldownSeconds\` | ${cooldownSeconds} |`)
 })
 
 test('everything that is given is read', () => {
