@@ -22,6 +22,13 @@ declare module 'vitest' {
   }
 }
 
+/** What tests may add to a cluster. */
+const CRDS = [
+  'workerscalers.resqueue.dev',
+  'podmonitors.monitoring.coreos.com',
+  'prometheusrules.monitoring.coreos.com',
+] as const
+
 /** One control plane with fake nodes for all tests of the project, or the user's own cluster with fake nodes added. */
 export async function setup(project: TestProject): Promise<void> {
   const shared = await startShared()
@@ -45,6 +52,9 @@ async function addFakeNodesTo(access: Access): Promise<void> {
   const cluster = openCluster(access, findPrograms())
   const dir = mkdtempSync(join(tmpdir(), 'resqueue-kwok-'))
   own('kwok files', () => rmSync(dir, { recursive: true, force: true }))
+  const there = await cluster.kubectl('get', 'crd', '-o', 'name')
+  const ours = CRDS.filter((name) => !there.includes(`/${name}\n`))
+  own('custom resources', () => ours.length > 0 && cluster.kubectl('delete', 'crd', '--ignore-not-found', ...ours))
   own('fake nodes', () => cluster.kubectl('delete', 'nodes', '-l', 'resqueue.test/node=fake', '--ignore-not-found'))
   const file = toolPath('kwok')
   const kwok = await startKwok({ file, kubeconfig: await cluster.kubeconfig(), dir, port: await freePort() })
