@@ -129,6 +129,25 @@ test('pods say who they are', async ({ helm }) => {
   expect(out.container(WORKER).name).toBe('worker')
 })
 
+test("a variable or volume of the user's replaces the chart's of the same name", async ({ helm }) => {
+  const env = [
+    { name: 'REDIS_URL', valueFrom: { secretKeyRef: { name: 'mine', key: 'url' } } },
+    { name: 'TZ', value: 'UTC' },
+  ]
+  const out = await helm.render({ ...REDIS, workerDefaults: { env }, controller: { env } })
+  for (const name of [WORKER, CONTROLLER]) {
+    const all = out.container(name).env as { name: string }[]
+    expect(new Set(all.map((one) => one.name)).size).toBe(all.length)
+    expect(all).toEqual(expect.arrayContaining(env))
+    expect(all.map((one) => one.name)).toContain('PREFIX')
+  }
+  const tmp = { name: 'tmp', emptyDir: { medium: 'Memory' } }
+  const mount = { name: 'tmp', mountPath: '/tmp', subPath: 'x' }
+  const own = await helm.render({ ...REDIS, workerDefaults: { volumes: [tmp], volumeMounts: [mount] } })
+  expect(own.pod(WORKER).volumes).toEqual([tmp])
+  expect(own.container(WORKER).volumeMounts).toEqual([mount])
+})
+
 test('the usual settings of a pod are there', async ({ helm }) => {
   const settings = {
     env: [{ name: 'TZ', value: 'UTC' }],

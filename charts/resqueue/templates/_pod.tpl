@@ -53,10 +53,7 @@ spec:
       args:
         {{- toYaml .args | nindent 8 }}
       env:
-        {{- .env | nindent 8 }}
-        {{- with $pod.env }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "resqueue.overridden" (dict "ours" (.env | fromYamlArray) "theirs" $pod.env "key" "name") | nindent 8 }}
       {{- with $pod.envFrom }}
       envFrom:
         {{- toYaml . | nindent 8 }}
@@ -81,29 +78,16 @@ spec:
       {{- end }}
       terminationMessagePolicy: FallbackToLogsOnError
       volumeMounts:
-        - { name: tmp, mountPath: /tmp }
-        {{- with .mounts }}
-        {{- . | nindent 8 }}
-        {{- end }}
-        {{- with $pod.volumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- $mounts := concat (list (dict "name" "tmp" "mountPath" "/tmp")) (.mounts | fromYamlArray) }}
+        {{- include "resqueue.overridden" (dict "ours" $mounts "theirs" $pod.volumeMounts "key" "mountPath") | nindent 8 }}
     {{- with $pod.extraContainers }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   volumes:
-    - name: tmp
-      emptyDir:
-        {{- with $pod.tmpSizeLimit }}
-        sizeLimit: {{ . | quote }}
-        {{- else }} {}
-        {{- end }}
-    {{- with .volumes }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    {{- with $pod.volumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $tmp := dict }}
+    {{- with $pod.tmpSizeLimit }}{{- $_ := set $tmp "sizeLimit" (toString .) }}{{- end }}
+    {{- $volumes := concat (list (dict "name" "tmp" "emptyDir" $tmp)) (.volumes | fromYamlArray) }}
+    {{- include "resqueue.overridden" (dict "ours" $volumes "theirs" $pod.volumes "key" "name") | nindent 4 }}
   {{- range $field := list "nodeSelector" "tolerations" "affinity" "dnsConfig" "hostAliases" }}
   {{- with get $pod $field }}
   {{ $field }}:
@@ -125,6 +109,18 @@ spec:
     - {{- toYaml $constraint | nindent 6 }}
     {{- end }}
   {{- end }}
+{{- end -}}
+
+{{/*
+Two lists as one, in which an entry of the second replaces one of the first with the same key: Kubernetes refuses a list in which
+both stand. Takes: ours, theirs, key.
+*/}}
+{{- define "resqueue.overridden" -}}
+{{- $keys := list -}}
+{{- range .theirs -}}{{- $keys = append $keys (get . $.key) -}}{{- end -}}
+{{- $all := list -}}
+{{- range .ours -}}{{- if not (has (get . $.key) $keys) -}}{{- $all = append $all . -}}{{- end -}}{{- end -}}
+{{- concat $all (.theirs | default list) | toYaml -}}
 {{- end -}}
 
 {{/* Who this pod is, for `resqueue work` and `resqueue control`. Takes: container. */}}
