@@ -4,7 +4,7 @@ import { blockedBy, choose } from './decide/choose.ts'
 import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
 import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
 import { emptyRecord, own } from './decide/own.ts'
-import { firstSight, followQueue } from './decide/queue.ts'
+import { endsSeen, firstSight, followQueue, SURE_ENDS } from './decide/queue.ts'
 import type { Decision, Memory, Observation, QueueMemory } from './decide/types.ts'
 
 export type * from './decide/types.ts'
@@ -54,6 +54,8 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
   }
   const text = JSON.stringify(spec)
   const isNew = memory === undefined || memory.spec !== text
+  // What was asked for while nobody knew how long jobs run is not held on to.
+  const isKnownNow = memory !== undefined && endsSeen(memory.queues) < SURE_ENDS && endsSeen(queues) >= SURE_ENDS
   const window = spec.behavior.scaleDown.stabilizationWindowSeconds * 1000
   return {
     at: now,
@@ -64,7 +66,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     foreign,
     noDownBefore: isNew ? now + window : memory.noDownBefore,
     idleSince: memory?.idleSince ?? null,
-    highs: isNew ? [] : memory.highs,
+    highs: isNew || isKnownNow ? [] : memory.highs,
     lows: isNew ? [] : memory.lows,
     changes: memory?.changes ?? [],
     blocked: memory?.blocked ?? null,

@@ -1,5 +1,12 @@
 import type { Scaler, ScalerSpec } from '../../src/controller/api.ts'
-import type { Flow, Observation, QueueObservation } from '../../src/controller/decide.ts'
+import {
+  decide,
+  type Decision,
+  type Flow,
+  type Memory,
+  type Observation,
+  type QueueObservation,
+} from '../../src/controller/decide.ts'
 import { problemText, readScaler } from '../../src/controller/readscaler.ts'
 
 /** A `WorkerScaler` as a user would write it, with fields of the spec replaced. */
@@ -65,3 +72,22 @@ export function observationOf(
     ...fields,
   }
 }
+
+/** Decides again and again, every two seconds; the replicas follow at once. */
+export function follow(
+  observations: readonly ((replicas: number, second: number) => Observation)[],
+  { of = specOf(), start = 0, replicas = 0 }: { of?: ScalerSpec; start?: number; replicas?: number } = {},
+): readonly Decision[] {
+  let memory: Memory | undefined
+  let current = replicas
+  return observations.map((observe, i) => {
+    const second = start + 2 * i
+    const decision = decide(of, observe(current, second), memory, second * 1000)
+    memory = decision.nextMemory
+    current = decision.replicas
+    return decision
+  })
+}
+
+export const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
+export const last = (decisions: readonly Decision[]): Decision => decisions.at(-1) as Decision

@@ -63,3 +63,45 @@ function poisson(random: Chance, mean: number): number {
   for (let left = random.next(); left > Math.exp(-mean); left *= random.next()) count++
   return count
 }
+
+/** Arrivals as even as can be, but for so much noise of the rate in each second. */
+export function steadyTrace(seed: number, rate: number, serviceSeconds: number, noise: number): Trace {
+  const random = chance(seed)
+  const arrivedAt: number[] = []
+  let owed = 0
+  for (let second = 0; second < 3600; second++) {
+    owed += rate * (1 + noise * (2 * random.next() - 1))
+    const count = Math.floor(owed)
+    owed -= count
+    for (let i = 0; i < count; i++) arrivedAt.push(second + i / count)
+  }
+  const service = new Float64Array(arrivedAt.length).fill(serviceSeconds)
+  return { name: `${rate}/s`, seconds: 3600, arrivedAt: new Float64Array(arrivedAt), serviceSeconds: service }
+}
+
+const wave = (second: number, period: number): number => 0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period)
+const logNormal = (mean: number, sigma: number, random: Chance): number => {
+  const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
+  return mean * Math.exp(sigma * normal - (sigma * sigma) / 2)
+}
+
+/** Loads of many kinds that 50 pods of 4 slots can bear. */
+export const LOADS: Readonly<Record<string, Load>> = {
+  'a wave': { rate: (s) => 0.5 + 6 * wave(s, 3600), service: () => 1.8 },
+  'a ramp of exponential jobs': { rate: (s) => s / 450, service: (_, one) => -6 * Math.log(1 - one.next()) },
+  'a service time that grows fourfold': { rate: () => 5, service: (s) => 1 + s / 1200 },
+  'jobs of 90 s': { rate: (s) => 0.1 + 0.5 * wave(s, 1800), service: () => 90 },
+  'a few jobs every 15 minutes': { rate: (s) => (s % 900 === 200 ? 6 : 0), service: () => 12 },
+  'bursts with a log-normal tail': {
+    rate: (s) => (s % 1100 >= 400 && s % 1100 < 440 ? 25 : 0.4),
+    service: (_, one) => logNormal(1.6, 1.1, one),
+  },
+  'on and off': { rate: (s) => (s % 700 < 280 ? 14 : 0), service: () => 1.4 },
+  'short jobs and a few long ones': { rate: () => 5, service: (_, one) => (one.next() < 0.02 ? 45 : 0.4) },
+  'a heavy tail': {
+    rate: (s) => 4 + 5 * wave(s, 2400),
+    service: (_, one) => Math.min(60, 0.5 / (1 - one.next()) ** 0.7),
+  },
+  'batches that nobody has seen before': { rate: (s) => (s % 1500 === 77 ? 110 : 0), service: () => 5.5 },
+  'saw teeth': { rate: (s) => 1 + (19 * (s % 450)) / 450, service: () => 0.7 },
+}

@@ -1,30 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ScalerSpec } from '../../src/controller/api.ts'
-import { decide, lookaheadSeconds, type Decision, type Memory, type Observation } from '../../src/controller/decide.ts'
-import { observationOf, queueOf, specOf } from '../support/scaler.ts'
+import { decide, lookaheadSeconds, type Memory, type Observation } from '../../src/controller/decide.ts'
+import { follow, last, observationOf, queueOf, specOf, times } from '../support/scaler.ts'
 
 const SECOND = 1000
 const spec = specOf()
-
-/** Decides again and again, every two seconds; the replicas follow at once. */
-function follow(
-  observations: readonly ((replicas: number, second: number) => Observation)[],
-  { of = spec, start = 0, replicas = 0 }: { of?: ScalerSpec; start?: number; replicas?: number } = {},
-): readonly Decision[] {
-  let memory: Memory | undefined
-  let current = replicas
-  return observations.map((observe, i) => {
-    const second = start + 2 * i
-    const decision = decide(of, observe(current, second), memory, second * SECOND)
-    memory = decision.nextMemory
-    current = decision.replicas
-    return decision
-  })
-}
-
-const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
-const last = (decisions: readonly Decision[]): Decision => decisions.at(-1) as Decision
 
 // From zero and to zero
 
@@ -97,6 +78,35 @@ test('a burst is given as many slots as start it in time, and no more than twice
   const { replicas } = decide(spec, observationOf(0, { waiting: 800 }), undefined, 0)
   expect(replicas).toBeGreaterThanOrEqual(800 / 10 / 4)
   expect(replicas).toBeLessThanOrEqual((2 * 800) / 8 / 4)
+})
+
+test('of jobs that nobody knows, a batch is given a slot for each, and what that was too much is not held on to', () => {
+  const unknown = { lastServiceSeconds: null }
+  const idle = times(40, (n: number) => observationOf(n, {}, unknown))
+  const flow = { started: 100, ended: 100, returned: 0, busyMs: 5000 }
+  const decisions = follow([
+    ...idle,
+    (n) => observationOf(n, { waiting: 100 }, unknown),
+    ...times(10, (n: number) => observationOf(n, { waiting: 100 }, unknown)),
+    (n) => observationOf(n, { flow }, unknown),
+  ])
+  expect(decisions[40]?.replicas).toBeGreaterThanOrEqual(100 / 4)
+  expect(last(decisions).replicas).toBeLessThanOrEqual(2)
+})
+
+test('the service time of a first wave is known by the jobs that ended, not by those on their way', () => {
+  const wave = (n: number, second: number): Observation => {
+    const begun = Math.min(80, second)
+    const ended = Math.max(0, Math.min(80, second - 40))
+    return observationOf(n, {
+      flow: { started: begun, ended, returned: 0, busyMs: 40_000 * ended },
+      running: begun - ended,
+      runningMs: (begun - ended) * 20_000,
+    })
+  }
+  const { serviceSeconds } = last(follow(times(24, wave), { replicas: 20, start: 2 }))
+  expect(serviceSeconds).toBeGreaterThan(30)
+  expect(serviceSeconds).toBeLessThan(45)
 })
 
 test('pods that start already are not ordered twice', () => {

@@ -9,10 +9,14 @@ const TRY_MS = 90_000
 
 /** The least step up, and the least down that is worth a write at once, as parts of the replicas. */
 const LEAST_STEP = 0.1
-const LEAST_STEP_DOWN = 0.25
+const LEAST_STEP_DOWN = 0.5
 
 /** The same upwards while the service time is unknown: there is little to be exact about. */
 const COLD_STEP = 0.5
+
+/** Foresight orders at least so many times the replicas, and at most so many times what is wanted now. */
+const LEAST_FORESIGHT = 1.5
+const MOST_FORESIGHT = 2
 
 /** All that the number is made of. */
 export interface Situation {
@@ -63,8 +67,10 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
   const { replicas: current } = observation
   const low = Math.min(...memory.lows.map(([, value]) => value))
   const high = Math.max(...memory.highs.map(([, value]) => value))
-  const up = (value: number): number =>
-    Math.ceil(value - (scaleUp.tolerance === null ? 0.1 : scaleUp.tolerance * current) - 1e-9)
+  const up = (value: number): number => {
+    const band = demand.isCold ? Math.max(0.1, LEAST_STEP * current) : 0.1
+    return Math.ceil(value - (scaleUp.tolerance === null ? band : scaleUp.tolerance * current) - 1e-9)
+  }
   const down = (value: number): number => {
     const band = scaleDown.tolerance === null ? Math.max(0.1, 0.02 * value) : scaleDown.tolerance * value
     return Math.ceil(value + band - 1e-9)
@@ -72,15 +78,22 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
   const reason = mainTerm(spec, demand, raw)
   // Large fleets go up in steps that are worth a write.
   const step = Math.floor((demand.isCold ? COLD_STEP : LEAST_STEP) * current)
-  if (up(low) > current) return { replicas: Math.max(up(low), current + step), reason, limitedBy: null }
+  // Where much more is likely to be wanted before a new pod works, it is ordered with what is wanted now.
+  const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
+  const foreseen = likely >= LEAST_FORESIGHT * current ? likely : 0
+  const wanted = Math.max(up(low), foreseen, current + step)
+  if (up(low) > current) return { replicas: wanted, reason, limitedBy: null }
   if (up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
-  if (down(raw) >= current)
+  // As the HPA: what is nearly right stays.
+  const least = scaleDown.tolerance === null ? LEAST_STEP * current : 0
+  if (down(raw) >= current || current - down(raw) < least)
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
-  if (now < memory.noDownBefore || down(high) >= current)
+  if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
     return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  // Small steps wait until it is quiet, or a large fleet would go down in hundreds of them.
-  const isQuiet = now - memory.changedAt >= scaleDown.stabilizationWindowSeconds * 1000
-  if (!isQuiet && current - down(high) < LEAST_STEP_DOWN * current)
+  // Small steps wait until it is quiet, longer where a larger one is in sight, or a large fleet would go down in hundreds of them.
+  const isLast = down(high) - down(raw) <= LEAST_STEP * current
+  const isQuiet = now - memory.changedAt >= (isLast ? 1 : 2) * scaleDown.stabilizationWindowSeconds * 1000
+  if (!isQuiet && current - down(high) <= LEAST_STEP_DOWN * current)
     return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
   return { replicas: down(high), reason, limitedBy: null }
 }
@@ -91,14 +104,16 @@ function mainTerm({ target }: ScalerSpec, { terms }: Demand, raw: number): Decis
   return raw === terms.busy ? 'Busy' : 'Lookahead'
 }
 
-/** From zero at once, to zero only after the cooldown. */
+/** From zero at once; to zero, or to the minimum, only after the cooldown, and then at once. */
 function aroundZero({ spec, observation, memory, active, now }: Situation, choice: Choice): Choice {
   const { replicas: current } = observation
   if (active) return choice.replicas > 0 ? choice : { replicas: 1, reason: 'Active', limitedBy: null }
-  if (spec.minReplicas > 0) return choice
   if (current === 0) return { replicas: 0, reason: 'Idle', limitedBy: null }
   const isOver = now - (memory.idleSince ?? now) >= spec.cooldownSeconds * 1000
-  if (!isOver) return { replicas: Math.max(1, choice.replicas), reason: 'Idle', limitedBy: 'Cooldown' }
+  if (!isOver) {
+    const isStep = current - choice.replicas >= LEAST_STEP_DOWN * current
+    return { replicas: isStep ? Math.max(1, choice.replicas) : current, reason: 'Idle', limitedBy: 'Cooldown' }
+  }
   if (now < memory.noDownBefore) return { replicas: current, reason: 'Idle', limitedBy: 'ScaleDownStabilized' }
   return { replicas: 0, reason: 'Idle', limitedBy: null }
 }

@@ -1,7 +1,7 @@
 import type { DemandTerms, ScalerSpec } from '../api.ts'
 import { own } from './own.ts'
-import { replicasFor, type DueWork, type Supply } from './plan.ts'
-import { FAST_SECONDS, KNOWN_ENDS, recentServiceOf, residualOf, serviceOf, waitingCurve } from './queue.ts'
+import { replicasFor, startsBy, type DueWork, type Supply } from './plan.ts'
+import { endsSeen, KNOWN_ENDS, leastRate, recentServiceOf, residualOf, serviceOf, waitingCurve } from './queue.ts'
 import type { Observation, QueueMemory } from './types.ts'
 
 /** Seconds that a pod is taken to need until one was measured. */
@@ -12,8 +12,9 @@ const DEPTH_LATENCY_SECONDS = 30
 /** Share of the jobs that may start late when arrivals are random, and how many standard deviations of headroom are the most. */
 const LATE_SHARE = 0.005
 const MOST_DEVIATIONS = 2
-/** Standard deviations that a rate may be off by chance. */
-const NOISE_DEVIATIONS = 2.5
+
+/** Jobs of one look that may have come together by chance. */
+const CHANCE_JOBS = 1.5
 
 /** Headroom that there is in any case. */
 export const LEAST_HEADROOM = 0.05
@@ -21,7 +22,7 @@ export const LEAST_HEADROOM = 0.05
 /** Waiting work is taken for so much more than it is likely to be. */
 const SAFETY = 1.2
 
-/** While the service time is unknown, so many replicas at most are asked for as if every waiting job needed a slot of its own. */
+/** While the service time is unknown, as many replicas are asked for as soon as more jobs wait than one has slots. */
 const COLD_REPLICAS = 4
 
 export interface Demand {
@@ -29,6 +30,8 @@ export interface Demand {
   readonly waiting: number
   readonly running: number
   readonly dueSoon: number
+  /** Replicas that are likely to be asked for when a pod works that is ordered now; as good as the last two looks. */
+  readonly likely: number
   /** Too few jobs have ended to know how long they run. */
   readonly isCold: boolean
   readonly arrivalRate: number
@@ -47,8 +50,9 @@ interface Load {
   readonly running: number
   readonly serviceSeconds: number
   readonly recentService: number
-  /** Jobs per second. */
+  /** Jobs per second; and as many as there seem to be from the last two looks. */
   readonly rate: number
+  readonly likelyRate: number
   readonly due: Observation['queues'][number]['due']
 }
 
@@ -66,16 +70,20 @@ export function demandOf(
     const memory = own(memories, queue.name)
     if (memory === undefined) return []
     const latencySeconds = latencyOf(spec, queue.name)
+    const serviceSeconds = serviceOf(memory)
+    const isLong = serviceSeconds > latencySeconds
+    const part = queue.paused ? 0 : queue.share
     const load: Load = {
       name: queue.name,
       memory,
       latencySeconds,
       share: queue.share,
-      waiting: queue.paused ? 0 : queue.waiting * queue.share,
+      waiting: part * queue.waiting,
       running: queue.running + (foreignRunning.get(queue.name) ?? 0),
-      serviceSeconds: serviceOf(memory),
+      serviceSeconds,
       recentService: recentServiceOf(memory),
-      rate: queue.paused ? 0 : queue.share * rateOf(memory, spec.pollingIntervalSeconds),
+      rate: part * rateOf(memory, isLong, spec.pollingIntervalSeconds),
+      likelyRate: isLong ? 0 : part * likelyRateOf(memory, spec.pollingIntervalSeconds),
       due: queue.paused ? [] : queue.due,
     }
     return [load]
@@ -90,7 +98,7 @@ export function demandOf(
   const figures = { waiting, running, arrivalRate, serviceSeconds, busy }
   const common = {
     ...figures,
-    isCold: loads.reduce((ends, { memory }) => ends + memory.seen, 0) < KNOWN_ENDS,
+    isCold: endsSeen(memories) < KNOWN_ENDS,
     dueSoon: sum(({ due, share }) => share * due.reduce((total, { count }) => total + count, 0)),
     latencySeconds: Math.max(0, ...loads.map((load) => (load.waiting > 0 ? ageOf(load.memory, now) : 0))),
     pausedQueues: observation.queues.filter((queue) => queue.paused && queue.waiting > 0).map(({ name }) => name),
@@ -99,7 +107,7 @@ export function demandOf(
     const { jobsPerReplica } = spec.target
     const backlog = (waiting + Math.max(0, running - observation.pods.terminatingRunning)) / jobsPerReplica
     const lookahead = backlog + common.dueSoon / jobsPerReplica
-    return { ...common, terms: { rate: 0, backlog, busy, lookahead: common.dueSoon > 0 ? lookahead : 0 } }
+    return { ...common, likely: 0, terms: { rate: 0, backlog, busy, lookahead: common.dueSoon > 0 ? lookahead : 0 } }
   }
   const least = Math.min(Number.POSITIVE_INFINITY, ...loads.map((load) => load.latencySeconds))
   // A slot is as likely to hold a job of a queue as the queue has a part in the work.
@@ -111,9 +119,15 @@ export function demandOf(
   )
   const rate = (offered + headroom(offered, residualSeconds, least) + catchUp) / slots
   const supply = supplyOf(spec, observation, loads, slots, newIn, serviceSeconds, least)
-  const backlog = Math.max(replicasFor(dueWork(loads, now, false), supply), coldReplicas(common.isCold, waiting, slots))
+  const backlog = Math.max(
+    replicasFor(dueWork(loads, now, false), supply),
+    common.isCold ? coldReplicas(loads, waiting, slots) : 0,
+  )
   const lookahead = common.dueSoon > 0 ? replicasFor(dueWork(loads, now, true), supply) : 0
-  return { ...common, terms: { rate, backlog, busy, lookahead } }
+  const coming = sum((load) => Math.max(load.rate, load.likelyRate) * load.serviceSeconds)
+  const left = Math.max(0, sum((load) => load.waiting * load.serviceSeconds) + coming * newIn - startsBy(newIn, supply))
+  const likely = (coming + headroom(coming, residualSeconds, least) + left / (2 * least)) / slots
+  return { ...common, likely: Number.isFinite(likely) ? likely : 0, terms: { rate, backlog, busy, lookahead } }
 }
 
 /**
@@ -125,13 +139,14 @@ function headroom(offered: number, residualSeconds: number, latencySeconds: numb
   return Math.max(LEAST_HEADROOM * offered, Math.min(MOST_DEVIATIONS * Math.sqrt(offered), forTail))
 }
 
-/** The rate of the last minute, or more where a shorter look leaves no doubt: noise of the count taken off. */
-function rateOf({ rate, fastRate, sustainedRate }: QueueMemory, pollingSeconds: number): number {
-  return Math.max(rate, sureRate(fastRate, 2 * FAST_SECONDS), sureRate(sustainedRate, pollingSeconds))
+/** The rate of the last minute, or more where two looks leave no doubt: noise of the count taken off. */
+function rateOf({ rate, sustainedRate }: QueueMemory, isLong: boolean, pollingSeconds: number): number {
+  return isLong ? rate : Math.max(rate, leastRate(sustainedRate, pollingSeconds))
 }
 
-function sureRate(rate: number, seconds: number): number {
-  return Math.max(0, rate - NOISE_DEVIATIONS * Math.sqrt(rate / seconds))
+/** What came between each of the last two looks, less what may be chance. */
+function likelyRateOf({ sustainedRate }: QueueMemory, pollingSeconds: number): number {
+  return Math.max(0, sustainedRate - CHANCE_JOBS / pollingSeconds)
 }
 
 function supplyOf(
@@ -200,10 +215,15 @@ function dueWork(loads: readonly Load[], now: number, future: boolean): readonly
   return due.sort((a, b) => a.inSeconds - b.inSeconds)
 }
 
-/** Within reason, a slot for each waiting job while nobody knows how long they run; all at once as soon as one pod is not enough. */
-function coldReplicas(isCold: boolean, waiting: number, slots: number): number {
-  if (!isCold) return 0
-  return waiting > slots ? COLD_REPLICAS : waiting / slots
+/**
+ * While nobody knows how long jobs run: a slot for each that came since the last look, because a batch may be all there is and every job of it need one. Of what comes in a stream,
+ * so many seconds as lie between two looks; and a few replicas at once as soon as one is not enough.
+ */
+function coldReplicas(loads: readonly Load[], waiting: number, slots: number): number {
+  const came = loads.reduce((sum, load) => sum + Math.min(load.waiting, load.memory.came * load.share), 0)
+  // What has only just begun was seen for half of the time between two looks, on average.
+  const begun = came > slots && came >= waiting ? 2 * came : came
+  return Math.max(begun / slots, waiting > slots ? COLD_REPLICAS : waiting / slots)
 }
 
 /** Weighted by the jobs that arrive; where none do, by those that wait or run. */

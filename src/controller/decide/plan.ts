@@ -52,7 +52,7 @@ function replicasBy(work: number, seconds: number, supply: Supply): number {
 }
 
 /** Work that all pods there are start within `seconds`. */
-function startsBy(seconds: number, supply: Supply): number {
+export function startsBy(seconds: number, supply: Supply): number {
   const { ready, pace, starting, slots, serviceSeconds } = supply
   let sum = ready * slots * pace * Math.max(seconds, 0)
   for (const after of starting) if (after < seconds) sum += slots * Math.max(seconds - after, serviceSeconds)

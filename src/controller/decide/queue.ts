@@ -11,12 +11,18 @@ const STUCK_SECONDS = 6
 /** What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that this orders. */
 const UNKNOWN_SERVICE_SECONDS = 1.5
 
-/** Ends after which the service time is known. */
+/** Ends after which the service time is known, and after which it is known well. */
 export const KNOWN_ENDS = 3
+export const SURE_ENDS = 20
 
-/** Ends after which the ages of running jobs say nothing more about the service time, and how many times the mean age it can be. */
-const SURE_ENDS = 20
-const AGE_FACTOR = 2.5
+/** How many times the mean age of what runs the service time can be: on average jobs that are alike are half through. */
+const AGE_FACTOR = 2
+
+/** Standard deviations that a rate may be off by chance. */
+const NOISE_DEVIATIONS = 2.5
+
+/** Arrivals that there may have been on average when none was counted: with 95 % of certainty. */
+const RARE_ARRIVALS = 3
 
 const PRIOR_ENDS = 5
 
@@ -41,6 +47,8 @@ export function firstSight(
     sustainedRate: 0,
     busy: 0,
     ended: 0,
+    endedBusy: 0,
+    came: observed.waiting,
     recentBusy: 0,
     recentEnded: 0,
     fastBusy: 0,
@@ -49,7 +57,7 @@ export function firstSight(
     aged: 0,
     meanAge: 0,
     serviceSeconds: serviceSeconds ?? UNKNOWN_SERVICE_SECONDS,
-    seen: serviceSeconds === null ? 0 : KNOWN_ENDS,
+    seen: serviceSeconds === null ? 0 : SURE_ENDS,
     arrived:
       age > 0
         ? [
@@ -86,16 +94,25 @@ export function followQueue(
     return then * keep + (arrivals / seconds) * (1 - keep)
   }
   const sum = (then: number, more: number, constant: number): number => then * Math.exp(-seconds / constant) + more
+  const service = serviceOf(old)
+  const slowRate = average(old.rate, Math.min(Math.max(service, RATE_SECONDS), SERVICE_SECONDS))
+  const fastRate = average(old.fastRate, FAST_SECONDS)
   const next = {
     waiting: observed.waiting,
     flow,
     runningMs: observed.runningMs,
-    rate: average(old.rate, Math.min(Math.max(serviceOf(old), RATE_SECONDS), SERVICE_SECONDS)),
-    fastRate: average(old.fastRate, FAST_SECONDS),
+    // Jobs longer than the target need a slot each, which the backlog asks for in time: nothing has to be foreseen of them.
+    rate:
+      service > latencySeconds
+        ? slowRate
+        : Math.min(Math.max(slowRate, leastRate(fastRate, 2 * FAST_SECONDS)), mostRate(fastRate, 2 * FAST_SECONDS)),
+    fastRate,
     lastRate: arrivals / seconds,
     sustainedRate: Math.min(arrivals / seconds, old.lastRate),
     busy: sum(old.busy, busy, SERVICE_SECONDS),
     ended: sum(old.ended, ended, SERVICE_SECONDS),
+    came: arrivals,
+    endedBusy: sum(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
     recentBusy: sum(old.recentBusy, busy, RECENT_SECONDS),
     recentEnded: sum(old.recentEnded, ended, RECENT_SECONDS),
     fastBusy: sum(old.fastBusy, busy, STUCK_SECONDS),
@@ -104,7 +121,7 @@ export function followQueue(
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
     meanAge:
       observed.running === 0 ? old.meanAge : blend(old.meanAge, observed.runningMs / 1000 / observed.running, seconds),
-    seen: Math.min(KNOWN_ENDS, old.seen + ended),
+    seen: Math.min(SURE_ENDS, old.seen + ended),
     arrived: extendCurve(old, observed.waiting, arrivals, latencySeconds, now),
   }
   // Ends long ago say less and less: the estimate they gave stays as one more end.
@@ -113,13 +130,27 @@ export function followQueue(
 }
 
 /**
- * Mean seconds that a job runs: all time that slots were busy, over the jobs that ended, with one job of the earlier estimate as prior. Right for jobs
- * longer than the memory as well, because running ones count with the time they have run so far. As long as few have ended this is too much, by as many
- * times as there are slots: then it is at most what the ages of the running jobs make likely, who on average are half through.
+ * Mean seconds that a job runs, with one job of the earlier estimate as prior. As those that ended ran; or more, where what runs has run for so long that they cannot be all there is:
+ * at most all time that slots were busy over the jobs that ended, which is right for jobs longer than the memory as well, but too much while a wave of them is on its way.
  */
-export function serviceOf({ busy, ended, serviceSeconds, meanAge, ran }: QueueMemory): number {
+export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge }: QueueMemory): number {
+  const ofEnded = (endedBusy + serviceSeconds) / (ended + 1)
   const censored = (busy + serviceSeconds) / (ended + 1)
-  return ended >= SURE_ENDS || ran === 0 ? censored : Math.min(censored, Math.max(serviceSeconds, AGE_FACTOR * meanAge))
+  return Math.max(ofEnded, Math.min(censored, AGE_FACTOR * meanAge))
+}
+
+/** Ends seen in all queues, as far as it takes to know the service time. */
+export function endsSeen(memories: Readonly<Record<string, QueueMemory>>): number {
+  return Object.values(memories).reduce((ends, { seen }) => ends + seen, 0)
+}
+
+/** The least and the most that a rate is likely to be, if `rate` was counted over so many seconds. */
+export function leastRate(rate: number, seconds: number): number {
+  return Math.max(0, rate - NOISE_DEVIATIONS * Math.sqrt(rate / seconds))
+}
+
+function mostRate(rate: number, seconds: number): number {
+  return rate + NOISE_DEVIATIONS * Math.sqrt(rate / seconds) + RARE_ARRIVALS / seconds
 }
 
 /** The same as it was in the last minute, with a few jobs of the longer estimate as prior; never less than that one. */

@@ -185,6 +185,8 @@ export interface QueueMemory {
   /** Decayed sums: busy seconds and ends of five minutes and of one, busy seconds and starts of some seconds. */
   readonly busy: number
   readonly ended: number
+  /** What the ended ones ran, in seconds, decayed like them. */
+  readonly endedBusy: number
   readonly recentBusy: number
   readonly recentEnded: number
   readonly fastBusy: number
@@ -195,6 +197,8 @@ export interface QueueMemory {
   readonly meanAge: number
   /** The estimate that counts while there are no ends. */
   readonly serviceSeconds: number
+  /** Jobs that arrived since the look before. */
+  readonly came: number
   /** Ends seen, as far as it takes to know the service time. */
   readonly seen: number
   /** Jobs that had arrived by a moment: waiting plus started. For the age of what waits. */
