@@ -100,7 +100,7 @@ function readSpec(spec: Fields, problems: Problem[], strict: boolean): ScalerSpe
   return {
     scaleTargetRef: {
       apiVersion,
-      kind: ref.oneOf('kind', ['Deployment'], spec.given('scaleTargetRef') ? undefined : 'Deployment'),
+      kind: ref.oneOf('kind', ['Deployment'], 'Deployment'),
       name: spec.given('scaleTargetRef') ? ref.text('name') : '',
     },
     queues: readQueues(spec, problems),

@@ -49,6 +49,14 @@ test('the custom resource and the reference tell the same defaults', () => {
   expect(reference).toContain(`| \`cooldownSeconds\` | ${cooldownSeconds} |`)
 })
 
+test('a target needs no more than a name, as in the cluster', () => {
+  expect(scalerOf({ scaleTargetRef: { name: 'web' } }).spec.scaleTargetRef).toEqual({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    name: 'web',
+  })
+})
+
 test('everything that is given is read', () => {
   const spec = {
     scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' },
