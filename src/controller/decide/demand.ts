@@ -121,7 +121,7 @@ export function demandOf(
   const supply = supplyOf(spec, observation, loads, slots, newIn, serviceSeconds, least)
   const backlog = Math.max(
     replicasFor(dueWork(loads, now, false), supply),
-    common.isCold ? coldReplicas(loads, waiting, slots) : 0,
+    common.isCold ? coldReplicas(loads, waiting, busy, slots) : 0,
   )
   const lookahead = common.dueSoon > 0 ? replicasFor(dueWork(loads, now, true), supply) : 0
   const coming = sum((load) => Math.max(load.rate, load.likelyRate) * load.serviceSeconds)
@@ -217,13 +217,16 @@ function dueWork(loads: readonly Load[], now: number, future: boolean): readonly
 
 /**
  * While nobody knows how long jobs run: a slot for each that came since the last look, because a batch may be all there is and every job of it need one. Of what comes in a stream,
- * so many seconds as lie between two looks; and a few replicas at once as soon as one is not enough.
+ * so many seconds as lie between two looks; and a few replicas at once as soon as one is not enough. Once it is clear that they are not short, what waits is not reckoned to find
+ * a slot that works already.
  */
-function coldReplicas(loads: readonly Load[], waiting: number, slots: number): number {
+function coldReplicas(loads: readonly Load[], waiting: number, busy: number, slots: number): number {
   const came = loads.reduce((sum, load) => sum + Math.min(load.waiting, load.memory.came * load.share), 0)
   // What has only just begun was seen for half of the time between two looks, on average.
   const begun = came > slots && came >= waiting ? 2 * came : came
-  return Math.max(begun / slots, waiting > slots ? COLD_REPLICAS : waiting / slots)
+  const isLong = loads.some(({ memory, latencySeconds }) => memory.meanAge >= latencySeconds / 8)
+  const beside = isLong ? busy + Math.min(waiting / slots, 1) : 0
+  return Math.max(begun / slots, beside, waiting > slots ? COLD_REPLICAS : waiting / slots)
 }
 
 /** Weighted by the jobs that arrive; where none do, by those that wait or run. */

@@ -119,8 +119,7 @@ export function followQueue(
     fastStarted: sum(old.fastStarted, started, STUCK_SECONDS),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
-    meanAge:
-      observed.running === 0 ? old.meanAge : blend(old.meanAge, observed.runningMs / 1000 / observed.running, seconds),
+    meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, seconds),
     seen: Math.min(SURE_ENDS, old.seen + ended),
     arrived: extendCurve(old, observed.waiting, arrivals, latencySeconds, now),
   }
@@ -179,9 +178,10 @@ export function waitingCurve({ arrived, waiting }: QueueMemory): readonly Stampe
     .map(([at, count]) => [at, Math.max(0, count - head)])
 }
 
-function blend(old: number, present: number, seconds: number): number {
-  const keep = Math.exp(-seconds / FAST_SECONDS)
-  return old === 0 ? present : old * keep + present * (1 - keep)
+/** The mean age as the last looks found it. Until a job has ended it only grows, and what is known of it is what it is now. */
+function blend({ meanAge, seen }: QueueMemory, present: number, seconds: number): number {
+  const keep = meanAge === 0 || seen === 0 ? 0 : Math.exp(-seconds / FAST_SECONDS)
+  return meanAge * keep + present * (1 - keep)
 }
 
 function totalOf(ours: Flow, foreign: Flow = NO_FLOW): Flow {
