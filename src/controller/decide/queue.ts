@@ -82,9 +82,11 @@ export function followQueue(
 ): QueueMemory {
   const flow = totalOf(observed.flow, foreign)
   // Smaller counters than before were begun anew: what they had counted is unknown.
-  const isAnew = flow.started < old.flow.started || flow.ended < old.flow.ended
+  const isAnew = flow.started < old.flow.started || flow.ended < old.flow.ended || flow.returned < old.flow.returned
   const started = isAnew ? 0 : flow.started - old.flow.started
   const ended = isAnew ? 0 : flow.ended - old.flow.ended
+  // A job that is put back has left its slot as well, and arrives again.
+  const left = isAnew ? 0 : ended + flow.returned - old.flow.returned
   const ran = isAnew ? 0 : flow.busyMs - old.flow.busyMs + observed.runningMs - old.runningMs
   const busy = Math.max(0, ran) / 1000
   const arrivals = Math.max(0, observed.waiting - old.waiting + started)
@@ -110,11 +112,11 @@ export function followQueue(
     lastRate: arrivals / seconds,
     sustainedRate: Math.min(arrivals / seconds, old.lastRate),
     busy: sum(old.busy, busy, SERVICE_SECONDS),
-    ended: sum(old.ended, ended, SERVICE_SECONDS),
+    ended: sum(old.ended, left, SERVICE_SECONDS),
     came: arrivals,
     endedBusy: sum(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
     recentBusy: sum(old.recentBusy, busy, RECENT_SECONDS),
-    recentEnded: sum(old.recentEnded, ended, RECENT_SECONDS),
+    recentEnded: sum(old.recentEnded, left, RECENT_SECONDS),
     fastBusy: sum(old.fastBusy, busy, STUCK_SECONDS),
     fastStarted: sum(old.fastStarted, started, STUCK_SECONDS),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
@@ -130,7 +132,7 @@ export function followQueue(
 
 /**
  * Mean seconds that a job runs, with one job of the earlier estimate as prior. As those that ended ran; or more, where what runs has run for so long that they cannot be all there is:
- * at most all time that slots were busy over the jobs that ended, which is right for jobs longer than the memory as well, but too much while a wave of them is on its way.
+ * at most all time that slots were busy over the jobs that left them, which is right for jobs longer than the memory as well, but too much while a wave of them is on its way.
  */
 export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge }: QueueMemory): number {
   const ofEnded = (endedBusy + serviceSeconds) / (ended + 1)

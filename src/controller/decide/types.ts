@@ -182,7 +182,7 @@ export interface QueueMemory {
   readonly lastRate: number
   /** The lesser of the last two `lastRate`: what was not over in an instant. */
   readonly sustainedRate: number
-  /** Decayed sums: busy seconds and ends of five minutes and of one, busy seconds and starts of some seconds. */
+  /** Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of one, busy seconds and starts of some seconds. */
   readonly busy: number
   readonly ended: number
   /** What the ended ones ran, in seconds, decayed like them. */
