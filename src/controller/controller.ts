@@ -249,6 +249,6 @@ function isServedBy({ metadata }: ScalerObject, controller: string): boolean {
 }
 
 function withoutManagedFields(object: ScalerObject): ScalerObject {
-  const { managedFields: _, ...metadata } = object.metadata as ScalerObject['metadata'] & { managedFields?: unknown }
+  const { managedFields: _, ...metadata } = object.metadata
   return { ...object, metadata }
 }

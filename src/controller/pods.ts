@@ -1,4 +1,4 @@
-import type { KubeObject, Meta } from './resources.ts'
+import { FIELD_MANAGER, type KubeObject, type Meta } from './resources.ts'
 
 /** Which pod of a ReplicaSet dies first, where nothing weighs more. Kubernetes reads it as an int32. */
 export const COST_ANNOTATION = 'controller.kubernetes.io/pod-deletion-cost'
@@ -20,6 +20,8 @@ export interface Pod {
   readonly labels: Readonly<Record<string, string>>
   /** Of those that we write. */
   readonly annotations: Readonly<Record<string, string>>
+  /** Names of the annotations that we wrote, by the API server's record: the same value may come from the pod's template. */
+  readonly ours: readonly string[]
   /** Name of the ReplicaSet that owns it. */
   readonly replicaSet: string | undefined
   /** `pod-template-hash`: pods of one rollout share it. */
@@ -83,6 +85,7 @@ export function podOf({ metadata, spec, status }: PodObject): Pod {
     namespace: metadata.namespace,
     labels: metadata.labels ?? {},
     annotations,
+    ours: Object.keys(annotations).filter((name) => isOurs(metadata, name)),
     replicaSet: metadata.ownerReferences?.find(({ kind, controller }) => kind === 'ReplicaSet' && controller)?.name,
     templateHash: metadata.labels?.['pod-template-hash'] ?? '',
     createdMs: Date.parse(metadata.creationTimestamp),
@@ -97,6 +100,13 @@ export function podOf({ metadata, spec, status }: PodObject): Pod {
       .filter(({ state, lastState }) => state?.terminated !== undefined || (!state?.running && lastState?.terminated))
       .map(({ name }) => name),
   }
+}
+
+function isOurs({ managedFields = [] }: Meta, annotation: string): boolean {
+  return managedFields.some(
+    ({ manager, fieldsV1 }) =>
+      manager === FIELD_MANAGER && fieldsV1?.['f:metadata']?.['f:annotations']?.[`f:${annotation}`] !== undefined,
+  )
 }
 
 /** The Deployment that a pod belongs to: its ReplicaSet is named after it. */

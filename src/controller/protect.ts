@@ -1,4 +1,4 @@
-import type { Scaler } from './api.ts'
+import type { Protector } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
 import { processesIn } from './observe.ts'
 import { PROTECTIONS, type Pod } from './pods.ts'
@@ -9,19 +9,23 @@ import type { RedisView } from './view.ts'
 const LONG_MS = 60_000
 
 /**
- * Tells cluster autoscalers not to disturb pods in which a job runs for longer than a minute, and takes that back when none
- * does. Only values of ours are touched.
+ * Tells these cluster autoscalers not to disturb pods in which a job runs for longer than a minute, and takes that back where none
+ * does, or where it is not asked for any more. What others wrote, such as a pod's template, stays.
  */
-export async function protect(api: ApiServer, scaler: Scaler, pods: readonly Pod[], view: RedisView): Promise<void> {
+export async function protect(
+  api: ApiServer,
+  protectors: readonly Protector[],
+  pods: readonly Pod[],
+  view: RedisView,
+): Promise<void> {
   for (const pod of pods) {
     const oldest = Math.min(...processesIn(view, pod).flatMap(({ load }) => load.jobs.map(({ sinceMs }) => sinceMs)))
     const busy = view.reading.now - oldest >= LONG_MS
     const changes: Record<string, string | null> = {}
-    for (const protector of scaler.spec.protect) {
-      const { name, value } = PROTECTIONS[protector]
-      const present = pod.annotations[name]
-      if (busy && present === undefined) changes[name] = value
-      if (!busy && present === value) changes[name] = null
+    for (const [protector, { name, value }] of Object.entries(PROTECTIONS)) {
+      const wanted = busy && protectors.includes(protector as Protector)
+      if (wanted && pod.annotations[name] === undefined) changes[name] = value
+      if (!wanted && pod.ours.includes(name)) changes[name] = null
     }
     if (Object.keys(changes).length > 0) await annotatePod(api, pod, changes)
   }

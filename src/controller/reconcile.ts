@@ -62,6 +62,9 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     await state?.abandon?.().catch((error: unknown) => {
       log.warn({ scaler: key, 'error.message': messageOf(error) }, 'pods of a removed scaler stay marked for a minute')
     })
+    await state?.unprotect?.().catch((error: unknown) => {
+      log.warn({ scaler: key, 'error.message': messageOf(error) }, 'pods of a removed scaler stay protected')
+    })
   }
 
   /** The Redis that the scaler names, where no older scaler has its target. */
@@ -161,6 +164,12 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const ready = pods.filter((pod) => isActive(pod) && pod.ready).length
     metrics.observed(state.key, { replicas, ready, decision, draining: state.drain.names.length })
     const found = { scaler, observed, decision, waits: undefined }
+    if (!world.dryRun) {
+      const present = (): Pod[] => world.pods(scaler.namespace).of(spec.scaleTargetRef.name).filter(isActive)
+      state.unprotect = () => protect(world.api, [], present(), view)
+      // Long jobs are to be left alone whether or not the scale may be written.
+      await protect(world.api, spec.protect, pods.filter(isActive), view)
+    }
     if (hold) {
       await state.abandon?.()
       await recorder.record(scaler, 'ReplicasContested', hold.message)
@@ -172,7 +181,6 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       await report(world, state, { ...found, trouble: undefined })
       return { afterMs: pollMs }
     }
-    if (spec.protect.length > 0) await protect(world.api, scaler, pods.filter(isActive), view)
     const { store } = connection
     const { afterMs = pollMs, waits } = await act(world, state, { scaler, store, view, pods, observed, decision })
     await report(world, state, { ...found, waits, trouble: undefined })

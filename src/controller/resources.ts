@@ -19,6 +19,10 @@ export interface Meta {
     readonly uid: string
     readonly controller?: boolean
   }[]
+  readonly managedFields?: readonly {
+    readonly manager?: string
+    readonly fieldsV1?: { readonly 'f:metadata'?: { readonly 'f:annotations'?: Readonly<Record<string, object>> } }
+  }[]
 }
 
 export interface KubeObject {

@@ -25,6 +25,8 @@ export interface State {
   written: { readonly status: ScalerStatus; readonly conditions: readonly Condition[]; readonly at: number } | undefined
   /** Lets draining pods work again. */
   abandon: (() => Promise<void>) | undefined
+  /** Takes away what keeps cluster autoscalers from its pods. */
+  unprotect: (() => Promise<void>) | undefined
   /** Ends what was asked of the looks at Redis. */
   unwant: (() => void) | undefined
 }
@@ -50,6 +52,7 @@ export function createState(key: string, log: Logger, clock: Clock): State {
     lastScaleTime: undefined,
     written: undefined,
     abandon: undefined,
+    unprotect: undefined,
     unwant: undefined,
   }
 }

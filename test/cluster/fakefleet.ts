@@ -17,15 +17,25 @@ export interface FakeFleet {
   follow(): Promise<readonly Pod[]>
   /** Lets a pod take a job that never ends by itself. Answers whether it got one: a drained pod does not. */
   occupy(uid: string): Promise<boolean>
-  /** Ends the jobs of a pod. */
-  finish(uid: string): Promise<void>
+  /** The same with what waits at the head of the queue. */
+  take(uid: string): Promise<boolean>
+  /** Ends the jobs of a pod. `gone`: Redis knows its worker no more, and nothing is recorded. */
+  finish(uid: string): Promise<'ok' | 'gone'>
+  /** Makes the jobs of a pod older, by milliseconds. */
+  age(uid: string, ms: number): Promise<void>
+  /** The container of a pod starts again: what it held goes back, and a new worker registers. */
+  restart(uid: string): Promise<void>
+  /** The workers of a pod fall silent, as when its machine is lost: they renew nothing and give nothing back. */
+  silence(uid: string): void
   readonly busy: ReadonlySet<string>
 }
 
 interface Member {
+  readonly pod: Pod
   readonly registration: Registration
   held: Held[]
   claims: number
+  silent: boolean
 }
 
 export function startFakeFleet(setup: {
@@ -41,7 +51,8 @@ export function startFakeFleet(setup: {
   const members = new Map<string, Member>()
   const patience = { deadlineMs: 20_000 }
   const beat = setInterval(() => {
-    for (const { registration } of members.values()) {
+    for (const { registration, silent } of members.values()) {
+      if (silent) continue
       void renew(store, registration, { drainMark: '', beat: false, statistics: [], look: [] }, patience).catch(
         () => undefined,
       )
@@ -73,6 +84,31 @@ export function startFakeFleet(setup: {
     )
   }
 
+  const join = async ({ metadata }: Pod): Promise<void> => {
+    const nonce = newNonce()
+    const registration: Registration = {
+      nonce,
+      name: `${metadata.name}.${nonce}`,
+      tail: `:1:${queue}`,
+      slots,
+      instance: `${metadata.uid}/worker`,
+      host: metadata.name,
+      pid: 1,
+      pid_namespace: '',
+      boot_id: '',
+      pod: metadata.name,
+      pod_namespace: namespace,
+      pod_uid: metadata.uid,
+      container: 'worker',
+      started: Date.now(),
+      version: '0',
+      isolation: 'fork',
+      lease_ms: 8000,
+    }
+    await register(store, registration, patience)
+    members.set(metadata.uid, { pod: { metadata } as Pod, registration, held: [], claims: 0, silent: false })
+  }
+
   const fleet: FakeFleet = {
     get busy() {
       return new Set([...members].filter(([, { held }]) => held.length > 0).map(([uid]) => uid))
@@ -80,49 +116,31 @@ export function startFakeFleet(setup: {
     follow: async () => {
       const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
       const present = new Set(items.map(({ metadata }) => metadata.uid))
-      for (const [uid, { registration }] of members) {
-        if (present.has(uid)) continue
+      for (const [uid, { registration, silent }] of members) {
+        if (present.has(uid) || silent) continue
         await release(store, registration.nonce, { kind: 'owner' }, 3, patience)
         members.delete(uid)
       }
-      for (const { metadata } of items) {
-        if (members.has(metadata.uid) || metadata.deletionTimestamp !== undefined) continue
-        const nonce = newNonce()
-        const registration: Registration = {
-          nonce,
-          name: `${metadata.name}.${nonce}`,
-          tail: `:1:${queue}`,
-          slots,
-          instance: `${metadata.uid}/worker`,
-          host: metadata.name,
-          pid: 1,
-          pid_namespace: '',
-          boot_id: '',
-          pod: metadata.name,
-          pod_namespace: namespace,
-          pod_uid: metadata.uid,
-          container: 'worker',
-          started: Date.now(),
-          version: '0',
-          isolation: 'fork',
-          lease_ms: 8000,
-        }
-        await register(store, registration, patience)
-        members.set(metadata.uid, { registration, held: [], claims: 0 })
-      }
+      for (const pod of items)
+        if (!members.has(pod.metadata.uid) && pod.metadata.deletionTimestamp === undefined) await join(pod)
       return items
     },
-    occupy: async (uid) => {
-      const member = members.get(uid) as Member
-      const one = job(queue, 'Gate', ['never'])
-      await store.command('sadd', [store.keys.queues, queue])
-      await store.command('rpush', [store.keys.queue(queue), one.raw])
+    take: async (uid) => {
+      const member = members.get(uid)
+      if (!member) return false
       const reply = await ask(uid, { idle: [member.held.length] })
       member.claims++
       const [held] = reply.kind === 'ok' ? reply.held : []
       if (held) member.held.push(held)
-      else await store.command('lrem', [store.keys.queue(queue), 1, one.raw])
       return held !== undefined
+    },
+    occupy: async (uid) => {
+      const one = job(queue, 'Gate', ['never'])
+      await store.command('sadd', [store.keys.queues, queue])
+      await store.command('rpush', [store.keys.queue(queue), one.raw])
+      const took = await fleet.take(uid)
+      if (!took) await store.command('lrem', [store.keys.queue(queue), 1, one.raw])
+      return took
     },
     finish: async (uid) => {
       const member = members.get(uid)
@@ -130,9 +148,28 @@ export function startFakeFleet(setup: {
         const common = { slot, claim, queue: from, reservedAt }
         return { ...common, status: '', forget: false, ending: { verb: 'done', result: '' } }
       })
-      if (!member || ends.length === 0) return
-      await ask(uid, { ends })
+      if (!member || ends.length === 0) return 'ok'
+      const { kind } = await ask(uid, { ends })
       member.held = []
+      return kind
+    },
+    age: async (uid, ms) => {
+      const member = members.get(uid) as Member
+      const key = store.keys.inflight(member.registration.nonce)
+      member.held = member.held.map((held) => ({ ...held, reservedAt: held.reservedAt - ms }))
+      for (const { slot, reservedAt } of member.held) {
+        const record = (await store.command('hget', [key, slot])) as string
+        await store.command('hset', [key, slot, record.replace(/ \d+ /, ` ${reservedAt} `)])
+      }
+    },
+    restart: async (uid) => {
+      const { pod, registration } = members.get(uid) as Member
+      await release(store, registration.nonce, { kind: 'owner' }, 3, patience)
+      await join(pod)
+    },
+    silence: (uid) => {
+      const member = members.get(uid) as Member
+      member.silent = true
     },
   }
   return fleet

@@ -8,6 +8,7 @@ import { waitFor } from '../support/wait.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
 import { readKubeconfig } from './support/kubeconfig.ts'
 import { ON_FAKE_NODES } from './support/kwok.ts'
+import type { Pod } from './support/pod.ts'
 import { RUN_HERE } from './support/podrunner.ts'
 
 /** What the tests of the controller share: our kind, its objects, the controller as a process, and looks at all of it. */
@@ -197,6 +198,10 @@ interface Status {
   readonly [field: string]: unknown
 }
 
+export function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
+}
+
 /** Looks at the objects of one namespace. */
 export function looker(cluster: Cluster, namespace: string) {
   const apps = `/apis/apps/v1/namespaces/${namespace}/deployments`
@@ -205,9 +210,30 @@ export function looker(cluster: Cluster, namespace: string) {
     (await cluster.api.get<{ status?: Status }>(`${scalers}/${name}`)).status ?? {}
   const replicas = async (name = 'w'): Promise<number> =>
     (await cluster.api.get<{ spec: { replicas: number } }>(`${apps}/${name}`)).spec.replicas
+  /** Those that are not being deleted. */
+  const pods = async (name = 'w'): Promise<readonly Pod[]> => {
+    const path = `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3D${name}`
+    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(path)
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  }
   return {
     status,
     replicas,
+    pods,
+    /** Waits until there are exactly so many pods, all of them ready. */
+    settled: (count: number, timeoutMs = 30_000): Promise<readonly Pod[]> =>
+      waitFor(
+        async () => {
+          const found = await pods()
+          return found.length === count && found.every(isReady) && found
+        },
+        { timeoutMs, describe: async () => `${count} ready pods: ${JSON.stringify(await pods())}` },
+      ),
+    /** Of these pods, how many are gone. */
+    lost: async (uids: Iterable<string>): Promise<number> => {
+      const left = new Set((await pods()).map(({ metadata }) => metadata.uid))
+      return [...uids].filter((uid) => !left.has(uid)).length
+    },
     /** `True Scaling`, or undefined where there is no such condition. */
     condition: async (type: string, name = 's'): Promise<string | undefined> => {
       const found = (await status(name)).conditions?.find((one) => one.type === type)

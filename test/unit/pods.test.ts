@@ -20,6 +20,7 @@ function pod(uid: string, more: Partial<Pod> = {}): Pod {
     namespace: 'default',
     labels: {},
     annotations: {},
+    ours: [],
     replicaSet: 'w-1',
     templateHash: '1',
     createdMs: 0,
@@ -161,8 +162,23 @@ test('what is kept of a pod', () => {
       resourceVersion: '1',
       creationTimestamp: '2026-11-23T00:00:00Z',
       labels: { app: 'w', 'pod-template-hash': 'h' },
-      annotations: { 'controller.kubernetes.io/pod-deletion-cost': '3', secret: 'x' },
+      annotations: {
+        'controller.kubernetes.io/pod-deletion-cost': '3',
+        'karpenter.sh/do-not-disrupt': 'true',
+        secret: 'x',
+      },
       ownerReferences: [{ kind: 'ReplicaSet', name: 'w-1', uid: 'r', controller: true }],
+      managedFields: [
+        {
+          manager: 'kube-controller-manager',
+          fieldsV1: { 'f:metadata': { 'f:annotations': { 'f:karpenter.sh/do-not-disrupt': {}, 'f:secret': {} } } },
+        },
+        {
+          manager: 'resqueue-controller',
+          fieldsV1: { 'f:metadata': { 'f:annotations': { 'f:controller.kubernetes.io/pod-deletion-cost': {} } } },
+        },
+        { manager: 'kubelet' },
+      ],
     },
     spec: { nodeName: '' },
     status: {
@@ -183,5 +199,9 @@ test('what is kept of a pod', () => {
   })
   expect(found).toMatchObject({ templateHash: 'h', replicaSet: 'w-1', restarts: 2, down: ['worker'], ready: false })
   expect(found.unschedulableMs).toBe(Date.parse('2026-11-23T00:00:01Z'))
-  expect(found.annotations).toEqual({ 'controller.kubernetes.io/pod-deletion-cost': '3' })
+  expect(found.annotations).toEqual({
+    'controller.kubernetes.io/pod-deletion-cost': '3',
+    'karpenter.sh/do-not-disrupt': 'true',
+  })
+  expect(found.ours).toEqual(['controller.kubernetes.io/pod-deletion-cost'])
 })
