@@ -246,6 +246,8 @@ function managerArgs(dir: string, kubeconfig: string, authority: Authority, sign
     // The default of 20 a second makes every rollout seconds slower.
     '--kube-api-qps=300',
     '--kube-api-burst=600',
+    // An HPA looks every 15 s by default.
+    '--horizontal-pod-autoscaler-sync-period=1s',
   ]
 }
 

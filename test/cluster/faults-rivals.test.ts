@@ -1,0 +1,92 @@
+import { expect } from 'vitest'
+import { never, waitFor } from '../support/wait.ts'
+import { startFakeFleet } from './fakefleet.ts'
+import { applyCrd, looker, pool, scalerManifest, startController, type RunningController } from './scaling.ts'
+import { test } from './support/fixtures.ts'
+
+const QUICK = {
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 3600,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+const scales = (controller: RunningController): number => controller.log.filter(({ msg }) => msg === 'scaled').length
+
+// Argo CD resyncs every three minutes; test/unit/writes.test.ts has its clock. Here it comes as soon as there is something to undo.
+test('a deploy tool that writes the replicas of its manifest is left alone after three writes', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool({ replicas: 1 }), scalerManifest('s', { ...QUICK, minReplicas: 3, maxReplicas: 3 })], {
+    namespace,
+  })
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  for (let resync = 1; resync <= 3; resync++) {
+    await look.reaches(3)
+    expect(await look.condition('Ready')).not.toBe('False ReplicasContested')
+    await cluster.apply([pool({ replicas: 1 })], { namespace })
+  }
+  await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested', { timeoutMs: 30_000 })
+  await never(3000, async () => (await look.replicas()) !== 1, 'it was written on')
+  expect(scales(controller)).toBe(3)
+  const held = `resqueue_scaler_held{namespace="${namespace}",name="s",reason="ReplicasContested"}`
+  expect(await controller.metric(held)).toBe(1)
+})
+
+test('an HPA on the same target is left alone after three writes, and no pod that works is given up', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool({ replicas: 6 }), scalerManifest('s', { ...QUICK, minReplicas: 6, maxReplicas: 20 })], {
+    namespace,
+  })
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  const pods = await look.settled(6)
+  await fleet.follow()
+  const busy = pods.slice(0, 2).map(({ metadata }) => metadata.uid)
+  for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  // Without metrics it does one thing: it keeps the replicas within its limits.
+  const hpa = {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'rival' },
+    spec: {
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'w' },
+      minReplicas: 6,
+      maxReplicas: 8,
+      metrics: [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ],
+    },
+  }
+  await cluster.apply([hpa], { namespace })
+  await look.edit({ minReplicas: 2 })
+  await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested', {
+    timeoutMs: 120_000,
+    describe: async () => JSON.stringify([await look.status(), await look.events()]),
+  })
+  await look.reaches(6)
+  await never(3000, async () => (await look.replicas()) !== 6, 'it was written on')
+  expect(scales(controller)).toBe(3)
+  expect(await look.lost(busy)).toBe(0)
+  // It has let go: no pod is drained any more.
+  await waitFor(async () => (await look.status()).draining?.count === 0, { timeoutMs: 20_000 })
+  const rescues = (await look.events()).filter(({ note }) => /New size: 6/.test(note))
+  expect(rescues.length).toBeGreaterThan(0)
+
+  // Without the HPA, and told so, it goes on.
+  await cluster.kubectl('-n', namespace, 'delete', 'hpa', 'rival')
+  await look.edit({ maxReplicas: 10 })
+  await look.reaches(2, 60_000)
+  expect(await look.lost(busy)).toBe(0)
+})
