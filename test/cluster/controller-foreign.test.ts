@@ -3,7 +3,6 @@ import { runCli } from '../support/process.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
-import type { Pod } from './support/pod.ts'
 
 const QUICK = {
   maxReplicas: 10,
@@ -22,10 +21,7 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
 }) => {
   await applyCrd(cluster)
   const look = looker(cluster, namespace)
-  const pods = async (): Promise<readonly Pod[]> => {
-    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
-    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-  }
+  const { pods } = look
   await cluster.apply(
     [pool({ replicas: 4 }), scalerManifest('s', { ...QUICK, minReplicas: 4, target: { jobsPerReplica: 10 } })],
     { namespace },

@@ -1,11 +1,13 @@
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
+import { startFakeFleet } from './fakefleet.ts'
 import { applyCrd, CRD, looker, pool, scalerManifest, startController } from './scaling.ts'
 import { startControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
+import type { Pod } from './support/pod.ts'
 
 const QUICK = {
   pollingIntervalSeconds: 1,
@@ -26,12 +28,14 @@ test('with an older CRD it says so and works; an API server that restarts is fou
     timeoutMs: 30_000,
   })
   await plane.apply([pool(), scalerManifest('s', QUICK)], { namespace })
-  const controller = await startController({ cluster: plane, namespace, redis: redisUrl, ns, inPod: true })
+  const start = () => startController({ cluster: plane, namespace, redis: redisUrl, ns, inPod: true })
+  const controller = await start()
   await waitFor(async () => (await look.condition('Ready')) === 'True CRDOutdated', { timeoutMs: 30_000 })
   const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
   expect(ready?.message).toContain('spec.protect')
 
   // Away for less time than the lease may go unrenewed: nothing is lost but time.
+  const stoppedAt = performance.now()
   await plane.apiServer.stop()
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}')
@@ -40,8 +44,11 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   })
   await plane.apiServer.start()
   await plane.ready()
+  // A slow machine may take longer: then the controller ends, and Kubernetes starts another.
+  const isShort = performance.now() - stoppedAt < 7000
+  if (!isShort) await start()
   await look.reaches(1, 60_000)
-  expect(controller.process.running).toBe(true)
+  if (isShort) expect(controller.process.running).toBe(true)
   await plane.stop()
 })
 
@@ -98,14 +105,7 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
     contentType: 'application/strategic-merge-patch+json',
     body: { status: { containerStatuses } },
   })
-  await waitFor(async () => (await look.condition('ScalingLimited', 't')) !== undefined)
-  await redis.rpush(`${ns}:queue:crash`, ...Array.from({ length: 20 }, () => '{"class":"A","args":[]}'))
-  await waitFor(async () => (await look.condition('ScalingLimited')) === 'True PodsNotStarting', {
-    timeoutMs: 30_000,
-    describe: async () => JSON.stringify([await look.status(), await cluster.api.get(path)]),
-  })
-  await never(2000, async () => (await look.replicas()) > 1, 'more of them were ordered')
-  // Unschedulable for a minute.
+  // Unschedulable for a minute. By then the controller knows of the restarts as well.
   await waitFor(
     async () => {
       const [pod] = (
@@ -118,33 +118,99 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
     },
     { timeoutMs: 100_000, everyMs: 500 },
   )
-  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 20 }, () => '{"class":"A","args":[]}'))
+  for (const queue of ['q', 'crash'])
+    await redis.rpush(`${ns}:queue:${queue}`, ...Array.from({ length: 20 }, () => '{"class":"A","args":[]}'))
+  await waitFor(async () => (await look.condition('ScalingLimited')) === 'True PodsNotStarting', {
+    timeoutMs: 30_000,
+    describe: async () => JSON.stringify([await look.status(), await cluster.api.get(path)]),
+  })
   await waitFor(async () => (await look.condition('ScalingLimited', 't')) === 'True Unschedulable', {
     timeoutMs: 30_000,
   })
-  expect(await look.replicas('v')).toBe(1)
+  await never(2000, async () => (await look.replicas()) + (await look.replicas('v')) > 2, 'more of them were ordered')
 })
 
-test('a password of Redis that is rotated is picked up from its file', async ({ cluster, namespace, ns }) => {
+test('a poison job at the head that comes back again and again orders no pods by its old timestamp', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, maxReplicas: 50, slotsPerReplica: 1 })], { namespace })
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Poison","args":[],"queue_time":1600000000.5}')
+  await look.reaches(1)
+  const [pod] = await look.settled(1)
+  const { uid } = (pod as Pod).metadata
+  await fleet.follow()
+  let crashes = 0
+  const crash = async (): Promise<void> => {
+    await waitFor(() => fleet.take(uid))
+    await fleet.restart(uid)
+    crashes++
+  }
+  await never(
+    10_000,
+    async () => {
+      await crash()
+      return (await look.replicas()) > 2
+    },
+    'pods were ordered',
+  )
+  expect(crashes).toBeGreaterThan(20)
+})
+
+test('a password of Redis that is rotated is picked up from its file; meanwhile replicas stay', async ({
+  cluster,
+  namespace,
+  ns,
+}) => {
   await applyCrd(cluster)
   const redis = await startRedis({ args: ['--requirepass', 'one'], password: 'one' })
   const look = looker(cluster, namespace)
-  const password = join(redis.dir, 'password')
-  writeFileSync(password, 'one')
+  // As a kubelet lays a Secret out: the folder behind a link is exchanged as a whole.
+  const secret = (version: string, password: string): void => {
+    mkdirSync(join(redis.dir, version))
+    writeFileSync(join(redis.dir, version, 'password'), password)
+    symlinkSync(version, join(redis.dir, 'data-new'))
+    renameSync(join(redis.dir, 'data-new'), join(redis.dir, 'data'))
+  }
+  secret('v1', 'one')
   const connections = join(redis.dir, 'connections.yaml')
   const url = `redis://127.0.0.1:${redis.port}`
+  const passwordFile = join(redis.dir, 'data', 'password')
   writeFileSync(
     connections,
-    `connections: { default: { url: '${url}', passwordFile: ${password}, namespace: '${ns}' } }`,
+    `connections: { default: { url: '${url}', passwordFile: ${passwordFile}, namespace: '${ns}' } }`,
   )
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 1 })], { namespace })
-  await startController({ cluster, namespace, redis: url, ns, args: ['--connections', connections] })
+  const controller = await startController({ cluster, namespace, redis: url, ns, args: ['--connections', connections] })
   await look.reaches(1)
   const client = redis.client()
   await client.config('SET', 'requirepass', 'two')
   await client.call('client', 'kill', 'type', 'normal', 'skipme', 'yes')
-  await waitFor(async () => (await look.condition('Ready')) === 'False RedisUnavailable', { timeoutMs: 30_000 })
+  const held = async (): Promise<void> => {
+    await waitFor(async () => (await look.condition('Ready')) === 'False RedisUnavailable', { timeoutMs: 30_000 })
+    const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
+    expect(ready?.message).toMatch(/WRONGPASS|NOAUTH/)
+  }
+  await held()
+  // Another wrong one: it is tried, and it is held on.
+  secret('v2', 'wrong')
+  await controller.says('the Redis connection changed and is opened anew')
+  await look.edit({ minReplicas: 3 })
+  await waitFor(async () => (await look.status())['observedGeneration'] === 2, { timeoutMs: 30_000 })
+  await held()
   expect(await look.replicas()).toBe(1)
-  writeFileSync(password, 'two')
-  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 40_000 })
+  secret('v3', 'two')
+  await look.reaches(3, 40_000)
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  expect(controller.process.running).toBe(true)
+  const reasons = (await look.events()).map(({ reason }) => reason)
+  expect(reasons).toEqual(expect.arrayContaining(['RedisUnavailable', 'RedisRecovered']))
 })

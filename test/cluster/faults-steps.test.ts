@@ -42,15 +42,9 @@ async function stage({ cluster, namespace, redis, redisUrl, ns }: Scene): Promis
   await cluster.apply([pool({ replicas: 6 }), scalerManifest('s', QUICK)], { namespace })
   const proxy = await startApiProxy(cluster.access)
   const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
-  const pods = async (): Promise<readonly Pod[]> => {
-    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
-    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-  }
-  const ready = ({ status }: Pod): boolean =>
-    status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
-  await waitFor(async () => (await pods()).filter(ready).length === 6, { timeoutMs: 30_000 })
+  const look = looker(cluster, namespace)
+  const busy = (await look.settled(6)).slice(0, 2).map(({ metadata }) => metadata.uid)
   await fleet.follow()
-  const busy = (await pods()).slice(0, 2).map(({ metadata }) => metadata.uid)
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
   const kubeconfig = await cluster.kubeconfig('admin', { server: proxy.url })
   const start = () =>
@@ -58,17 +52,16 @@ async function stage({ cluster, namespace, redis, redisUrl, ns }: Scene): Promis
   return {
     proxy,
     fleet,
-    look: looker(cluster, namespace),
+    look,
     start,
-    pods,
+    pods: look.pods,
     marks: () => keysUnder(redis, `${ns}:ext:draining:`),
     busy,
   }
 }
 
-async function expectBusySurvive({ pods, busy }: Stage): Promise<void> {
-  const left = new Set((await pods()).map(({ metadata }) => metadata.uid))
-  expect(busy.filter((uid) => !left.has(uid))).toEqual([])
+async function expectBusySurvive({ look, busy }: Stage): Promise<void> {
+  expect(await look.lost(busy)).toBe(0)
 }
 
 test('a pod that is evicted right before the scale is lowered makes it begin anew', async ({

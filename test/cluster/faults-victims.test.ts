@@ -1,0 +1,108 @@
+import { expect } from 'vitest'
+import { waitFor } from '../support/wait.ts'
+import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
+import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import type { Cluster } from './support/cluster.ts'
+import { test } from './support/fixtures.ts'
+
+// Which pods Kubernetes gives up when a scale is lowered, beside what else goes on in a cluster.
+
+const QUICK = {
+  maxReplicas: 100,
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 3600,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
+
+interface Trials {
+  readonly cluster: Cluster
+  readonly namespace: string
+  readonly redisUrl: string
+  readonly ns: string
+  readonly pods: number
+  readonly busy: number
+  readonly count: number
+  /** Done when the pods to go are about to be chosen, and when the scale was lowered. */
+  readonly before?: () => unknown
+  readonly after?: () => unknown
+}
+
+/** Lowers the scale again and again to as many pods as work, other ones each time. Counts those of them that died. */
+async function wrongVictims(trials: Trials): Promise<number> {
+  const { cluster, namespace, redisUrl, ns, pods: all, busy: count } = trials
+  await applyCrd(cluster)
+  await cluster.apply([pool({ replicas: all }), scalerManifest('s', { ...QUICK, minReplicas: all })], { namespace })
+  const look = looker(cluster, namespace)
+  const fleet: FakeFleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  await look.settled(all, 60_000)
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  let wrong = 0
+  for (let trial = 0; trial < trials.count; trial++) {
+    const pods = await look.settled(all, 60_000)
+    await fleet.follow()
+    const busy = pods
+      .toSorted(() => Math.random() - 0.5)
+      .slice(0, count)
+      .map(({ metadata }) => metadata.uid)
+    // A pod that a controller has just let go is not free at once.
+    for (const uid of busy) await waitFor(() => fleet.occupy(uid))
+    await trials.before?.()
+    await look.edit({ minReplicas: 0 })
+    await look.reaches(count, 60_000)
+    await trials.after?.()
+    await look.settled(count, 60_000)
+    wrong += await look.lost(busy)
+    await Promise.all(busy.map((uid) => fleet.finish(uid)))
+    await look.edit({ minReplicas: all })
+    await look.reaches(all, 60_000)
+  }
+  return wrong
+}
+
+test('beside the churn of 120 other pods the pods that work survive', async ({ cluster, namespace, redisUrl, ns }) => {
+  await cluster.apply([pool({ name: 'churn', replicas: 120 })], { namespace })
+  const look = looker(cluster, namespace)
+  await waitFor(async () => (await look.pods('churn')).length === 120, { timeoutMs: 60_000 })
+  const over = new AbortController()
+  let churned = 0
+  const churn = async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      const path = `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3Dchurn&gracePeriodSeconds=0`
+      await cluster.api.call('DELETE', path)
+      churned++
+      await waitFor(async () => over.signal.aborted || (await look.pods('churn')).length >= 60, { timeoutMs: 60_000 })
+    }
+  }
+  const churning = churn()
+  try {
+    expect(await wrongVictims({ cluster, namespace, redisUrl, ns, pods: 10, busy: 7, count: 4 })).toBe(0)
+    expect(churned).toBeGreaterThan(4)
+  } finally {
+    over.abort()
+    await churning
+  }
+})
+
+test('of 60 pods the 40 that work survive', async ({ cluster, namespace, redisUrl, ns }) => {
+  expect(await wrongVictims({ cluster, namespace, redisUrl, ns, pods: 60, busy: 40, count: 2 })).toBe(0)
+})
+
+test('a controller manager that was stopped while pods were chosen gives up no other ones when it goes on', async ({
+  startPlane,
+  redisUrl,
+  ns,
+}) => {
+  const plane = await startPlane({ nodes: 1 })
+  const wrong = await wrongVictims({
+    cluster: plane,
+    namespace: await plane.namespace(),
+    redisUrl,
+    ns,
+    pods: 10,
+    busy: 7,
+    count: 4,
+    before: () => plane.controllerManager.pause(),
+    after: () => plane.controllerManager.resume(),
+  })
+  expect(wrong).toBe(0)
+})
