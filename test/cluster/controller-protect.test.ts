@@ -35,13 +35,15 @@ test('pods in which a job runs for more than a minute are kept from cluster auto
       .filter(({ metadata }) => metadata.annotations?.[annotation] !== undefined)
       .map(({ metadata }) => metadata.uid)
       .sort()
-  const shows = (karpenter: readonly string[], autoscaler: readonly string[]): Promise<unknown> =>
-    waitFor(
-      async () =>
-        `${await protectedPods(KARPENTER)}` === `${karpenter.toSorted()}` &&
-        `${await protectedPods(AUTOSCALER)}` === `${autoscaler.toSorted()}`,
-      { timeoutMs: 20_000, describe: async () => [await protectedPods(KARPENTER), await protectedPods(AUTOSCALER)] },
-    )
+  const found = async (): Promise<string> =>
+    [await protectedPods(KARPENTER), await protectedPods(AUTOSCALER)].join(' | ')
+  const shows = (karpenter: readonly string[], autoscaler: readonly string[]): Promise<unknown> => {
+    const wanted = [karpenter.toSorted(), autoscaler.toSorted()].join(' | ')
+    return waitFor(async () => (await found()) === wanted, {
+      timeoutMs: 20_000,
+      describe: async () => `${wanted}; there is ${await found()}`,
+    })
+  }
   // Somebody protects a pod by hand: that is theirs.
   await cluster.kubectl('annotate', '-n', namespace, 'pod', user.name, `${KARPENTER}=true`)
 
@@ -49,8 +51,8 @@ test('pods in which a job runs for more than a minute are kept from cluster auto
   await fleet.age(long.uid, MINUTE + 1000)
   await startController({ cluster, namespace, redis: redisUrl, ns })
   await shows([long.uid, user.uid], [long.uid])
-  const found = (await look.pods()).find(({ metadata }) => metadata.uid === long.uid)
-  expect(found?.metadata.annotations).toMatchObject({ [KARPENTER]: 'true', [AUTOSCALER]: 'false' })
+  const pod = (await look.pods()).find(({ metadata }) => metadata.uid === long.uid)
+  expect(pod?.metadata.annotations).toMatchObject({ [KARPENTER]: 'true', [AUTOSCALER]: 'false' })
   // The next job gets old, also while the scale is left alone; the first one ends.
   await look.edit({ paused: true })
   await waitFor(async () => (await look.condition('Paused')) === 'True Paused')

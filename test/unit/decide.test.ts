@@ -159,46 +159,6 @@ test('a poison job that is put back again and again has no age of its own', () =
   expect(decision.replicas).toBeLessThanOrEqual(2)
 })
 
-test.for([
-  ['ten times a second', 0.1],
-  ['once a second', 1],
-  ['every ten seconds', 10],
-  ['every minute', 60],
-] as const)('a poison job that comes back %s asks for no more than jobs that end as often', ([, seconds]) => {
-  const of = specOf({ slotsPerReplica: 1 })
-  const seen =
-    (isPoison: boolean) =>
-    (n: number, second: number): Observation => {
-      const left = Math.floor(second / seconds)
-      const flow = isPoison
-        ? { started: left + 1, ended: 0, returned: left, busyMs: 0 }
-        : { started: left + 1, ended: left, returned: 0, busyMs: left * seconds * SECOND }
-      const runningMs = (second % seconds) * SECOND
-      return observationOf(n, { headAgeSeconds: isPoison ? 90_000 : null, flow, running: 1, runningMs })
-    }
-  const most = (isPoison: boolean): number =>
-    Math.max(...follow(times(300, seen(isPoison)), { of, replicas: 1, start: 2 }).map(({ replicas }) => replicas))
-  expect(most(true)).toBeLessThanOrEqual(most(false))
-})
-
-test('however old the head says it is, it is late and no more', () => {
-  const anyLoad = fc.record({
-    waiting: fc.integer({ min: 1, max: 2000 }),
-    service: fc.double({ min: 0.05, max: 600, noNaN: true }),
-    replicas: fc.nat(40),
-    age: fc.double({ min: 30, max: 1e9, noNaN: true }),
-  })
-  fc.assert(
-    fc.property(anyLoad, ({ waiting, service, replicas, age }) => {
-      const raw = (headAgeSeconds: number): number => {
-        const observation = observationOf(replicas, { waiting, headAgeSeconds }, { lastServiceSeconds: service })
-        return decide(spec, observation, undefined, 0).raw
-      }
-      expect(raw(age)).toBe(raw(30))
-    }),
-  )
-})
-
 test('workers of other programs count by what they have processed', () => {
   const foreign = (n: number, second: number): Observation =>
     observationOf(
