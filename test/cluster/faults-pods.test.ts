@@ -1,9 +1,14 @@
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { job, startLedger } from '../support/ledger.ts'
+import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { applyCrd, looker, pool, scalerManifest, startController, workArgs } from './scaling.ts'
 import { test } from './support/fixtures.ts'
-import { startPodRunner } from './support/podrunner.ts'
+import { startPodRunner, type RunningPod } from './support/podrunner.ts'
+
+/** A worker renews every two seconds: after this long without a renewal it has missed one. */
+const MISSED_MS = 3000
 
 const STEADY = { minReplicas: 2, maxReplicas: 2, pollingIntervalSeconds: 1 }
 
@@ -62,16 +67,37 @@ test('a pod that was forced away while its process runs on keeps its jobs for as
   const gate = job('q', 'Gate', [ledger.gate])
   await redis.rpush(`${ns}:queue:q`, gate.raw)
   const { pid } = await ledger.sees('start', gate.id)
-  const pod = runner.pods.find((one) => one.process.pid === pid)
-  await cluster.api.call('DELETE', `/api/v1/namespaces/${namespace}/pods/${pod?.name}?gracePeriodSeconds=0`)
-  await waitFor(() => runner.pods.every(({ uid }) => uid !== pod?.uid), { timeoutMs: 30_000 })
+  const pod = runner.pods.find((one) => one.process.pid === pid) as RunningPod
+  const silence = await watchSilence(redis, ns, pod.uid)
+  await cluster.api.call('DELETE', `/api/v1/namespaces/${namespace}/pods/${pod.name}?gracePeriodSeconds=0`)
+  await waitFor(() => runner.pods.every(({ uid }) => uid !== pod.uid), { timeoutMs: 30_000 })
   // Its successor is there and has nothing to do.
   await runner.settled(2, 60_000)
-  expect(controller.log.filter(({ msg }) => msg.includes('released'))).toEqual([])
+  const released = controller.log.some(({ msg }) => msg.includes('released a gone worker process'))
+  // A machine may be so busy that a renewal is missed: then, and only then, the job goes to another.
+  if (released) expect(silence.longestMs()).toBeGreaterThanOrEqual(MISSED_MS - 50)
+  else expect(ledger.of('start', gate.id)).toHaveLength(1)
   ledger.open()
-  await ledger.sees('end', gate.id)
-  // The job notes its end before its worker records it.
+  await ledger.sees('end', gate.id, released ? 2 : 1, 60_000)
+  // The job notes its end before its worker records it. Once, however often it ran.
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '1')
-  expect(ledger.of('start', gate.id)).toHaveLength(1)
   expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
 })
+
+/** How long the worker of a pod was not heard of at the most, from now on until it was released: by the clock of Redis. */
+async function watchSilence(redis: Redis, ns: string, pod: string): Promise<{ longestMs: () => number }> {
+  const registrations = Object.entries(await redis.hgetall(`${ns}:ext:processes`))
+  const [nonce] = registrations.find(([, registration]) => registration.includes(pod)) as [string, string]
+  let heardAt: number | undefined
+  let longest = 0
+  const monitor = await redis.monitor()
+  own('monitor', () => monitor.disconnect())
+  // Every call of a worker begins with its nonce and its lease, that of a release with the nonce and the reason.
+  monitor.on('monitor', (seconds: string, [, , , , who, what]: readonly string[]) => {
+    if (who !== nonce || longest >= MISSED_MS) return
+    const at = Number(seconds) * 1000
+    if (heardAt !== undefined) longest = Math.max(longest, at - heardAt)
+    if (what !== 'silent') heardAt = at
+  })
+  return { longestMs: () => longest }
+}
