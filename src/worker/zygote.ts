@@ -7,6 +7,7 @@ import { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
+import { prepareDeparture } from './departure.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
@@ -105,8 +106,7 @@ async function main(): Promise<void> {
     numbers.set([-1, ...own, 0, ...crypto.getRandomValues(new Int32Array(4))])
     renew()
   }
-  // Where process.exit ends up: undocumented, and what signal-exit and its like rely on.
-  const native = process as unknown as { reallyExit(code: number): void }
+  const leaveByExit = prepareDeparture(addon.exit)
   writeSync(CONTROL_FD, loadedFrame(code, stayed))
   if (stayed.length > 0) process.exit(0)
   globalThis.gc?.()
@@ -124,7 +124,7 @@ async function main(): Promise<void> {
   process.once('beforeExit', () => {
     addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
     renew()
-    native.reallyExit = addon.exit
+    leaveByExit()
     // From the loop's next turn, so that it is alive again.
     setImmediate(() => void wait())
   })

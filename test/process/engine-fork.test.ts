@@ -12,7 +12,7 @@ import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '.
 import { ROOT, spawnNode } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture } from './engine.ts'
+import { bench, fixture, shipped } from './engine.ts'
 
 interface Draw {
   readonly pid: number
@@ -142,6 +142,33 @@ describe.each(['fork', 'spawn', 'inline'] as const)('reload with %s', (isolation
     await engine.reload()
     expect(await run('Job')).toMatchObject({ result: '"newest"' })
   })
+})
+
+test('an error ends its process also where what hears of errors fails, is gone or is broken', async () => {
+  const jobs = join(folder(), 'jobs.mjs')
+  writeFileSync(
+    jobs,
+    `export class Unheard {
+      perform(how) {
+        const fail = (message) => () => { throw new Error(message) }
+        if (how === 'throws') process.on('uncaughtException', fail('the listener fails'))
+        if (how === 'gone' || how === 'ends') process.removeAllListeners()
+        if (how === 'broken') JSON.stringify = fail('JSON is broken')
+        if (how === 'ends') process.on('exit', () => (process.exitCode = 9))
+        else setTimeout(fail('nobody heard this'), 1)
+        return new Promise(() => {})
+      }
+    }`,
+  )
+  const { run } = await bench({ isolation: 'fork', jobs }, await shipped())
+  const ends = async (how: string): Promise<unknown> => {
+    const outcome = await run('Unheard', [how])
+    return outcome.kind === 'exited' && [outcome.code, /Error: .*/.exec(outcome.process?.stderr ?? '')?.[0]]
+  }
+  expect(await ends('throws')).toEqual([7, 'Error: the listener fails'])
+  expect(await ends('gone')).toEqual([1, 'Error: nobody heard this'])
+  expect(await ends('broken')).toEqual([7, 'Error: JSON is broken'])
+  expect(await ends('ends')).toEqual([9, undefined])
 })
 
 test('a job that runs during a reload ends in its own time', async () => {

@@ -47,14 +47,21 @@ export interface Bench {
   ): { outcome: Promise<Outcome>; abort(reason: unknown): void; pid: Promise<number> }
 }
 
+/** The engine as it is shipped. Its processes are not quite those of the sources: Node takes no types out in them. */
+export async function shipped(): Promise<typeof createEngine> {
+  const built = (await import(join(ROOT, 'dist/worker/isolation.js'))) as { createEngine: typeof createEngine }
+  return built.createEngine
+}
+
 export async function bench(
   options: Partial<EngineOptions> & { isolation: EngineOptions['isolation'] },
+  create: typeof createEngine = createEngine,
 ): Promise<Bench> {
   const output: string[] = []
   const notices: string[] = []
   const logs: unknown[] = []
   const forks: number[] = []
-  const engine = await createEngine({
+  const engine = await create({
     jobs: fixture('every.ts'),
     concurrency: 1,
     jobsPerChild: 1,
