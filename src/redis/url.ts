@@ -40,16 +40,24 @@ const DEFAULT_PORT = { redis: 6379, sentinel: 26379 }
 /** Takes a Redis URL apart. Throws `USAGE` with the offending text (never with a password in it). */
 export function parseEndpoint(config: RedisConfig): Endpoint {
   const text = config.url.includes('://') ? config.url : `redis://${config.url}`
-  const match = /^([a-z-]+):\/\/(?:([^@]*)@)?([^/?]*)(\/[^?]*)?(?:\?.*)?$/i.exec(text)
+  // Up to the last @, because passwords are often pasted as they are.
+  const match = /^([a-z-]+):\/\/(?:(?!\/)(.*)@)?([^@/?]*)(\/[^?]*)?(?:\?.*)?$/is.exec(text)
   if (!match) throw bad(config.url, 'it is not a URL')
   const [, rawScheme = '', credentials, hosts = '', path = ''] = match
   const scheme = rawScheme.toLowerCase()
-  const [user, secret] = splitCredentials(credentials)
+  const decode = (part: string): string => {
+    try {
+      return decodeURIComponent(part)
+    } catch {
+      throw bad(config.url, 'a % in it must be written as %25')
+    }
+  }
+  const [user, secret] = splitCredentials(credentials).map((part) => part && decode(part))
   const password = config.password ?? secret
   const segments = path
     .split('/')
     .filter((s) => s !== '')
-    .map(decodeURIComponent)
+    .map(decode)
   const common = (dbText: string | undefined): Common => ({
     tls: scheme.startsWith('rediss'),
     db: config.db ?? parseDb(dbText, config.url),
@@ -64,6 +72,8 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
       return { kind: 'single', ...(first as HostPort), ...common(segments[0]) }
     }
     case 'unix':
+      if (hosts !== '' || path === '')
+        throw bad(config.url, 'a socket is named by its whole path: unix:///run/redis.sock')
       return { kind: 'socket', path, ...common(undefined) }
     case 'redis-sentinel':
     case 'rediss-sentinel': {
@@ -109,17 +119,19 @@ export function readPassword(config: RedisConfig, endpoint: Endpoint): string | 
 
 /** The URL as it may be shown: without its password. */
 export function redactUrl(url: string): string {
-  return url.replace(/\/\/([^@/]*)@/, (_, credentials: string) => {
-    const user = credentials.split(':')[0]
-    return user ? `//${user}:***@` : '//***@'
-  })
+  return url.replace(
+    /^(?:([a-z-]+:\/\/)|(?![a-z-]+:\/\/))(?!\/)(.*)@/is,
+    (_, scheme: string | undefined, credentials: string) => {
+      const [user, secret] = splitCredentials(credentials)
+      return `${scheme ?? ''}${user !== undefined && secret !== undefined ? `${user}:` : ''}***@`
+    },
+  )
 }
 
-function splitCredentials(text: string | undefined): [string | undefined, string | undefined] {
-  if (text === undefined || text === '') return [undefined, undefined]
-  const colon = text.indexOf(':')
-  if (colon < 0) return [undefined, decodeURIComponent(text)]
-  return [decodeURIComponent(text.slice(0, colon)) || undefined, decodeURIComponent(text.slice(colon + 1)) || undefined]
+/** Still as they stand in the URL. What has no colon is a password. */
+function splitCredentials(text: string | undefined): [user: string | undefined, secret: string | undefined] {
+  const [, user, secret] = /^(?:([^:]*):)?(.*)$/s.exec(text ?? '') ?? []
+  return [user || undefined, secret || undefined]
 }
 
 function parseHosts(text: string, defaultPort: number, url: string): HostPort[] {

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest'
+import { parseEndpoint, redactUrl } from '../../src/redis/url.ts'
+
+const parse = (url: string): ReturnType<typeof parseEndpoint> => parseEndpoint({ url, namespace: '{resque}' })
+
+describe('a Redis URL', () => {
+  test.each([
+    ['redis://:p@ss@h:1/2', undefined, 'p@ss'],
+    ['redis://u:a/b?c#d@h:1/2', 'u', 'a/b?c#d'],
+    ['redis://u:50%25%40@h:1/2', 'u', '50%@'],
+    ['redis://word@h:1/2', undefined, 'word'],
+    ['u:p:q@h:1/2', 'u', 'p:q'],
+    ['h:1/2', undefined, undefined],
+  ])('%s has its password up to the last @, and never shows it', (url, username, password) => {
+    const endpoint = parse(url)
+    expect(endpoint).toMatchObject({ kind: 'single', host: 'h', port: 1, db: 2 })
+    expect([endpoint.username, endpoint.password]).toEqual([username, password])
+    if (password !== undefined) expect(redactUrl(url)).not.toMatch(/p@ss|ss@|a\/b|50|word|p:q/)
+  })
+
+  test('is shown with its user and without its password', () => {
+    expect(redactUrl('redis://u:p@h:1')).toBe('redis://u:***@h:1')
+    expect(redactUrl('u:p@h')).toBe('u:***@h')
+    expect(redactUrl('redis://:p/q@h')).toBe('redis://***@h')
+    expect(redactUrl('unix:///run/a@b.sock')).toBe('unix:///run/a@b.sock')
+    expect(redactUrl('redis-sentinel://:p@h1:1,h2:2/name')).toBe('redis-sentinel://***@h1:1,h2:2/name')
+  })
+
+  test('a socket is named by its whole path', () => {
+    expect(parse('unix:///run/a@b.sock')).toMatchObject({ kind: 'socket', path: '/run/a@b.sock' })
+    expect(parse('unix://u:p@/run/redis.sock')).toMatchObject({ path: '/run/redis.sock', username: 'u', password: 'p' })
+    for (const url of ['unix://', 'unix://run/redis.sock']) {
+      expect(() => parse(url)).toThrow(expect.objectContaining({ code: 'USAGE' }))
+    }
+  })
+
+  test('that cannot be decoded is refused, with the password unseen', () => {
+    expect(() => parse('redis://u:100%@h')).toThrow(
+      expect.objectContaining({
+        code: 'USAGE',
+        message: 'The Redis URL redis://u:***@h cannot be used: a % in it must be written as %25.',
+      }),
+    )
+  })
+})
