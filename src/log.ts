@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type prettyFactory from 'pino-pretty'
 import { pino, type DestinationStream, type LoggerOptions } from 'pino'
+import { createSink } from './sink.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -27,7 +28,7 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
     formatters: { level: (label: string) => ({ level: label }) },
   }
   if (options.destination) return pino(settings, options.destination)
-  if (!options.pretty) return pino(settings, pino.destination({ fd: 1, sync: false, minLength: 0 }))
+  if (!options.pretty) return pino(settings, createSink(1))
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
   return pino(
     settings,

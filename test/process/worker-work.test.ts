@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
-import { expectKept, idOf, job, takeAccount, type Sent } from '../support/ledger.ts'
+import { expectKept, idOf, job, LEDGER_JOBS, takeAccount, type Sent } from '../support/ledger.ts'
+import { ROOT, spawnCommand } from '../support/process.ts'
 import { accountAtRest } from '../support/rest.ts'
 import { scenario } from '../support/scenario.ts'
 import { own } from '../support/scope.ts'
@@ -40,6 +41,21 @@ describe('a worker', () => {
     expect(ledger.of('start').map(({ id }) => id)).toEqual([1, 3, 0, 2].map((n) => sent[n]?.id))
     expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
     expect(await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`)).toEqual(['4', '1'])
+  })
+
+  test('whose log cannot be written works on, and ends as it should', async ({ redis, redisUrl, ns }) => {
+    const { ledger, sender } = scenario(redisUrl, ns)
+    const sent = [job('q', 'Note', [0]), job('q', 'Fail', [0]), job('q', 'Note', [0])]
+    await sender.send(...sent)
+    const words = ['work', '--redis', redisUrl, '--namespace', ns, '--queues', 'q', '--burst', '--port', '0']
+    const worker = spawnCommand(
+      'sh',
+      ['-c', 'exec "$@" >/dev/full', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, '--jobs', LEDGER_JOBS],
+      { env: ledger.env },
+    )
+    expect(await worker.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+    expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
+    expect(await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`)).toEqual(['3', '1'])
   })
 
   test('with --max-jobs does exactly so many and leaves', async ({ redis, redisUrl, ns }) => {
