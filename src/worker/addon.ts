@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
 import { fs, path as paths } from './builtins.ts'
 
 /** The native part: see native/addon.c. Every call throws an Error that names the system call when it fails. */
@@ -31,6 +31,21 @@ export interface Addon {
 
 let loaded: Addon | undefined
 
+/** Descriptors run out where there are many slots and the limit is low: that is to be said, and no bug. */
+function scarce(make: () => [number, number]): () => [number, number] {
+  return () => {
+    try {
+      return make()
+    } catch (cause) {
+      throw new ResQueueError(
+        'UNAVAILABLE',
+        `No descriptors for a job process (${messageOf(cause)}): raise the limit (ulimit -n) to 64 and 16 for each slot, or lower --concurrency.`,
+        { cause },
+      )
+    }
+  }
+}
+
 /** The addon, or why there is none. Linux only. */
 export function loadAddon(): { readonly addon: Addon } | { readonly missing: string } {
   if (loaded) return { addon: loaded }
@@ -43,7 +58,8 @@ export function loadAddon(): { readonly addon: Addon } | { readonly missing: str
     const module = { exports: {} }
     try {
       process.dlopen(module, file)
-      loaded = module.exports as Addon
+      const addon = module.exports as Addon
+      loaded = { ...addon, socketpair: scarce(addon.socketpair), pipe: scarce(addon.pipe) }
       return { addon: loaded }
     } catch (error) {
       // A file that is there and does not load (another libc, another architecture) is worth telling; one that is absent is not.

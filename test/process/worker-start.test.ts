@@ -7,7 +7,7 @@ import { sideBySide } from '../support/aside.ts'
 import { test } from '../support/fixtures.ts'
 import { job, startLedger, LEDGER_JOBS } from '../support/ledger.ts'
 import { freePort } from '../support/ports.ts'
-import { runCli, spawnCli } from '../support/process.ts'
+import { ROOT, runCli, spawnCli, spawnCommand } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
 import { startSender } from '../support/sender.ts'
@@ -232,4 +232,27 @@ test('a pid file is written and removed', async ({ redisUrl, ns }) => {
   child.signal('SIGTERM')
   await child.waitForExit()
   expect(existsSync(file)).toBe(false)
+})
+
+test('with too few descriptors for its slots it says so and leaves with 69', async ({ redisUrl, ns }) => {
+  const words = [
+    'work',
+    '--redis',
+    redisUrl,
+    '--namespace',
+    ns,
+    '--concurrency',
+    '64',
+    '--port',
+    '0',
+    ...QUEUES,
+    ...JOBS,
+  ]
+  const worker = spawnCommand(
+    'sh',
+    ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, '--isolation', 'fork'],
+    { env: { LEDGER: '/dev/null' } },
+  )
+  expect(await worker.waitForExit(20_000)).toEqual({ code: 69, signal: null })
+  expect(worker.stderr).toMatch(/^resqueue: No descriptors for a job process \(.*ulimit -n.*\n$/)
 })
