@@ -103,7 +103,15 @@ export function createChild(host: ChildHost): Child {
     error: (message, fields) => line('error', message, fields),
   }
   function line(level: keyof JobLog, message: string, fields: Record<string, unknown> | undefined): void {
-    host.send(frame(FRAME.log, JSON.stringify([level, String(message), fields ?? {}])))
+    const encode = (shown: unknown): string => JSON.stringify([level, String(message), shown])
+    let body: string
+    try {
+      body = encode(fields ?? {})
+    } catch {
+      // A BigInt, a cycle: no line of a log fails a job.
+      body = encode({ fields: process.getBuiltinModule('node:util').inspect(fields) })
+    }
+    host.send(frame(FRAME.log, body))
   }
 
   provideCurrentJob(() => current)

@@ -11,7 +11,7 @@ function typeOf(error: Error): string {
 }
 
 function frames(error: Error): string[] {
-  return (error.stack ?? '')
+  return String(error.stack ?? '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .map((line) => line.trim())
@@ -19,6 +19,15 @@ function frames(error: Error): string[] {
 
 /** Anything that was thrown, in the form that crosses the process boundary and is recorded. Never throws. */
 export function jobError(thrown: unknown): JobError {
+  try {
+    return describe(thrown)
+  } catch {
+    // Its own properties throw when they are read.
+    return { type: 'Error', message: 'what was thrown cannot be read', backtrace: [] }
+  }
+}
+
+function describe(thrown: unknown): JobError {
   if (!(thrown instanceof Error)) return { type: 'Error', message: text(thrown).slice(0, MAX_MESSAGE), backtrace: [] }
   const backtrace = frames(thrown)
   let cause: unknown = thrown.cause

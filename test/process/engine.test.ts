@@ -171,6 +171,12 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(new Set(output)).toEqual(new Set([`stdout ${'x'.repeat(79)}`]))
   })
 
+  test('what has no JSON form is logged as Node shows it, and fails no job', async () => {
+    const { run, logs } = await bench({ isolation })
+    expect(await run('TalkOddly')).toMatchObject({ kind: 'succeeded' })
+    expect(logs).toEqual([['info', 'odd', { fields: '{ big: 1n, cycle: { big: 1n } }' }]])
+  })
+
   test('listeners of the hooks module are told in order, also in the job process', async () => {
     const { run, output } = await bench({ isolation, hooks: fixture('hooks.ts') })
     await run('Php', [])
