@@ -28,7 +28,7 @@ const retry: Option<EnqueueOptions['retry']> = {
   value: 'N|JSON',
   fallback: undefined,
   about:
-    'Attempts in all, 1 means no retry; or {"attempts":5,"delay":[1,10,60]}, in seconds. Goes before what the class says.',
+    'Attempts in all, 1 means no retry; or {"attempts":5,"delays":[1,10,60]}, in seconds. Goes before what the class says.',
   read: (text) => {
     const value = parseJson(text)
     if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value)))

@@ -21,6 +21,7 @@ export async function prune(context: Context): Promise<number> {
   const dead = everyone.filter((worker): worker is WorkerProcess => worker.kind === 'process' && !worker.alive)
   const strays = await strayIds(store)
   if (get(dryRun)) {
+    if (dead.length + strays.length === 0) output.note('No worker looks dead.')
     output.each([
       ...dead.map((worker): [string, unknown] => [
         `${worker.id} (${worker.host}, pid ${worker.pid}): looks dead, holds ${plural(worker.running.length, 'job')}`,

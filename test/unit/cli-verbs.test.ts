@@ -7,6 +7,8 @@ import { optionsOf, verbHelp } from '../../src/cli/help.ts'
 import { resolve } from '../../src/cli/resolve.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { nearest } from '../../src/values.ts'
+import type { RetryOptions } from '../../src/worker/definition.ts'
+import { retryPolicy } from '../../src/worker/policy.ts'
 import { ROOT } from '../support/process.ts'
 
 const all = await Promise.all(
@@ -19,6 +21,16 @@ const flagsOf = (verb: Verb): string[] =>
     .flatMap((option) => [option.flag, option.short ?? ''])
     .filter((name) => name !== '')
 const longest = (text: string): number => Math.max(...text.split('\n').map((line) => line.length))
+
+test('the retry that the help of enqueue shows is one that is taken', () => {
+  const enqueue = all.find(({ name }) => name === 'enqueue')
+  const option = enqueue?.verb.options.find(({ flag }) => flag === 'retry')
+  const [shown = ''] = /\{.*\}/.exec(option?.about ?? '') ?? []
+  expect(retryPolicy(JSON.parse(shown) as RetryOptions)).toMatchObject({
+    attempts: 5,
+    delaysMs: [1000, 10_000, 60_000],
+  })
+})
 
 test('every verb has a help with its examples and lines that fit a terminal', () => {
   const wrong = all.filter(({ family, verb }) => {

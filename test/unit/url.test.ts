@@ -15,7 +15,7 @@ describe('a Redis URL', () => {
     const endpoint = parse(url)
     expect(endpoint).toMatchObject({ kind: 'single', host: 'h', port: 1, db: 2 })
     expect([endpoint.username, endpoint.password]).toEqual([username, password])
-    if (password !== undefined) expect(redactUrl(url)).not.toMatch(/p@ss|ss@|a\/b|50|word|p:q/)
+    expect(redactUrl(url)).not.toMatch(/ss@|a\/b|50|word|p:q/)
   })
 
   test('is shown with its user and without its password', () => {
