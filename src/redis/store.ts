@@ -85,7 +85,8 @@ export function openStore(
     if (connection) return connection
     const opened = connect(config, role, name)
     opened.on('error', (error: Error) => {
-      lastError = error
+      // Of ioredis' own first command, on a socket that has just broken: what broke it was told before.
+      if (lastError === undefined || !/enableOfflineQueue/.test(error.message)) lastError = error
     })
     opened.on('ready', () => {
       lastError = undefined
@@ -212,7 +213,8 @@ function reconnect(connection: Connection): void {
 }
 
 function unavailable(address: string, waitedMs: number, cause: Error | undefined): ResQueueError {
-  const why = cause ? `: ${messageOf(cause).replace(/\.$/, '')}` : ''
+  const told = messageOf(cause).replace(/\.$/, '')
+  const why = cause ? `: ${/RESP/.test(told) ? "what answers there does not speak Redis' protocol" : told}` : ''
   return new ResQueueError(
     'REDIS_UNAVAILABLE',
     `Redis at ${address} did not answer within ${waitedMs / 1000} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
@@ -21,4 +22,20 @@ test('a password file that is missing for a moment costs nothing: the password i
   rmSync(passwordFile)
   await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   expect(await store.command('ping', [])).toBe('PONG')
+})
+
+test('what answers without being a Redis is told apart from one that is away', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  own('server', () => server.close())
+  const { port } = server.address() as AddressInfo
+  const store = openStore({ url: `redis://127.0.0.1:${port}`, namespace: 'x' })
+  own('store', () => store.close())
+  await expect(store.command('ping', [], { deadlineMs: 500 })).rejects.toMatchObject({
+    code: 'REDIS_UNAVAILABLE',
+    message: expect.stringContaining("what answers there does not speak Redis' protocol"),
+  })
 })
