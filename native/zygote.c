@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +37,14 @@ static uint32_t seats_used = 0;
 static volatile uint32_t *begun = NULL;
 /* The kernel's list of our children, once it was needed. */
 static int children_list = -1;
+
+/* Pipes with both ends in this process: Node's own loops read pointers from theirs. */
+#define MAX_PIPES 16
+static struct own_pipe {
+  int read, write;
+  ino_t inode;
+} own_pipes[MAX_PIPES];
+static size_t pipe_count = 0;
 
 static int report(int control, uint8_t type, uint32_t seat, uint32_t generation, pid_t pid, int32_t value,
                   const struct rusage *usage, uint64_t extra) {
@@ -199,6 +209,40 @@ static int receive(int control, struct request *request, int fds[3]) {
   return rest == 0 || read_exactly(control, (char *)request + n, rest) == 1;
 }
 
+static bool is_pipe(int fd, ino_t *inode) {
+  struct stat found;
+  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode)) return false;
+  *inode = found.st_ino;
+  return true;
+}
+
+static void note_own_pipes(void) {
+  for (int from = STDERR_FILENO + 1; from < 256; from++) {
+    ino_t inode, other;
+    if (!is_pipe(from, &inode) || (fcntl(from, F_GETFL) & O_ACCMODE) != O_RDONLY) continue;
+    for (int to = STDERR_FILENO + 1; to < 256 && pipe_count < MAX_PIPES; to++) {
+      if (to == from || !is_pipe(to, &other) || other != inode) continue;
+      own_pipes[pipe_count++] = (struct own_pipe){from, to, inode};
+      break;
+    }
+  }
+}
+
+/* What the child's loops have not replaced is the zygote's: the child gets others in its place, lest a job writes to the zygote. */
+static void part_own_pipes(void) {
+  for (size_t i = 0; i < pipe_count; i++) {
+    const struct own_pipe *pipe = &own_pipes[i];
+    ino_t from, to;
+    if (!is_pipe(pipe->read, &from) || !is_pipe(pipe->write, &to) || from != pipe->inode || to != from) continue;
+    int fresh[2];
+    if (pipe2(fresh, O_CLOEXEC | O_NONBLOCK) != 0) continue;
+    dup3(fresh[0], pipe->read, O_CLOEXEC);
+    dup3(fresh[1], pipe->write, O_CLOEXEC);
+    close(fresh[0]);
+    close(fresh[1]);
+  }
+}
+
 static void raise_oom_score(void) {
   int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -221,6 +265,7 @@ static void become_child(pid_t zygote, int control, const int fds[3], void *loop
   static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
   for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_DFL);
   uv_loop_fork(loop);
+  part_own_pipes();
   uv_set_process_title(title);
 }
 
@@ -242,6 +287,7 @@ struct errand zygote_serve(int control, void *loop, const char *waiting_title) {
   begun = mmap(NULL, MAX_SEATS * sizeof *begun, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (begun == MAP_FAILED) _exit(71);
   allow_fork_of_heap();
+  note_own_pipes();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   /* The closing of `control` tells of the worker's death, and leaves time to end whole groups. This wakes a stopped zygote. */
   prctl(PR_SET_PDEATHSIG, SIGCONT);

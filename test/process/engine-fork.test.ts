@@ -87,6 +87,16 @@ test('a killed zygote takes its children along; their jobs go back, counted, and
   ])
 })
 
+test('what a job writes to descriptors of Node reaches neither the zygote nor its other children', async () => {
+  const { run, notices } = await bench({ isolation: 'fork', concurrency: 2 })
+  const before = zygote().pid
+  // Its own loop reads it, and that is the end of its process alone.
+  expect(await run('Scribble')).toMatchObject({ kind: 'signalled', signal: 'SIGSEGV' })
+  for (let i = 0; i < 5; i += 1) expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  expect(zygote().pid).toBe(before)
+  expect(notices).toEqual([])
+})
+
 test('children that do not begin are killed, their jobs go back uncounted, and after three of them processes are spawned', async () => {
   const { engine, begin, run, notices } = await bench({ isolation: 'fork', concurrency: 3 })
   const children = await waitFor(() => waiting().length === 3 && waiting())
