@@ -25,7 +25,7 @@ async function completion({ operands, output }: Context): Promise<number> {
     const meant = nearest(shell, Object.keys(SHELLS))
     throw new ResQueueError(
       'USAGE',
-      `there is no script for "${shell}"${meant === undefined ? '' : `; did you mean ${meant}`}; there are bash, zsh and fish`,
+      `there is no script for "${shell}"${meant === undefined ? '.' : `; did you mean ${meant}?`} There are bash, zsh and fish`,
     )
   }
   output.line(SHELLS[shell as keyof typeof SHELLS](await commands()))

@@ -25,6 +25,7 @@ describe('a command line', () => {
     [['queue', 'peek', 'a', 'b'], 64, '', '"b" is one operand too many'],
     [['queue', 'ls', '--redis', 'http://x'], 64, '', 'the scheme "http" is unknown'],
     [['completion', 'bsh'], 64, '', 'did you mean bash?'],
+    [['completion', 'tcsh'], 64, '', '"tcsh". There are bash'],
     [['stats', '--redis-password-file', '/no/such/file'], 78, '', 'password file /no/such/file cannot be read'],
   ] as const)('%j', async ([words, code, stdout, stderr]) => {
     const ran = await run(words)
