@@ -7,8 +7,12 @@ export type Verdict =
   | { readonly kind: 'retry'; readonly afterMs: number }
   | { readonly kind: 'skip' }
 
-/** The verdict that an error carries, if any. */
+/** The verdict that an error carries, if any. Never throws. */
 export function verdictOf(error: unknown): Verdict | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  return (error as { resqueueVerdict?: Verdict }).resqueueVerdict
+  try {
+    return (error as { resqueueVerdict?: Verdict }).resqueueVerdict
+  } catch {
+    return undefined // a proxy whose trap throws
+  }
 }
