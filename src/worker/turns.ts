@@ -207,10 +207,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       if (mine !== generation || stopped) return
       shift.ends = [...sent, ...shift.ends]
       if (patience.signal?.aborted) stopped = true
-      else {
-        resting = true
-        options.broken(new Error(`The reserve loop stopped: ${messageOf(error)}`, { cause: error }))
-      }
+      else stopFor(error)
     } finally {
       if (mine === generation) {
         shift.turning = false
@@ -218,6 +215,11 @@ export function startTurns(options: TurnOptions): TurnLoop {
         if (shift.ends.length > 0 || shift.woken) schedule(shift)
       }
     }
+  }
+
+  const stopFor = (error: unknown): void => {
+    resting = true
+    options.broken(new Error(`The reserve loop stopped: ${messageOf(error)}`, { cause: error }))
   }
 
   const isStale = ({ sentAt }: { sentAt: number }): boolean => clock.monotonic() - sentAt > STALE_MS
@@ -249,7 +251,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
       else if (reply.kind === 'gone') {
         resting = true
         options.gone()
-      } else tokenAnswered(reply, token, base, idle.length)
+      } else {
+        try {
+          tokenAnswered(reply, token, base, idle.length)
+        } catch (error) {
+          stopFor(error)
+        }
+      }
     }
     if (refused) throw refused
   }
