@@ -21,6 +21,8 @@ export interface TurnOptions {
   queues(): readonly string[]
   /** How many more jobs may be taken now; 0 while paused, stopping or loading. */
   quota(): number
+  /** Whether this worker was told neither to pause nor to stop. */
+  willing(): boolean
   /** The number of jobs is limited: none is asked for ahead of its token, or there might be more than are wanted. */
   readonly limited: boolean
   /** A slot got a job. */
@@ -181,7 +183,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
         return
       }
       count++
-      for (const end of sent) claims[end.slot] = 0
+      // The turn behind a token may have brought the slot's next job before this answer did.
+      for (const { slot, claim } of sent) if (claims[slot] === claim) claims[slot] = 0
       const stale = isStale(reply)
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
@@ -268,11 +271,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
     const news = reply.held.filter(({ slot, claim }) => claim > (started[slot] as number))
     const got = news.filter(({ claim }) => claim >= base)
     const stale = isStale(reply)
-    const taking = options.quota() > 0
     for (const held of news) {
-      if (stale && taking) continue
-      if (taking) begin(held)
-      else giveBack(held)
+      if (!options.willing()) giveBack(held)
+      else if (!stale) begin(held)
     }
     // What its token stood for was handed out, unless the slots were filled by others.
     const served = reply.state === '' && !stale && (got.length < wanted || got.some(({ queue }) => queue === token))
@@ -286,7 +287,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
     })
   }
 
-  /** It was asked for before this worker was told to take no more. */
+  /** It was asked for before this worker itself was told to take no more; what was granted before others paused or drained it runs. */
   const giveBack = ({ slot, claim, queue, reservedAt }: Held): void => {
     claims[slot] = claim
     started[slot] = claim

@@ -294,6 +294,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       process: own,
       queues: queueList.queues,
       quota,
+      willing: () => !stopping && !pausedHere,
       limited: maxJobs !== Infinity,
       start: (held) => {
         if (abandoned || leaving || fencing) return // the answer came late: a release puts it back, or has done so
