@@ -58,6 +58,42 @@ test('an answer that comes late, after its job was found and has ended, starts n
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '3')
 }, 30_000)
 
+test('a job that the turn behind the token was the first to tell of is not started again by the answer that is its own', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  const answer = latch()
+  let held = 0
+  let waits = 0
+  const exchange = async (script: string, call: () => Promise<never>, way: Way): Promise<never> => {
+    if (way === 'token') waits++
+    const reply = await call()
+    // The turn that ends `a` and takes `b` for its slot.
+    if (script === 'turn' && way === 'call' && JSON.stringify(reply).includes(JSON.stringify(note('b')).slice(1, -1))) {
+      held++
+      await answer.promise
+    }
+    return reply
+  }
+  startHere(redisUrl, ns, { isolation: 'inline', intervalMs: 200, exchange })
+  await waiting(redis)
+  // A wait that has just begun, and that no token ends: its turn comes three seconds later, when `a` has long ended.
+  const before = waits
+  await waitFor(() => waits > before)
+  await redis.rpush(`${ns}:queue:q`, `{"class":"Gate","args":["${ledger.gate}"],"id":"a"}`)
+  await ledger.sees('start', 'a')
+  await redis.rpush(`${ns}:queue:q`, note('b'))
+  ledger.open()
+  await ledger.sees('end', 'b')
+  expect(held).toBe(1)
+  answer.open()
+  await redis.rpush(`${ns}:queue:q`, note('c'))
+  await ledger.sees('end', 'c')
+  expect(ledger.of('start').map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+}, 30_000)
+
 test('what a token brings to a worker that was paused meanwhile goes back in front, uncounted', async ({
   redis,
   ns,
