@@ -11,6 +11,8 @@ const QUICK = {
   maxReplicas: 100,
   pollingIntervalSeconds: 1,
   cooldownSeconds: 3600,
+  // Plain depth: as many pods as jobs run, whatever is foreseen of jobs that never end.
+  target: { jobsPerReplica: 1 },
   behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
 }
 

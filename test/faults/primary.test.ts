@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { openStore } from '../../src/redis/store.ts'
 import { sideBySide } from '../support/aside.ts'
@@ -7,7 +8,7 @@ import { expectKept, job, startLedger, type Account, type Ledger, type Sent } fr
 import { accountAtRest, recordsOf } from '../support/rest.ts'
 import { startSender } from '../support/sender.ts'
 import { startSentinel } from '../support/sentinel.ts'
-import { waitFor } from '../support/wait.ts'
+import { waitFor, within } from '../support/wait.ts'
 import { startWorkerProcess, type WorkerSetup } from '../support/workers.ts'
 
 interface Failover {
@@ -19,6 +20,16 @@ interface Failover {
   readonly ledger: Ledger
   readonly held: number
   readonly exits: readonly (number | null)[]
+}
+
+/** Asked with a connection of its own: one that was open when the server changed its role may never answer. */
+async function isReplica(server: { client(): Redis }): Promise<boolean> {
+  const client = server.client()
+  try {
+    return (await within(2000, client.info('replication'))).includes('role:slave')
+  } finally {
+    client.disconnect()
+  }
 }
 
 /** Another server becomes the primary while clients enqueue and workers work. */
@@ -42,10 +53,10 @@ async function failOver(how: 'killed' | 'asked'): Promise<Failover> {
       await sender.send(...some)
       if (sender.acknowledged.length === before || !counting) continue
       // WAIT counts what its own connection wrote: so it writes, behind the enqueue.
-      const kept = await waiting
-        .set('mark', n)
-        .then(() => waiting.wait(1, 500))
-        .catch(() => 0)
+      const kept = await within(
+        5000,
+        waiting.set('mark', n).then(() => waiting.wait(1, 500)),
+      ).catch(() => 0)
       if (kept === 1) certain.push(...some)
     }
   })()
@@ -56,7 +67,7 @@ async function failOver(how: 'killed' | 'asked'): Promise<Failover> {
   const redis = successor.client()
   // Until it is told, the old primary goes on acknowledging what will be lost.
   if (how === 'asked') {
-    await waitFor(async () => (await waiting.info('replication')).includes('role:slave'), { timeoutMs: 30_000 })
+    await waitFor(() => isReplica(primary), { timeoutMs: 30_000 })
   }
   const before = sender.acknowledged.length
   await waitFor(() => sender.acknowledged.length > before + 200, {
