@@ -338,9 +338,11 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       },
       broken: fail,
     })
-    const waiter = options.blocking
-      ? startWaiter(store, { able, queues: queueList.waitable, ahead: turns.ahead })
-      : undefined
+    // A burst takes what is there and leaves: it has nothing to wait for.
+    const waiter =
+      options.blocking && !options.burst
+        ? startWaiter(store, { able, queues: queueList.waitable, ahead: turns.ahead })
+        : undefined
     return { caretaker, crew, turns, waiter, heartbeat }
   }
 
