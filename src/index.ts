@@ -3,7 +3,7 @@ export { ResQueue, type ArgsOf, type JobArgs, type ResQueueOptions } from './que
 export type { DelayedFilter, DelayedJob } from './queue/delayed.ts'
 export type { BulkOptions, EnqueueOptions, JobRef, JobRequest } from './queue/enqueue.ts'
 export { DoNotCreate, type ClientEvents, type Events, type Listener } from './queue/events.ts'
-export type { RetryOption } from './queue/extras.ts'
+export type { RetryOption } from './retry.ts'
 export type { FailedEntry, FailedFilter, FailedPage, FailedQuery } from './queue/failed.ts'
 export type { FailedSelection } from './queue/failedmoves.ts'
 export type { Groups } from './queue/groups.ts'

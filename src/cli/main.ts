@@ -9,8 +9,12 @@ import type { Family, Verb } from './verb.ts'
 
 /** Runs a command line and returns its exit code. Never throws. */
 export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
-  // A reader that has gone away (`| head`) is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has gone away (`| head`) is no error.
+    if (error.code === 'EPIPE') process.exit(0)
+    process.stderr.write(`resqueue: what was done cannot be shown: ${error.message}\n`)
+    process.exit(1)
+  })
   process.stderr.on('error', () => undefined)
   try {
     return await dispatch(argv, env)

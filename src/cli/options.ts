@@ -1,4 +1,5 @@
 import { text, type Option, type OptionGroup } from '../option.ts'
+import { MOST_SECONDS } from '../retry.ts'
 import { duration, integer, moment, oneOf, past, yesNo } from '../values.ts'
 
 // Options of verbs: told once, like those in config.ts, but without variables, because they belong to one call.
@@ -100,7 +101,7 @@ export const inTime: Option<number | undefined> = {
   value: 'TIME',
   fallback: undefined,
   about: 'Not before so long from now: 90 (seconds), 15m, 2h.',
-  read: duration({ min: 0 }),
+  read: duration({ min: 0, max: MOST_SECONDS * 1000 }),
 }
 
 /** What every verb takes. */

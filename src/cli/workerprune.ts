@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { sleep } from '../clock.ts'
 import { maxRecoveries } from '../config.ts'
 import { LOOK_MS, look, release, type ReleaseReason } from '../queue/recovery.ts'
 import { processes } from '../queue/registry.ts'
@@ -73,7 +73,7 @@ async function buryLapsed(
     }
     if (left.length === 0) return
     for (const nonce of await look(store)) await bury(nonce, { kind: 'lease' })
-    await sleep(LOOK_MS + 100, undefined, { signal }).catch(() => undefined)
+    await sleep(LOOK_MS + 100, signal).catch(() => undefined)
   }
 }
 

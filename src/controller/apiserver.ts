@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent as HttpAgent, request as requestHttp, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { sleep } from '../clock.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { VERSION } from '../version.ts'
 import type { KubeAccess, KubeAuth } from './kube.ts'
@@ -215,21 +216,6 @@ export function openApiServer(access: KubeAccess): ApiServer {
       closed = true
       auth?.agent.destroy()
     },
-  })
-}
-
-/** Waits; rejects with the signal's reason where it aborts. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason as Error)
-    const done = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      if (signal?.aborted) reject(signal.reason as Error)
-      else resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal?.addEventListener('abort', done, { once: true })
   })
 }
 

@@ -1,7 +1,7 @@
-import { systemClock, type Clock } from '../clock.ts'
+import { sleep, systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { sleep, type ApiServer } from './apiserver.ts'
+import type { ApiServer } from './apiserver.ts'
 import { getLease, microTime, writeLease, type Lease } from './leases.ts'
 
 export interface LeaderOptions {

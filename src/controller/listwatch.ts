@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts'
-import { statusOf, sleep, type ApiServer } from './apiserver.ts'
+import { sleep } from '../clock.ts'
+import { statusOf, type ApiServer } from './apiserver.ts'
 import { listAll, type KubeObject } from './resources.ts'
 
 /** A watch that says nothing for this long is opened anew, from where it was: bookmarks come about once a minute. */

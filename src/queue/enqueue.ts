@@ -1,9 +1,10 @@
 import { setImmediate as breathe } from 'node:timers/promises'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { statusName } from '../redis/keys.ts'
+import { checkSeconds, type RetryOption } from '../retry.ts'
 import { encodePayload, newId } from './encode.ts'
 import { DoNotCreate, type ClientEvents, type Events } from './events.ts'
-import { encodeExtras, type RetryOption } from './extras.ts'
+import { encodeExtras } from './extras.ts'
 import { MAX_CHARS, MAX_ITEMS, type Item, type Producer } from './producer.ts'
 
 /**
@@ -154,9 +155,7 @@ export function secondOf(at: unknown, inSeconds: unknown, now: number): number |
     return at
   }
   if (inSeconds === undefined) return undefined
-  if (typeof inSeconds !== 'number' || !(inSeconds >= 0 && inSeconds < 1e10))
-    throw invalid('"in" must be seconds, 0 or more.')
-  return Math.ceil(now / 1000 + inSeconds)
+  return Math.ceil(now / 1000 + checkSeconds(inSeconds, '"in"'))
 }
 
 function prepare(request: JobRequest, given: unknown): Prepared {

@@ -1,6 +1,8 @@
+import { MOST_SECONDS } from '../retry.ts'
+
 /**
  * A payload: one element of a queue's list, `{"class":…,"args":[…],…}`. Its bytes are never rewritten; this is how they
- * are read. Imports nothing, so that job processes can use it.
+ * are read. Imports next to nothing, so that job processes can use it.
  */
 export interface Payload {
   readonly class: string
@@ -83,7 +85,7 @@ export function extrasOf(payload: Payload): Extras {
   const x = record(payload.fields['x'])
   if (!x) return {}
   const retry = decodeRetry(record(x['retry']))
-  const timeout = number(x['timeout'])
+  const timeout = seconds(x['timeout'])
   return {
     ...(retry ? { retry } : {}),
     ...(timeout !== undefined && timeout > 0 ? { timeoutMs: timeout * 1000 } : {}),
@@ -103,15 +105,15 @@ function decodeRetry(value: Record<string, unknown> | undefined): ExtraRetry | u
   const attempts = number(value?.['attempts'])
   if (!value || attempts === undefined || !Number.isInteger(attempts) || attempts < 1) return undefined
   const { backoff } = value
-  const given = Array.isArray(value['delays']) ? value['delays'].map(number) : []
-  const delays = given.filter((d): d is number => d !== undefined && d >= 0)
+  const given = Array.isArray(value['delays']) ? value['delays'].map(seconds) : []
+  const delays = given.filter((d) => d !== undefined)
   const jitter = number(value['jitter']) ?? 0.2
-  const max = number(value['max'])
+  const max = seconds(value['max'])
   return {
     attempts,
     backoff: backoff === 'fixed' || backoff === 'list' ? backoff : 'exponential',
     delaysMs: (delays.length > 0 ? delays : [5]).map((d) => d * 1000),
-    ...(max === undefined || max < 0 ? {} : { maxDelayMs: max * 1000 }),
+    ...(max === undefined ? {} : { maxDelayMs: max * 1000 }),
     jitter: Math.min(Math.max(jitter, 0), 1),
   }
 }
@@ -124,4 +126,9 @@ function record(value: unknown): Record<string, unknown> | undefined {
 
 function number(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+
+function seconds(value: unknown): number | undefined {
+  const given = number(value)
+  return given === undefined || given < 0 ? undefined : Math.min(given, MOST_SECONDS)
 }

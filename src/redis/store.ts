@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { systemClock, type Clock } from '../clock.ts'
+import { sleep, systemClock, type Clock } from '../clock.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { connect, type Connection, type Role } from './connection.ts'
 import { keysOf, type Keys } from './keys.ts'
@@ -145,7 +145,7 @@ export function openStore(
         trouble(refused ?? lastError ?? new Error('not connected'))
       }
       if (c.status === 'ready')
-        await pause(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
+        await sleep(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
       else {
         await becomeReady(until, signal)
         const verdict = lastError && live().status !== 'ready' ? classify(lastError) : undefined
@@ -220,17 +220,4 @@ function unavailable(address: string, waitedMs: number, cause: Error | undefined
     `Redis at ${address} did not answer within ${waitedMs / 1000} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,
     { cause },
   )
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      if (signal?.aborted) reject(signal.reason as Error)
-      else resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal?.addEventListener('abort', done, { once: true })
-  })
 }

@@ -5,7 +5,8 @@ import { ResQueueError, messageOf } from '../errors.ts'
 export interface RedisConfig {
   /**
    * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS, `unix:///path`, `host[:port]` (the family's
-   * REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or `redis-cluster://h1:6379,h2:6379`.
+   * REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or `redis-cluster://h1:6379,h2:6379`. `?db=3` does for `/3`, as
+   * a socket's URL needs; other parameters are left alone.
    */
   readonly url: string
   readonly namespace: string
@@ -41,9 +42,9 @@ const DEFAULT_PORT = { redis: 6379, sentinel: 26379 }
 export function parseEndpoint(config: RedisConfig): Endpoint {
   const text = config.url.includes('://') ? config.url : `redis://${config.url}`
   // Up to the last @, because passwords are often pasted as they are.
-  const match = /^([a-z-]+):\/\/(?:(?!\/)(.*)@)?([^@/?]*)(\/[^?]*)?(?:\?.*)?$/is.exec(text)
+  const match = /^([a-z-]+):\/\/(?:(?!\/)(.*)@)?([^@/?]*)(\/[^?]*)?(?:\?(.*))?$/is.exec(text)
   if (!match) throw bad(config.url, 'it is not a URL')
-  const [, rawScheme = '', credentials, hosts = '', path = ''] = match
+  const [, rawScheme = '', credentials, hosts = '', path = '', query] = match
   const scheme = rawScheme.toLowerCase()
   const decode = (part: string): string => {
     try {
@@ -60,7 +61,7 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
     .map(decode)
   const common = (dbText: string | undefined): Common => ({
     tls: scheme.startsWith('rediss'),
-    db: config.db ?? parseDb(dbText, config.url),
+    db: config.db ?? parseDb(dbText ?? new URLSearchParams(query).get('db') ?? '0', config.url),
     ...(user ? { username: user } : {}),
     ...(password ? { password } : {}),
   })
@@ -145,8 +146,7 @@ function parseHosts(text: string, defaultPort: number, url: string): HostPort[] 
   return hosts
 }
 
-function parseDb(text: string | undefined, url: string): number {
-  if (text === undefined) return 0
+function parseDb(text: string, url: string): number {
   if (!/^\d+$/.test(text)) throw bad(url, `"${text}" is not a database number`)
   return Number(text)
 }

@@ -68,6 +68,8 @@ export function loadAddon(): { readonly addon: Addon } | { readonly missing: str
   }
   return {
     missing:
-      reasons.length > 0 ? `the native addon does not load: ${reasons.join('; ')}` : 'the native addon is not built',
+      reasons.length > 0
+        ? `the native addon does not load: ${reasons.join('; ')}`
+        : 'the native addon is not built (npm rebuild resqueue builds it; in a checkout, make build)',
   }
 }

@@ -91,7 +91,7 @@ export function createChild(host: ChildHost): Child {
     process.stderr.write(`${process.getBuiltinModule('node:util').inspect(error)}\n`)
     host.leave(1)
   })
-  process.on('beforeExit', (code) => {
+  whenNothingIsLeft((code) => {
     if (running && code === 0) fail(new Error(NEVER_SETTLED))
     else host.leave(code)
   })
@@ -167,6 +167,16 @@ export function createChild(host: ChildHost): Child {
       process.title = title
     },
   }
+}
+
+/** Calls `then` when the process is about to end because it has nothing to do. No listener, which job code may take away: its job would count as done. */
+function whenNothingIsLeft(then: (code: number) => void): void {
+  const emit = process.emit.bind(process) as (name: string | symbol, ...args: unknown[]) => boolean
+  const watched = (name: string | symbol, ...args: unknown[]): boolean => {
+    if (name === 'beforeExit') then(Number(args[0]))
+    return emit(name, ...args)
+  }
+  Object.assign(process, { emit: watched })
 }
 
 function unframe(data: Buffer): [number, string] {

@@ -1,24 +1,10 @@
+import type { RetryOption } from '../retry.ts'
 import type { JobContext } from './currentjob.ts'
-
-/** Retries as a job declares them. Durations in seconds. */
-export interface RetryOptions {
-  /** All runs counted: 1 means no retry. */
-  readonly attempts: number
-  /** `exponential` doubles `delay` each time, `fixed` repeats it, `list` takes `delays` one by one. Default: exponential, or list where `delays` is given. */
-  readonly backoff?: 'fixed' | 'exponential' | 'list'
-  /** Default 5. */
-  readonly delay?: number
-  /** One delay per retry; the last one repeats. */
-  readonly delays?: readonly number[]
-  readonly maxDelay?: number
-  /** 0–1: share of the delay that is drawn at random. Default 0.2. */
-  readonly jitter?: number
-}
 
 /** What a job says about itself beside its code. */
 export interface JobOptions {
   /** A number means that many attempts in all, with an exponential backoff from 5 s. Default: no retry. */
-  readonly retry?: number | RetryOptions
+  readonly retry?: RetryOption
   /** Seconds until a run is ended as timed out. Default: the worker's `--timeout`. */
   readonly timeout?: number
 }

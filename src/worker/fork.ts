@@ -1,4 +1,4 @@
-import { setTimeout as rest } from 'node:timers/promises'
+import { sleep } from '../clock.ts'
 import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
@@ -175,7 +175,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
           if (unmade && over === undefined) {
             failed += 1
             const pause = Math.min(PAUSE_MS * 2 ** (failed - 1), MAX_PAUSE_MS)
-            await rest(pause, undefined, { signal: control.signal }).catch(() => undefined)
+            await sleep(pause, control.signal).catch(() => undefined)
             if (control.signal.aborted) return { kind: 'cancelled', reason: reasonOf(control.signal) }
             if (over === undefined) continue
           }

@@ -3,11 +3,13 @@
  * stay small.
  */
 import { ResQueueError } from '../errors.ts'
+import { checkSeconds } from '../retry.ts'
 import { makeDefinition, type JobDefinition, type JobHandler, type JobOptions } from './definition.ts'
 import type { Verdict } from './verdict.ts'
 
 export { currentJob, type JobContext, type JobLog } from './currentjob.ts'
-export type { JobDefinition, JobHandler, JobOptions, RetryOptions } from './definition.ts'
+export type { RetryOptions } from '../retry.ts'
+export type { JobDefinition, JobHandler, JobOptions } from './definition.ts'
 
 /**
  * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without it a default export is
@@ -48,12 +50,7 @@ export class Retry extends Error {
 
   constructor(seconds: number, message: string = `to be retried after ${seconds} s`, options?: ErrorOptions) {
     super(message, options)
-    if (!(Number.isFinite(seconds) && seconds >= 0)) {
-      throw new ResQueueError(
-        'INVALID_ARGUMENT',
-        `Retry(seconds): a number of seconds is needed, not ${String(seconds)}`,
-      )
-    }
+    checkSeconds(seconds, 'Retry(seconds)')
     this.resqueueVerdict = { kind: 'retry', afterMs: Math.round(seconds * 1000) }
   }
 }

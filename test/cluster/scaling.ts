@@ -208,6 +208,9 @@ export function looker(cluster: Cluster, namespace: string) {
   const scalers = `/apis/resqueue.dev/v1alpha1/namespaces/${namespace}/workerscalers`
   const status = async (name = 's'): Promise<Status> =>
     (await cluster.api.get<{ status?: Status }>(`${scalers}/${name}`)).status ?? {}
+  /** Of every scaler, for failures. */
+  const statuses = async (): Promise<string> =>
+    JSON.stringify((await cluster.api.get<{ items: { status?: Status }[] }>(scalers)).items.map((one) => one.status))
   const replicas = async (name = 'w'): Promise<number> =>
     (await cluster.api.get<{ spec: { replicas: number } }>(`${apps}/${name}`)).spec.replicas
   /** Those that are not being deleted. */
@@ -257,7 +260,7 @@ export function looker(cluster: Cluster, namespace: string) {
         timeoutMs,
         everyMs: 50,
         describe: async () =>
-          `${wanted} replicas; there are ${await replicas(name)}, ${JSON.stringify(await status())}`,
+          `${wanted} replicas; there are ${await replicas(name)}, pods ${JSON.stringify(await pods(name))}, scalers ${await statuses()}`,
       }),
   }
 }

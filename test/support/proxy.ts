@@ -128,6 +128,7 @@ export async function startProxy(
     let writes: Promise<unknown> = Promise.resolve()
     let queuedWrites = 0
     let stalled: Promise<unknown> | undefined
+    let cameLate = false
     client.setNoDelay(true)
 
     const leave = (): void => {
@@ -207,7 +208,10 @@ export async function startProxy(
               upstream.write(frame)
             }),
           )
-          if (fault.kind === 'late') client.destroy()
+          if (fault.kind === 'late') {
+            cameLate = true
+            client.destroy()
+          }
           return
         }
       }
@@ -219,7 +223,12 @@ export async function startProxy(
         if (!frame) break
         forward(frame)
       }
-      if (client.destroyed && inbox.length === 0 && held.length === 0) upstream.end()
+      endUpstream()
+    }
+    /** A client that is gone is gone for Redis as well, which drops what it has not read of it: bytes that come late are answered first. */
+    const endUpstream = (): void => {
+      if (!client.destroyed || inbox.length > 0 || held.length > 0) return
+      if (!cameLate || pending.length === 0) upstream.end()
     }
 
     client.on('data', (chunk: Buffer) => {
@@ -239,6 +248,7 @@ export async function startProxy(
         }
         flushAnswers()
       }
+      endUpstream()
     })
     client.on('error', () => undefined)
     upstream.on('error', () => undefined)

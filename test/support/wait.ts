@@ -92,6 +92,10 @@ export function latch<T = void>(): Latch<T> {
 }
 
 async function words(describe: WaitOptions['describe'], otherwise: unknown): Promise<string> {
-  const said = typeof describe === 'function' ? await describe() : (describe ?? String(otherwise))
-  return typeof said === 'string' ? said : JSON.stringify(said)
+  try {
+    const said = typeof describe === 'function' ? await describe() : (describe ?? String(otherwise))
+    return typeof said === 'string' ? said : JSON.stringify(said)
+  } catch (error) {
+    return `${String(otherwise)}; what was seen instead cannot be told: ${String(error)}`
+  }
 }

@@ -7,7 +7,7 @@ import { optionsOf, verbHelp } from '../../src/cli/help.ts'
 import { resolve } from '../../src/cli/resolve.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { nearest } from '../../src/values.ts'
-import type { RetryOptions } from '../../src/worker/definition.ts'
+import type { RetryOptions } from '../../src/retry.ts'
 import { retryPolicy } from '../../src/worker/policy.ts'
 import { ROOT } from '../support/process.ts'
 

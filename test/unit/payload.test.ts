@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { encodeExtras, type RetryOption } from '../../src/queue/extras.ts'
+import { encodeExtras } from '../../src/queue/extras.ts'
+import type { RetryOption } from '../../src/retry.ts'
 import { enqueuedAt, extrasOf, parsePayload, type Payload } from '../../src/queue/payload.ts'
 import { elements, readGolden } from '../wire/golden.ts'
 
@@ -104,13 +105,15 @@ test.each([
   { attempts: 2, backoff: 'never' },
   { attempts: 2, delay: -1 },
   { attempts: 2, jitter: 2 },
+  { attempts: 2, delay: 1e18 },
+  { attempts: 2, max: 60 },
 ])('retry %j is refused', (option) => {
   expect(() => encodeExtras(option as RetryOption, undefined)).toThrow(
     expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
   )
 })
 
-test.each([0, -1, NaN, Infinity])('timeout %s is refused', (timeout) => {
+test.each([0, -1, NaN, Infinity, 1e18])('timeout %s is refused', (timeout) => {
   expect(() => encodeExtras(undefined, timeout)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
 })
 

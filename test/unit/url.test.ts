@@ -26,6 +26,19 @@ describe('a Redis URL', () => {
     expect(redactUrl('redis-sentinel://:p@h1:1,h2:2/name')).toBe('redis-sentinel://***@h1:1,h2:2/name')
   })
 
+  test.each([
+    ['redis://h?db=3', 3],
+    ['redis://h/2?db=3', 2],
+    ['redis://h/2?family=0', 2],
+    ['unix:///run/redis.sock?db=4', 4],
+    ['redis-sentinel://h/mymaster?db=5', 5],
+  ])('%s means database %d', (url, db) => {
+    expect(parse(url).db).toBe(db)
+    expect(() => parse(url.replace(/=.*/, '=x').replace('family', 'db').replace('/2', ''))).toThrow(
+      /not a database number/,
+    )
+  })
+
   test('a socket is named by its whole path', () => {
     expect(parse('unix:///run/a@b.sock')).toMatchObject({ kind: 'socket', path: '/run/a@b.sock' })
     expect(parse('unix://u:p@/run/redis.sock')).toMatchObject({ path: '/run/redis.sock', username: 'u', password: 'p' })

@@ -67,6 +67,7 @@ export function openCluster(access: Access, programs: Programs): Cluster {
   const api = openApi(access)
   own('cluster client', () => api.close())
   const files = new Map<string, string>()
+  let written = 0
 
   const accessOf = async (identity: Identity): Promise<Access> => {
     if (identity === 'admin') return access
@@ -89,7 +90,7 @@ export function openCluster(access: Access, programs: Programs): Cluster {
       const id = JSON.stringify([identity, namespace, server])
       const known = files.get(id)
       if (known !== undefined) return known
-      const file = join(dir, `${files.size}.kubeconfig`)
+      const file = join(dir, `${++written}.kubeconfig`)
       const given = await accessOf(identity)
       writeFileSync(file, writeKubeconfig(server === undefined ? given : { ...given, server }, namespace), {
         mode: 0o600,
