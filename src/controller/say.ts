@@ -26,6 +26,9 @@ const LIMITS: Readonly<Partial<Record<Limit, string>>> = {
   PodsNotStarting: 'new pods restart again and again: more of them would not help; all are tried again every 5 minutes',
 }
 
+const NO_WORKERS =
+  "no worker of these pods has registered in the scaler's Redis, so that they count as idle: where that lasts, spec.redis or its namespace is not what the workers use"
+
 /** All conditions, from what is known. */
 export function sayings(found: Findings): Sayings {
   const { scaler, observed, decision } = found
@@ -99,7 +102,7 @@ function drains(scaler: Scaler, fleet: Fleet | undefined): Saying {
         'workers of another program: a pod is given up only after it was seen idle twice and nothing waits, yet may have taken a job since. Give its image STOPSIGNAL SIGQUIT, or a preStop hook that sends QUIT and waits',
     }
   }
-  return { status: 'Unknown', reason: REASONS.noWorkers, message: 'no worker has registered from these pods yet' }
+  return { status: 'Unknown', reason: REASONS.noWorkers, message: NO_WORKERS }
 }
 
 function queuesMatch(observed: Observed | undefined): Saying {
@@ -118,8 +121,10 @@ function queuesMatch(observed: Observed | undefined): Saying {
       message: `other scalers list ${observed.shared.slice(0, 20).join(', ')} too: what waits there is shared out by maxReplicas and slots`,
     }
   }
-  if (observed.fleet !== 'ours')
-    return { status: 'Unknown', reason: REASONS.noWorkers, message: 'no worker has registered from these pods yet' }
+  if (observed.fleet !== 'ours') {
+    const message = 'no worker of ResQueue has registered from these pods: what they serve is not known'
+    return { status: 'Unknown', reason: REASONS.noWorkers, message }
+  }
   return { status: 'True', reason: REASONS.queuesMatch, message: 'the workers serve the queues of the spec' }
 }
 

@@ -1,43 +1,17 @@
-import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
-import type { Registration } from '../queue/registry.ts'
-import { turn, turnOnToken, type End, type Held, type State, type TurnReply } from '../queue/turn.ts'
-import type { Patience, Store } from '../redis/store.ts'
+import { turn, type End, type Held } from '../queue/turn.ts'
+import { createAhead, type Ahead } from './ahead.ts'
+import { createSlots } from './slots.ts'
+import { isStale, type TurnOptions } from './turnoptions.ts'
 
-/** A reply older than this starts no job: somebody may have taken us for dead meanwhile. Milliseconds. */
-const STALE_MS = 5000
 /** Between two tries to record an end that Redis refused to keep anywhere. */
 const REFUSED_MS = 1000
 
-export interface TurnOptions {
-  readonly store: Store
-  readonly clock: Clock
-  readonly slots: number
-  readonly drainMark: string
-  readonly maxRecoveries: number
-  readonly patience: Patience
-  process(): Registration
-  /** Queues in order; paused ones are skipped by the script. */
-  queues(): readonly string[]
-  /** How many more jobs may be taken now; 0 while paused, stopping or loading. */
-  quota(): number
-  /** Whether this worker was told neither to pause nor to stop. */
-  willing(): boolean
-  /** The number of jobs is limited: none is asked for ahead of its token, or there might be more than are wanted. */
-  readonly limited: boolean
-  /** A slot got a job. */
-  start(held: Held): void
-  /** After each answered turn. */
-  turned(reply: { state: State; more: boolean; pausedQueues: readonly string[]; wanted: number; got: number }): void
-  /** Asked for, and found nothing to send. */
-  rested(): void
-  /** Redis does not know this process (any more). The loop rests until `reset`. */
-  gone(): void
-  /** The end of a job could not be recorded anywhere: keys of another type are in the way. It is tried again. */
-  refused(end: End): void
-  /** The loop died of an error that repeating cannot mend. */
-  broken(error: unknown): void
-}
+/** A worker that goes from job to job wakes others to what it leaves at least this often. Milliseconds. */
+const RING_MS = 100
+
+/** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
+const TWO_SHIFTS = 16
 
 export interface TurnLoop {
   /** Slots that hold a job, or whose job's end is not acknowledged yet. */
@@ -62,25 +36,6 @@ export interface TurnLoop {
   stop(): void
 }
 
-/** Waits on a blocking connection. Rejects where waiting is refused, or when `signal` aborts. */
-export type Ahead = (
-  blocking: Store,
-  wait: { readonly queues: readonly string[]; readonly seconds: number },
-  signal: AbortSignal,
-) => Promise<void>
-
-/**
- * How far above the next claim number a turn that waits for a token takes its own: turns that go out meanwhile stay below, so
- * that it is not too late when its token comes.
- */
-const AHEAD = 1000
-
-/** A worker that goes from job to job wakes others to what it leaves at least this often. Milliseconds. */
-const RING_MS = 100
-
-/** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
-const TWO_SHIFTS = 16
-
 /** Slots that take their turns together, with one call outstanding at a time. */
 interface Shift {
   readonly slots: readonly number[]
@@ -100,30 +55,17 @@ interface Shift {
  * pops nothing and is told to ask anew.
  */
 export function startTurns(options: TurnOptions): TurnLoop {
-  const { store, clock, slots, patience } = options
-  const claims = new Array<number>(slots).fill(0)
-  const shifts = divide(slots, slots < TWO_SHIFTS ? 1 : 2)
+  const { store, clock, patience } = options
+  const slots = createSlots(options.slots)
+  const shifts = divide(slots.all, options.slots < TWO_SHIFTS ? 1 : 2)
   const shiftOf = (slot: number): Shift => shifts[slot % shifts.length] as Shift
-  /** The last claim that each slot has started. */
-  const started = new Array<number>(slots).fill(0)
-  let nextClaim = 1
-  /** Above the claims of the turn that waits for a token. */
-  let afterAhead = 0
   let rungAt = -Infinity
   let resting = false
   let stopped = false
-  let generation = 0
+  /** Rises with every registration. */
+  let era = 0
   let count = 0
   const flushWaiters: (() => void)[] = []
-
-  const idleOf = (shift: Shift, most: number): number[] => {
-    const idle: number[] = []
-    for (const slot of shift.slots) {
-      if (idle.length >= most) break
-      if (claims[slot] === 0) idle.push(slot)
-    }
-    return idle
-  }
 
   const schedule = (shift: Shift): void => {
     if (shift.scheduled || shift.turning || resting || stopped) return
@@ -133,7 +75,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       void take(shift)
     }
     // Jobs that end in the same moment share a turn; an idle worker that is woken has nothing to wait for.
-    if (shift.ends.length > 0 && slots > 1) setImmediate(go)
+    if (shift.ends.length > 0 && options.slots > 1) setImmediate(go)
     else queueMicrotask(go)
   }
 
@@ -154,7 +96,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       0,
     )
     const next = Math.min(sent.length, quota)
-    const idle = idleOf(shift, quota - next)
+    const idle = slots.idle(shift.slots, quota - next)
     const wanted = next + idle.length
     const token = shift.tokens.shift() ?? ''
     shift.woken = shift.tokens.length > 0
@@ -164,10 +106,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
       options.rested()
       return
     }
-    const base = nextClaim
-    nextClaim += wanted
+    const base = slots.number(wanted)
     shift.asked = wanted
-    const mine = generation
+    const mine = era
     try {
       const queues = wanted > 0 ? options.queues() : []
       const ring = token !== '' || idle.length > 0 || clock.monotonic() - rungAt >= RING_MS
@@ -175,7 +116,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       const request = { ends: sent, next, idle, base, queues, wokenBy: token, ring }
       const { drainMark, maxRecoveries } = options
       const reply = await turn(store, options.process(), { ...request, drainMark, maxRecoveries }, patience)
-      if (mine !== generation) return
+      if (mine !== era) return
       shift.asked = 0
       if (reply.kind === 'gone') {
         resting = true
@@ -184,22 +125,22 @@ export function startTurns(options: TurnOptions): TurnLoop {
       }
       count++
       // The turn behind a token may have brought the slot's next job before this answer did.
-      for (const { slot, claim } of sent) if (claims[slot] === claim) claims[slot] = 0
-      const stale = isStale(reply)
+      for (const { slot, claim } of sent) if (slots.holds(slot, claim)) slots.free(slot)
+      const stale = isStale(reply, clock)
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
         else if (stale) shift.woken = true
-        else if (claims[held.slot] !== held.claim) begin(held)
+        else if (!slots.holds(held.slot, held.claim)) begin(held)
       }
       const got = reply.held.length
       if (reply.more) {
         shift.woken = true
-        nextClaim = Math.max(nextClaim, afterAhead) // the turn that waited for a token has overtaken this one
+        slots.passAhead() // the turn that waited for a token has overtaken this one
       } else if (wanted > 0 && got >= wanted) {
         // More may wait than this shift could take.
         for (const other of shifts) {
-          if (other === shift || other.turning || idleOf(other, 1).length === 0) continue
+          if (other === shift || other.turning || slots.idle(other.slots, 1).length === 0) continue
           other.woken = true
           schedule(other)
         }
@@ -207,12 +148,12 @@ export function startTurns(options: TurnOptions): TurnLoop {
       shift.turning = false
       options.turned({ state: reply.state, more: reply.more, pausedQueues: reply.pausedQueues, wanted, got })
     } catch (error) {
-      if (mine !== generation || stopped) return
+      if (mine !== era || stopped) return
       shift.ends = [...sent, ...shift.ends]
       if (patience.signal?.aborted) stopped = true
       else stopFor(error)
     } finally {
-      if (mine === generation) {
+      if (mine === era) {
         shift.turning = false
         settle()
         if (shift.ends.length > 0 || shift.woken) schedule(shift)
@@ -225,85 +166,21 @@ export function startTurns(options: TurnOptions): TurnLoop {
     options.broken(new Error(`The reserve loop stopped: ${messageOf(error)}`, { cause: error }))
   }
 
-  const isStale = ({ sentAt }: { sentAt: number }): boolean => clock.monotonic() - sentAt > STALE_MS
-
   const begin = (held: Held): void => {
-    claims[held.slot] = held.claim
-    started[held.slot] = held.claim
+    slots.hold(held.slot, held.claim)
     options.start(held)
   }
 
-  const ahead: Ahead = async (blocking, wait, signal) => {
-    const idle = options.limited ? [] : shifts.flatMap((shift) => idleOf(shift, slots))
-    const base = nextClaim + AHEAD
-    afterAhead = base + idle.length
-    const mine = generation
-    const request = { ends: [], next: 0, idle, base, queues: options.queues(), wokenBy: '', ring: true }
-    const { drainMark, maxRecoveries } = options
-    const insistent = { deadlineMs: Infinity, signal, stubborn: true }
-    const { token, reply, refused } = await turnOnToken(
-      blocking,
-      options.process(),
-      { ...request, drainMark, maxRecoveries },
-      wait,
-      insistent,
-    )
-    if (mine === generation && !stopped) {
-      nextClaim = Math.max(nextClaim, afterAhead)
-      if (!reply) wake(token)
-      else if (reply.kind === 'gone') {
-        resting = true
-        options.gone()
-      } else {
-        try {
-          tokenAnswered(reply, token, base, idle.length)
-        } catch (error) {
-          stopFor(error)
-        }
-      }
-    }
-    if (refused) throw refused
-  }
-
-  /** Slots that were idle when it was asked may have got jobs from other turns by now, and even have ended them. */
-  const tokenAnswered = (reply: TurnReply & { kind: 'ok' }, token: string, base: number, wanted: number): void => {
-    count++
-    const news = reply.held.filter(({ slot, claim }) => claim > (started[slot] as number))
-    const got = news.filter(({ claim }) => claim >= base)
-    const stale = isStale(reply)
-    for (const held of news) {
-      if (!options.willing()) giveBack(held)
-      else if (!stale) begin(held)
-    }
-    // What its token stood for was handed out, unless the slots were filled by others.
-    const served = reply.state === '' && !stale && (got.length < wanted || got.some(({ queue }) => queue === token))
-    if (reply.more || (stale && news.length > 0) || (token !== '' && !served)) wake(token)
-    options.turned({
-      state: reply.state,
-      more: reply.more,
-      pausedQueues: reply.pausedQueues,
-      wanted,
-      got: got.length,
-    })
-  }
-
-  /** It was asked for before this worker itself was told to take no more; what was granted before others paused or drained it runs. */
-  const giveBack = ({ slot, claim, queue, reservedAt }: Held): void => {
-    claims[slot] = claim
-    started[slot] = claim
-    const ending = { verb: 'return', counted: false } as const
-    end({ slot, claim, queue, reservedAt, status: '', forget: false, ending })
-  }
-
   const end = (one: End): void => {
-    if (claims[one.slot] !== one.claim) return // of an earlier registration
+    if (!slots.holds(one.slot, one.claim)) return // of an earlier registration
     shiftOf(one.slot).ends.push(one)
     schedule(shiftOf(one.slot))
   }
 
   const wake = (queue = ''): void => {
     // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is more.
-    const able = queue === '' ? undefined : shifts.find((shift) => !shift.turning && idleOf(shift, 1).length > 0)
+    const able =
+      queue === '' ? undefined : shifts.find((shift) => !shift.turning && slots.idle(shift.slots, 1).length > 0)
     for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {
       shift.woken = true
       if (queue !== '' && !shift.tokens.includes(queue)) shift.tokens.push(queue)
@@ -312,19 +189,37 @@ export function startTurns(options: TurnOptions): TurnLoop {
   }
 
   const retryLater = (late: End): void => {
-    claims[late.slot] = late.claim
+    slots.hold(late.slot, late.claim)
     options.refused(late)
-    const mine = generation
+    const mine = era
     setTimeout(() => {
-      if (mine !== generation || stopped) return
+      if (mine !== era || stopped) return
       shiftOf(late.slot).ends.push(late)
       schedule(shiftOf(late.slot))
     }, REFUSED_MS)
   }
 
+  const ahead = createAhead(options, slots, {
+    get era() {
+      return era
+    },
+    get stopped() {
+      return stopped
+    },
+    answered: () => void count++,
+    begin,
+    end,
+    wake,
+    gone: () => {
+      resting = true
+      options.gone()
+    },
+    stopFor,
+  })
+
   return {
     get occupied() {
-      return claims.reduce((sum, claim) => sum + (claim === 0 ? 0 : 1), 0)
+      return slots.occupied
     },
     get quiet() {
       return shifts.every(({ turning, scheduled, ends }) => !turning && !scheduled && ends.length === 0)
@@ -333,19 +228,14 @@ export function startTurns(options: TurnOptions): TurnLoop {
       return count
     },
     end,
-    drop: (slot) => {
-      claims[slot] = 0
-    },
+    drop: slots.free,
     wake,
     ahead,
     flushed: () => (flushed() ? Promise.resolve() : new Promise((resolve) => flushWaiters.push(resolve))),
     reset: () => {
-      generation++
-      claims.fill(0)
-      started.fill(0)
-      afterAhead = 0
+      era++
+      slots.reset()
       for (const shift of shifts) Object.assign(shift, { ends: [], asked: 0, tokens: [], turning: false })
-      nextClaim = 1
       resting = false
     },
     stop: () => {
@@ -355,9 +245,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
   }
 }
 
-function divide(slots: number, count: number): Shift[] {
+function divide(slots: readonly number[], count: number): Shift[] {
   return Array.from({ length: count }, (_, n) => ({
-    slots: Array.from({ length: Math.ceil((slots - n) / count) }, (__, i) => n + i * count),
+    slots: slots.filter((slot) => slot % count === n),
     ends: [],
     asked: 0,
     woken: false,

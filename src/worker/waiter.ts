@@ -1,5 +1,5 @@
 import type { Store } from '../redis/store.ts'
-import type { Ahead } from './turns.ts'
+import type { Ahead } from './ahead.ts'
 
 /**
  * Seconds that one wait lasts at most. New queues of a pattern are waited on after it, and what the turn behind it brings must not be

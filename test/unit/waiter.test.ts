@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Store } from '../../src/redis/store.ts'
-import type { Ahead } from '../../src/worker/turns.ts'
+import type { Ahead } from '../../src/worker/ahead.ts'
 import { startWaiter } from '../../src/worker/waiter.ts'
 
 test('a wait that Redis refuses is not tried again at once, even after a nudge', async () => {
