@@ -87,6 +87,15 @@ test('the proxy can deliver the bytes of a dead socket late', async ({ redis, re
   expect(await redis.get(`${ns}:n`)).toBe('1')
 })
 
+test('late bytes are performed behind a command that still waits', async ({ redis, redisUrl, ns }) => {
+  const { proxy, client } = await proxied(portOf(redisUrl))
+  const fault = proxy.on(/^INCR .*:n/, { kind: 'late', until: Promise.resolve() })
+  const replies = Promise.allSettled([client.blpop(`${ns}:none`, 1), client.incr(`${ns}:n`)])
+  await fault.performed
+  expect(await redis.get(`${ns}:n`)).toBe('1')
+  await replies
+})
+
 test('the proxy can send twice, delay, and answer for Redis', async ({ redisUrl, ns }) => {
   const { proxy, client } = await proxied(portOf(redisUrl))
   proxy.on('INCR', { kind: 'twice' })
