@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** When a job began, and in which process. */
@@ -35,6 +35,7 @@ export async function startsUntil(
   }
 }
 
+/** Processes that have it open go on at its beginning. */
 export function clearStarts(file: string): void {
-  rmSync(file, { force: true })
+  writeFileSync(file, '')
 }
