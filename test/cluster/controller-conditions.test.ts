@@ -2,14 +2,8 @@ import { expect } from 'vitest'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { applyCrd, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
-
-const QUICK = {
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 2,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
 
 test('what stands in the way is said, and nothing is written until it is gone', async ({
   cluster,
@@ -134,11 +128,7 @@ test('one manual scale is corrected; a rival that undoes every write is left to 
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool({ replicas: 2 }), scalerManifest('s', { ...QUICK, minReplicas: 2, maxReplicas: 2 })], {
-    namespace,
-  })
+  const look = await stage(cluster, namespace, pool({ replicas: 2 }), { ...QUICK, minReplicas: 2, maxReplicas: 2 })
   await startController({ cluster, namespace, redis: redisUrl, ns })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   await look.scale(1)
@@ -159,9 +149,7 @@ test('one manual scale is corrected; a rival that undoes every write is left to 
 })
 
 test('a dry run writes the status and no scale', async ({ cluster, namespace, redisUrl, ns }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool({ replicas: 1 }), scalerManifest('s', { ...QUICK, minReplicas: 4 })], { namespace })
+  const look = await stage(cluster, namespace, pool({ replicas: 1 }), { ...QUICK, minReplicas: 4 })
   await startController({ cluster, namespace, redis: redisUrl, ns, args: ['--dry-run'] })
   await waitFor(async () => (await look.condition('Ready')) === 'True DryRun', { timeoutMs: 30_000 })
   await waitFor(async () => (await look.status()).desiredReplicas === 4)

@@ -2,39 +2,17 @@ import { expect } from 'vitest'
 import type { Redis } from 'ioredis'
 import { keysUnder } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
-import type { Cluster } from './support/cluster.ts'
+import { pool, QUICK, stageFleet, startController, type FleetStage, type Scene } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
-const QUICK = {
-  maxReplicas: 20,
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 3600,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
-
-interface Setup {
-  readonly cluster: Cluster
-  readonly namespace: string
-  readonly redisUrl: string
-  readonly ns: string
-}
-
-/** A pool of pods that pretend, with workers that are only in Redis, and a controller. */
-async function start(setup: Setup, replicas: number, spec: object = {}, slots = 1) {
-  const { cluster, namespace, redisUrl, ns } = setup
-  await applyCrd(cluster)
-  await cluster.apply([pool({ replicas }), scalerManifest('s', { ...QUICK, minReplicas: replicas, ...spec })], {
-    namespace,
-  })
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, slots })
-  const look = looker(cluster, namespace)
-  await look.settled(replicas)
-  await fleet.follow()
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
-  return { fleet, look, controller }
+/** So many pods, which the scaler keeps until it is told otherwise, and a controller. */
+async function start(scene: Scene, replicas: number, more: object = {}, slots = 1): Promise<FleetStage> {
+  const { cluster, namespace, redisUrl, ns } = scene
+  const spec = { ...QUICK, minReplicas: replicas, maxReplicas: 20, cooldownSeconds: 3600, ...more }
+  const staged = await stageFleet(scene, pool({ replicas }), spec, slots)
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  return staged
 }
 
 const marksIn = (redis: Redis, ns: string): Promise<string[]> => keysUnder(redis, `${ns}:ext:draining:`)

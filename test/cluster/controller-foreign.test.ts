@@ -1,16 +1,10 @@
 import { expect } from 'vitest'
 import { runCli } from '../support/process.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { pool, QUICK, stage, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
-const QUICK = {
-  maxReplicas: 10,
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 2,
-  slotsPerReplica: 1,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
+const SINGLE = { ...QUICK, maxReplicas: 10, slotsPerReplica: 1 }
 
 test('a fleet of Ruby workers is scaled by what the family shows of it, and none that works is given up', async ({
   cluster,
@@ -19,13 +13,9 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const spec = { ...SINGLE, minReplicas: 4, target: { jobsPerReplica: 10 } }
+  const look = await stage(cluster, namespace, pool({ replicas: 4 }), spec)
   const { pods } = look
-  await cluster.apply(
-    [pool({ replicas: 4 }), scalerManifest('s', { ...QUICK, minReplicas: 4, target: { jobsPerReplica: 10 } })],
-    { namespace },
-  )
   await waitFor(async () => (await pods()).length === 4)
   // As Ruby's Resque registers: host, pid, queues.
   const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
@@ -59,9 +49,7 @@ test('the command line shows scalers and the terms behind a decision', async ({
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, target: { jobsPerReplica: 2 } })], { namespace })
+  const look = await stage(cluster, namespace, pool(), { ...SINGLE, target: { jobsPerReplica: 2 } })
   await startController({ cluster, namespace, redis: redisUrl, ns })
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 6 }, () => '{"class":"A","args":[]}'))

@@ -1,7 +1,6 @@
 import { expect } from 'vitest'
 import { waitFor } from '../support/wait.ts'
-import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { pool, stageFleet, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
@@ -9,27 +8,24 @@ const KARPENTER = 'karpenter.sh/do-not-disrupt'
 const AUTOSCALER = 'cluster-autoscaler.kubernetes.io/safe-to-evict'
 const MINUTE = 60_000
 
-const STEADY = { minReplicas: 3, maxReplicas: 3, pollingIntervalSeconds: 1 }
-
 test('pods in which a job runs for more than a minute are kept from cluster autoscalers for as long', async ({
   cluster,
   namespace,
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply(
-    [pool({ replicas: 3 }), scalerManifest('s', { ...STEADY, protect: ['karpenter', 'clusterAutoscaler'] })],
-    { namespace },
-  )
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
-  const [long, short, user] = (await look.settled(3)).map(({ metadata }) => metadata) as [
+  const spec = {
+    minReplicas: 3,
+    maxReplicas: 3,
+    pollingIntervalSeconds: 1,
+    protect: ['karpenter', 'clusterAutoscaler'],
+  }
+  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 3 }), spec)
+  const [long, short, user] = pods.map(({ metadata }) => metadata) as [
     Pod['metadata'],
     Pod['metadata'],
     Pod['metadata'],
   ]
-  await fleet.follow()
   const protectedPods = async (annotation: string): Promise<readonly string[]> =>
     (await look.pods())
       .filter(({ metadata }) => metadata.annotations?.[annotation] !== undefined)

@@ -5,13 +5,6 @@ import { applyCrd, looker, pool, scalerManifest, startController, workArgs } fro
 import { test } from './support/fixtures.ts'
 import { startPodRunner } from './support/podrunner.ts'
 
-/** Shorter than anybody would set them, so that a test sees them pass. */
-const QUICK = {
-  cooldownSeconds: 3,
-  pollingIntervalSeconds: 1,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } },
-}
-
 test('from zero within three seconds, and back to zero when nothing is left to do', async ({
   cluster,
   namespace,
@@ -23,12 +16,12 @@ test('from zero within three seconds, and back to zero when nothing is left to d
   const ledger = startLedger()
   const look = looker(cluster, namespace)
   const runner = startPodRunner({ cluster, namespace, env: ledger.env })
-  await cluster.apply(
-    [pool({ args: workArgs(redisUrl, ns) }), scalerManifest('s', { ...QUICK, pollingIntervalSeconds: 2 })],
-    {
-      namespace,
-    },
-  )
+  const spec = {
+    pollingIntervalSeconds: 2,
+    cooldownSeconds: 3,
+    behavior: { scaleDown: { stabilizationWindowSeconds: 2 } },
+  }
+  await cluster.apply([pool({ args: workArgs(redisUrl, ns) }), scalerManifest('s', spec)], { namespace })
   const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
   await controller.says('leading')
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')

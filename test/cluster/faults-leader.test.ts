@@ -1,14 +1,7 @@
 import { expect } from 'vitest'
 import { never } from '../support/wait.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { pool, QUICK, stage, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
-
-const QUICK = {
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 2,
-  maxReplicas: 20,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
 
 interface Lease {
   readonly spec: { readonly holderIdentity: string; readonly leaseTransitions: number; readonly renewTime: string }
@@ -20,11 +13,9 @@ test('of two controllers one leads; a killed one is followed, a stopped one writ
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const look = await stage(cluster, namespace, pool(), { ...QUICK, minReplicas: 1, maxReplicas: 20 })
   const lease = (): Promise<Lease> =>
     cluster.api.get(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/resqueue-controller`)
-  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 1 })], { namespace })
   const start = (name: string) => startController({ cluster, namespace, redis: redisUrl, ns, env: { POD_NAME: name } })
   const first = await start('one')
   await first.says('leading')

@@ -1,23 +1,13 @@
 import { expect } from 'vitest'
 import { freePort } from '../support/ports.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, isReady, looker, pool, scalerManifest, startController } from './scaling.ts'
-import type { KubeObject } from './support/cluster.ts'
+import { isReady, pool, QUICK, stageFleet, startController, type Deployment } from './scaling.ts'
 import type { ControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
 import { addFakeNodes, startKwok } from './support/kwok.ts'
 import type { Part } from './support/part.ts'
 import { own } from '../support/scope.ts'
 import { toolPath } from './tools/tools.ts'
-
-const QUICK = {
-  minReplicas: 6,
-  maxReplicas: 10,
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 3600,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
 
 /** A node of its own kubelet, which can be lost. */
 async function addNode(plane: ControlPlane, name: string): Promise<Part> {
@@ -37,8 +27,8 @@ async function addNode(plane: ControlPlane, name: string): Promise<Part> {
 }
 
 /** The pool with its pods shared out over the nodes that are there. */
-function spreadPool(replicas: number): KubeObject {
-  const base = pool({ replicas }) as KubeObject & { readonly spec: { readonly template: { readonly spec: object } } }
+function spreadPool(replicas: number): Deployment {
+  const base = pool({ replicas })
   const spread = {
     maxSkew: 1,
     topologyKey: 'kubernetes.io/hostname',
@@ -62,14 +52,10 @@ test('a node is lost: Redis tells who works there, and jobs of pods that are gon
     args: { 'kube-controller-manager': ['--node-monitor-period=1s', '--node-monitor-grace-period=6s'] },
   })
   const namespace = await plane.namespace()
-  const look = looker(plane, namespace)
   await addNode(plane, 'stays')
   const kubelet = await addNode(plane, 'lost')
-  await applyCrd(plane)
-  await plane.apply([spreadPool(6), scalerManifest('s', QUICK)], { namespace })
-  const fleet = startFakeFleet({ cluster: plane, namespace, redis: redisUrl, ns })
-  const pods = await look.settled(6)
-  await fleet.follow()
+  const spec = { ...QUICK, minReplicas: 6, maxReplicas: 10, cooldownSeconds: 3600 }
+  const { look, fleet, pods } = await stageFleet({ cluster: plane, namespace, redisUrl, ns }, spreadPool(6), spec)
   const on = (node: string): string[] =>
     pods.filter(({ spec }) => spec.nodeName === node).map(({ metadata }) => metadata.uid)
   const [cutOff, dead, idle] = on('lost-0') as [string, string, string]

@@ -4,16 +4,10 @@ import { expect } from 'vitest'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, CRD, looker, pool, scalerManifest, startController } from './scaling.ts'
+import { applyCrd, CRD, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
 import { startControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
-
-const QUICK = {
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 2,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
 
 test('with an older CRD it says so and works; an API server that restarts is found again', async ({
   redis,
@@ -61,7 +55,7 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
 }) => {
   await applyCrd(cluster)
   const look = looker(cluster, namespace)
-  const homeless = pool({ name: 'v' }) as { spec: { template: { spec: object } } }
+  const homeless = pool({ name: 'v' })
   const template = {
     ...homeless.spec.template,
     spec: { ...homeless.spec.template.spec, nodeSelector: { nowhere: 'yes' } },
@@ -137,9 +131,7 @@ test('a poison job at the head that comes back again and again orders no pods by
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, maxReplicas: 50, slotsPerReplica: 1 })], { namespace })
+  const look = await stage(cluster, namespace, pool(), { ...QUICK, maxReplicas: 50, slotsPerReplica: 1 })
   const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
   await startController({ cluster, namespace, redis: redisUrl, ns })
   await redis.sadd(`${ns}:queues`, 'q')

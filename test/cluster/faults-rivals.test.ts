@@ -1,14 +1,9 @@
 import { expect } from 'vitest'
 import { never, waitFor } from '../support/wait.ts'
-import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController, type RunningController } from './scaling.ts'
+import { pool, QUICK, stage, stageFleet, startController, type RunningController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
-const QUICK = {
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 3600,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
+const PATIENT = { ...QUICK, cooldownSeconds: 3600 }
 
 const scales = (controller: RunningController): number => controller.log.filter(({ msg }) => msg === 'scaled').length
 
@@ -19,11 +14,7 @@ test('a deploy tool that writes the replicas of its manifest is left alone after
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool({ replicas: 1 }), scalerManifest('s', { ...QUICK, minReplicas: 3, maxReplicas: 3 })], {
-    namespace,
-  })
+  const look = await stage(cluster, namespace, pool({ replicas: 1 }), { ...PATIENT, minReplicas: 3, maxReplicas: 3 })
   const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
   for (let resync = 1; resync <= 3; resync++) {
     await look.reaches(3)
@@ -43,14 +34,8 @@ test('an HPA on the same target is left alone after three writes, and no pod tha
   redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await cluster.apply([pool({ replicas: 6 }), scalerManifest('s', { ...QUICK, minReplicas: 6, maxReplicas: 20 })], {
-    namespace,
-  })
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
-  const pods = await look.settled(6)
-  await fleet.follow()
+  const spec = { ...PATIENT, minReplicas: 6, maxReplicas: 20 }
+  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 6 }), spec)
   const busy = pods.slice(0, 2).map(({ metadata }) => metadata.uid)
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
   const controller = await startController({ cluster, namespace, redis: redisUrl, ns })

@@ -4,31 +4,18 @@ import { keysUnder } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startApiProxy, type ApiProxy } from './apiproxy.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController, type RunningController } from './scaling.ts'
-import type { Cluster } from './support/cluster.ts'
+import { pool, QUICK, stage, startController, type Looker, type RunningController, type Scene } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
-const QUICK = {
-  maxReplicas: 20,
-  minReplicas: 6,
-  pollingIntervalSeconds: 1,
-  cooldownSeconds: 3600,
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
-}
-
-interface Scene {
-  readonly cluster: Cluster
-  readonly namespace: string
+interface Setup extends Scene {
   readonly redis: Redis
-  readonly redisUrl: string
-  readonly ns: string
 }
 
 interface Stage {
   readonly proxy: ApiProxy
   readonly fleet: FakeFleet
-  readonly look: ReturnType<typeof looker>
+  readonly look: Looker
   readonly start: () => Promise<RunningController>
   readonly pods: () => Promise<readonly Pod[]>
   readonly marks: () => Promise<string[]>
@@ -37,12 +24,11 @@ interface Stage {
 }
 
 /** Six pods of which two work, behind a proxy of the API server. */
-async function stage({ cluster, namespace, redis, redisUrl, ns }: Scene): Promise<Stage> {
-  await applyCrd(cluster)
-  await cluster.apply([pool({ replicas: 6 }), scalerManifest('s', QUICK)], { namespace })
+async function stageBehindProxy({ cluster, namespace, redis, redisUrl, ns }: Setup): Promise<Stage> {
+  const spec = { ...QUICK, minReplicas: 6, maxReplicas: 20, cooldownSeconds: 3600 }
+  const look = await stage(cluster, namespace, pool({ replicas: 6 }), spec)
   const proxy = await startApiProxy(cluster.access)
   const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
-  const look = looker(cluster, namespace)
   const busy = (await look.settled(6)).slice(0, 2).map(({ metadata }) => metadata.uid)
   await fleet.follow()
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
@@ -71,7 +57,7 @@ test('a pod that is evicted right before the scale is lowered makes it begin ane
   redisUrl,
   ns,
 }) => {
-  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
   const { proxy, look, pods, busy } = set
   let evicted: string | undefined
   const version = async (): Promise<string> => {
@@ -107,8 +93,8 @@ test.for([
   ['the scale is lowered', /^PUT .*\/scale/],
 ] as const)(
   'killed when %s, the next one ends what was begun',
-  async ([, step], { cluster, namespace, redis, redisUrl, ns }: Scene & object) => {
-    const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  async ([, step], { cluster, namespace, redis, redisUrl, ns }: Setup & object) => {
+    const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
     const { proxy, look, pods } = set
     const first = await set.start()
     proxy.on(step, { kind: 'after', act: () => first.process.kill() })
@@ -129,7 +115,7 @@ test('stopped until its marks have lapsed and its victims work again, it gives n
   redisUrl,
   ns,
 }) => {
-  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
   const { proxy, look, pods, fleet, marks } = set
   const controller = await set.start()
   const again: string[] = []
@@ -163,7 +149,7 @@ test('marks that Redis lost are set again before anything is given up', async ({
   redisUrl,
   ns,
 }) => {
-  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
   const { look, marks, proxy, pods } = set
   proxy.on(/^GET .*\/pods\?labelSelector/, { kind: 'after', act: async () => redis.del(...(await marks())) })
   await set.start()
@@ -180,7 +166,7 @@ test('while the API server refuses, and after it, nothing is given up that works
   redisUrl,
   ns,
 }) => {
-  const set = await stage({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
   const { look, proxy, pods } = set
   await set.start()
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })

@@ -1,26 +1,20 @@
 import { expect } from 'vitest'
 import { waitFor } from '../support/wait.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, scalerManifest, startController } from './scaling.ts'
-import type { Cluster } from './support/cluster.ts'
+import { looker, pool, QUICK, stage, startController, type Scene } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
 // Which pods Kubernetes gives up when a scale is lowered, beside what else goes on in a cluster.
 
-const QUICK = {
+const DEPTH = {
+  ...QUICK,
   maxReplicas: 100,
-  pollingIntervalSeconds: 1,
   cooldownSeconds: 3600,
   // Plain depth: as many pods as jobs run, whatever is foreseen of jobs that never end.
   target: { jobsPerReplica: 1 },
-  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
 }
 
-interface Trials {
-  readonly cluster: Cluster
-  readonly namespace: string
-  readonly redisUrl: string
-  readonly ns: string
+interface Trials extends Scene {
   readonly pods: number
   readonly busy: number
   readonly count: number
@@ -32,9 +26,7 @@ interface Trials {
 /** Lowers the scale again and again to as many pods as work, other ones each time. Counts those of them that died. */
 async function wrongVictims(trials: Trials): Promise<number> {
   const { cluster, namespace, redisUrl, ns, pods: all, busy: count } = trials
-  await applyCrd(cluster)
-  await cluster.apply([pool({ replicas: all }), scalerManifest('s', { ...QUICK, minReplicas: all })], { namespace })
-  const look = looker(cluster, namespace)
+  const look = await stage(cluster, namespace, pool({ replicas: all }), { ...DEPTH, minReplicas: all })
   const fleet: FakeFleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
   await look.settled(all, 60_000)
   await startController({ cluster, namespace, redis: redisUrl, ns })

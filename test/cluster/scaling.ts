@@ -5,6 +5,7 @@ import { LEDGER_JOBS } from '../support/ledger.ts'
 import { ROOT, spawnCli, type TestProcess } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
+import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
 import { readKubeconfig } from './support/kubeconfig.ts'
 import { ON_FAKE_NODES } from './support/kwok.ts'
@@ -14,6 +15,13 @@ import { RUN_HERE } from './support/podrunner.ts'
 /** What the tests of the controller share: our kind, its objects, the controller as a process, and looks at all of it. */
 
 export const CRD: string = readFileSync(join(ROOT, 'charts/resqueue/crds/workerscaler.yaml'), 'utf8')
+
+/** Shorter than anybody would set them, so that a test sees them pass. */
+export const QUICK = {
+  pollingIntervalSeconds: 1,
+  cooldownSeconds: 2,
+  behavior: { scaleDown: { stabilizationWindowSeconds: 1, tolerance: 0 } },
+}
 
 /** Puts our kind into a cluster, as `kubectl apply --server-side` does, and waits until it is served. */
 export async function applyCrd(cluster: Cluster): Promise<void> {
@@ -47,8 +55,16 @@ export interface PoolSetup {
   readonly graceSeconds?: number
 }
 
+export interface Deployment extends KubeObject {
+  readonly spec: {
+    readonly replicas: number
+    readonly template: { readonly metadata: object; readonly spec: object }
+    readonly [field: string]: unknown
+  }
+}
+
 /** A Deployment as the chart makes it, in so far as it matters here. */
-export function pool({ name = 'w', replicas = 0, annotations, args, graceSeconds = 30 }: PoolSetup = {}): KubeObject {
+export function pool({ name = 'w', replicas = 0, annotations, args, graceSeconds = 30 }: PoolSetup = {}): Deployment {
   const labels = { app: name }
   const field = (variable: string, fieldPath: string): object => ({
     name: variable,
@@ -202,6 +218,8 @@ export function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
 }
 
+export type Looker = ReturnType<typeof looker>
+
 /** Looks at the objects of one namespace. */
 export function looker(cluster: Cluster, namespace: string) {
   const apps = `/apis/apps/v1/namespaces/${namespace}/deployments`
@@ -263,4 +281,47 @@ export function looker(cluster: Cluster, namespace: string) {
           `${wanted} replicas; there are ${await replicas(name)}, pods ${JSON.stringify(await pods(name))}, scalers ${await statuses()}`,
       }),
   }
+}
+
+/**
+ * Puts our kind, a Deployment `w` and the scaler `s` of it with this spec into a cluster. Resolves when they are applied: pods may
+ * still be missing, and no controller runs.
+ */
+export async function stage(
+  cluster: Cluster,
+  namespace: string,
+  deployment: Deployment,
+  spec: object,
+): Promise<Looker> {
+  await applyCrd(cluster)
+  await cluster.apply([deployment, scalerManifest('s', spec)], { namespace })
+  return looker(cluster, namespace)
+}
+
+/** What the fixtures of a test give it. */
+export interface Scene {
+  readonly cluster: Cluster
+  readonly namespace: string
+  readonly redisUrl: string
+  readonly ns: string
+}
+
+export interface FleetStage {
+  readonly look: Looker
+  readonly fleet: FakeFleet
+  /** Those that were there at the beginning. */
+  readonly pods: readonly Pod[]
+}
+
+/**
+ * `stage` with pods that pretend and workers that are only in Redis, of so many slots each. Resolves when exactly as many pods are
+ * there as the Deployment asks for, all of them ready, and each has its worker. No controller runs.
+ */
+export async function stageFleet(scene: Scene, deployment: Deployment, spec: object, slots = 1): Promise<FleetStage> {
+  const { cluster, namespace, redisUrl, ns } = scene
+  const look = await stage(cluster, namespace, deployment, spec)
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, slots })
+  const pods = await look.settled(deployment.spec.replicas)
+  await fleet.follow()
+  return { look, fleet, pods }
 }
