@@ -47,7 +47,7 @@ export async function act(world: World, state: State, action: Action): Promise<O
   const hands = { api, store, term, queues, pods }
   const drains = scaler.spec.scaleDown.drain
   state.abandon = () => state.drain.undrain(hands)
-  if (drains) await state.drain.tidy(hands)
+  if (drains) await state.drain.tidy({ ...hands, replicas: scale.replicas })
   if (decision.replicas >= scale.replicas) await state.drain.undrain(hands)
   if (decision.replicas === scale.replicas) return {}
   if (decision.replicas > scale.replicas || !drains) {
@@ -64,6 +64,7 @@ export async function act(world: World, state: State, action: Action): Promise<O
     fleet,
     waiting: decision.waiting,
     desired: decision.replicas,
+    sending: state.writes.sending,
     record: (reason, note) => void recorder.record(scaler, reason, note),
   })
   if (step.kind === 'waiting') return { afterMs: step.afterMs, waits: `scaling down waits: ${step.why}` }
@@ -82,6 +83,7 @@ async function writeScale(world: World, state: State, scaler: Scaler, replicas: 
   const before = state.scale?.value.replicas
   const scale = await readScale(world, state, scaler)
   if (!scale || scale.replicas !== before || !term.valid()) return false
+  state.writes.sending(replicas)
   const reply = await putScale(api, scaler.namespace, scaler.spec.scaleTargetRef.name, scale, replicas)
   if (reply.kind !== 'ok') return false
   believe(state, reply.scale, clock.monotonic())

@@ -1,6 +1,7 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { foreignIds } from '../queue/demand.ts'
 import { confirmDrained, markDraining, podKey, unmarkDraining } from '../queue/draining.ts'
 import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
@@ -21,7 +22,7 @@ import {
   type PodObject,
 } from './pods.ts'
 import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
-import type { RedisView } from './view.ts'
+import { hostOf, MOST_FOREIGN, type RedisView } from './view.ts'
 
 /** From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds. */
 const COST_MS = 1000
@@ -40,11 +41,11 @@ const MOST_PATCHES = 8
 
 interface Victim {
   readonly pod: Pod
-  /** Monotonic ms. */
-  readonly since: number
+  /** Monotonic ms since which it surely bears our mark; Infinity: the answer is still out. */
+  since: number
   renewedAt: number
   costAt: number | undefined
-  /** The scale was lowered for it. */
+  /** The scale was lowered for it, or may have been: an answer can be lost. */
   releasedAt: number | undefined
 }
 
@@ -63,6 +64,8 @@ export interface DrainInput {
   /** Jobs that wait, for foreign workers that know no marks. */
   readonly waiting: number
   readonly desired: number
+  /** Told of each write of the scale before it goes out. */
+  readonly sending: (replicas: number) => void
   /** Told when a drain begins, and when one took too long. */
   readonly record: (reason: 'DrainStarted' | 'DrainTimedOut', note: string) => void
 }
@@ -82,8 +85,11 @@ export interface Drain {
   step(input: DrainInput): Promise<DrainStep>
   /** Lets all victims work again that are not given up yet. */
   undrain(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues'>): Promise<void>
-  /** Takes away what former leaders left: their marks and their costs. To be called at every turn. */
-  tidy(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues' | 'pods'>): Promise<void>
+  /**
+   * Takes away what former leaders left: their marks and their costs. Nothing is taken from pods while the target has more of them than its
+   * `replicas`: others would die in their place. To be called at every turn.
+   */
+  tidy(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues' | 'pods'> & { replicas: number }): Promise<void>
 }
 
 export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
@@ -108,7 +114,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     { api, store, term, queues }: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues'>,
     which: readonly Victim[],
   ): Promise<void> => {
-    if (which.length === 0) return
+    if (which.length === 0 || !term.valid()) return
     const pods = which.map(({ pod }) => pod)
     // Work first: a cost that stays for a moment harms nobody, since nothing is lowered without looking at costs.
     await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, 1000))
@@ -138,6 +144,22 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
   }
 
+  /** Marks those whose marks grow old, or that have none yet. Who bears the mark of another owner is no victim of ours. */
+  const renew = async (store: Store, term: Term, which: readonly Victim[]): Promise<void> => {
+    const due = which.filter(({ renewedAt }) => clock.monotonic() - renewedAt > RENEW_MS)
+    if (due.length === 0) return
+    const marked = await markDraining(
+      store,
+      term.token,
+      due.slice(0, 1000).map(({ pod }) => keyOf(pod)),
+    )
+    const at = clock.monotonic()
+    for (const victim of due) {
+      if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
+      else Object.assign(victim, { renewedAt: at, since: Math.min(victim.since, at) })
+    }
+  }
+
   /** Reads what is so now, confirms, and lowers the scale. */
   const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
     const { api, store, term, scaler, desired, view, fleet, waiting } = input
@@ -149,6 +171,9 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     })
     const pods = listed.items.map(podOf).filter((pod) => isActive(pod) && isOf(pod, spec.scaleTargetRef.name))
     const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
+    // A worker of another program that was started anew has another id than at the last look.
+    const others =
+      fleet === 'ours' ? new Map<string, string[]>() : await foreignIn(store, new Set(mine.map(({ pod }) => pod.name)))
     const confirmed =
       mine.length === 0
         ? new Set<string>()
@@ -158,7 +183,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
             mine.map(({ pod }) => ({
               pod: keyOf(pod),
               processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
-              foreign: view.foreignByHost.get(pod.name)?.map(({ id }) => id) ?? [],
+              foreign: others.get(pod.name) ?? [],
             })),
           )
     const confirmedAt = clock.monotonic()
@@ -174,9 +199,14 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     if (fleet === 'foreign' && waiting > 0)
       return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
     if (!term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS) return { kind: 'changed' }
+    const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
+    for (const { victim } of given) victim.releasedAt = clock.monotonic()
+    input.sending(replicas)
     const written = await putScale(api, namespace, spec.scaleTargetRef.name, read.scale, replicas)
-    if (written.kind !== 'ok') return { kind: 'changed' }
-    for (const victim of mine) if (mayDie(victim.pod)) victim.releasedAt = clock.monotonic()
+    if (written.kind !== 'ok') {
+      for (const { victim, before } of given) victim.releasedAt = before
+      return { kind: 'changed' }
+    }
     return { kind: 'scaled', from: read.scale.replicas, scale: written.scale }
   }
 
@@ -187,15 +217,19 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
         .sort()
     },
     undrain: (input) => letGo(input, notReleased()),
-    tidy: async ({ api, store, term, queues, pods }) => {
+    tidy: async ({ api, store, term, queues, pods, replicas }) => {
+      if (!term.valid()) return
       const active = pods.filter(isActive)
       const present = new Set(active.map(({ uid }) => uid))
       for (const uid of victims.keys()) if (!present.has(uid)) victims.delete(uid)
       const now = clock.monotonic()
       for (const [uid, until] of spared) if (!present.has(uid) || until <= now) spared.delete(uid)
+      const released = [...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)
+      // The controller manager may be away: it goes on with whom it finds then.
+      if (active.length > replicas && !inRollout(active)) return renew(store, term, released)
       await letGo(
         { api, store, term, queues },
-        [...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined && now - releasedAt > SPARED_MS),
+        released.filter(({ releasedAt = now }) => now - releasedAt > SPARED_MS),
       )
       const left = active.filter((pod) => isDrainedCost(pod) && !victims.has(pod.uid))
       if (othersCleared !== term.token && now - term.since > OTHERS_MS) {
@@ -212,7 +246,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       }
     },
     step: async (input) => {
-      const { api, store, term, scaler, pods, scale, view, desired, fleet, record } = input
+      const { api, store, term, scaler, pods, scale, view, desired, record } = input
       const now = clock.monotonic()
       const active = pods.filter(isActive)
       const staying = active.filter(({ uid }) => victims.get(uid)?.releasedAt === undefined)
@@ -251,21 +285,15 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       // Marks: from here on they take no job.
       const began = victims.size === 0
       const fresh = chosen.filter(({ uid }) => !victims.has(uid))
-      const old = [...victims.values()].filter(({ renewedAt }) => now - renewedAt > RENEW_MS)
-      const toMark = [...fresh, ...old.map(({ pod }) => pod)]
-      if (toMark.length > 0) {
-        if (!term.valid()) return { kind: 'changed' }
-        const marked = await markDraining(store, term.token, toMark.slice(0, 1000).map(keyOf))
-        const at = clock.monotonic()
-        for (const pod of toMark) {
-          const victim = victims.get(pod.uid)
-          if (!marked.has(keyOf(pod))) victims.delete(pod.uid)
-          else if (victim) victim.renewedAt = at
-          else victims.set(pod.uid, { pod, since: at, renewedAt: at, costAt: undefined, releasedAt: undefined })
-        }
-        if (began && victims.size > 0)
-          record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
+      if (!term.valid()) return { kind: 'changed' }
+      // Known before the answer, which may be late: then these marks are ours to take away all the same.
+      for (const pod of fresh) {
+        const unmarked = { since: Infinity, renewedAt: -Infinity, costAt: undefined, releasedAt: undefined }
+        victims.set(pod.uid, { pod, ...unmarked })
       }
+      await renew(store, term, [...victims.values()])
+      if (began && victims.size > 0)
+        record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
 
       // Costs: these die first.
       const idle = notReleased().filter((victim) => isIdle(victim, input))
@@ -286,11 +314,18 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
         return { kind: 'waiting', afterMs: SOON_MS, why: 'deletion costs were just written' }
       if (ready.length > 0 || staying.length < scale.replicas) return lower(input, ready)
       const busy = notReleased()
-      if (busy.length === 0 && fleet !== 'ours')
-        return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
+      if (busy.length === 0) return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs` }
     },
   }
+}
+
+/** Ids of the workers that have registered from these pods, by the pod's name, which is their host. */
+async function foreignIn(store: Store, names: ReadonlySet<string>): Promise<ReadonlyMap<string, string[]>> {
+  const ids = await foreignIds(store, (id) => !names.has(hostOf(id)), MOST_FOREIGN)
+  const byName = new Map<string, string[]>()
+  for (const id of ids) byName.set(hostOf(id), [...(byName.get(hostOf(id)) ?? []), id])
+  return byName
 }
 
 function namesOf(pods: readonly Pod[]): string {

@@ -31,7 +31,7 @@ export async function getLease(
   options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
 ): Promise<LeaseReply> {
   const path = `${collection(LEASES, namespace)}/${name}`
-  return leaseOf(await api.request({ path, ...options }), `read the lease ${namespace}/${name}`)
+  return leaseOf(await api.request({ path, patient: false, ...options }), `read the lease ${namespace}/${name}`)
 }
 
 /** Creates the lease where it has no resourceVersion, else replaces it. */
@@ -46,8 +46,8 @@ export async function writeLease(
   const query = { fieldManager: FIELD_MANAGER }
   const reply =
     resourceVersion === undefined
-      ? await api.request({ method: 'POST', path, query, body, ...options })
-      : await api.request({ method: 'PUT', path: `${path}/${name}`, query, body, ...options })
+      ? await api.request({ method: 'POST', path, query, body, patient: false, ...options })
+      : await api.request({ method: 'PUT', path: `${path}/${name}`, query, body, patient: false, ...options })
   return leaseOf(reply, `write the lease ${namespace}/${name}`)
 }
 

@@ -48,8 +48,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
   const { clock, term, log, recorder, metrics } = world
   const states = new Map<string, State>()
 
-  const stateOf = (key: string): State => {
-    const state = states.get(key) ?? createState(key, log, clock)
+  const stateOf = (key: string, uid: string): State => {
+    const state = states.get(key) ?? createState(key, uid, log, clock)
     states.set(key, state)
     return state
   }
@@ -193,7 +193,9 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       await leave(key)
       return { afterMs: GONE_MS }
     }
-    const state = stateOf(key)
+    // One that was deleted and made anew may have another target.
+    if (states.has(key) && states.get(key)?.uid !== object.metadata.uid) await leave(key)
+    const state = stateOf(key, object.metadata.uid)
     const read = readScaler(object)
     if (!read.ok) {
       await reportInvalid(world, state, object.metadata, read.problems.map(problemText).join('; '))

@@ -11,6 +11,7 @@ import { createWrites, type Writes } from './writes.ts'
 /** What is remembered of one scaler during one term. A new term begins with nothing. */
 export interface State {
   readonly key: string
+  readonly uid: string
   generation: number
   memory: Memory | undefined
   /** The scale as it was read or written last; undefined where it must be read. */
@@ -39,9 +40,10 @@ export interface KnownScale {
   readonly fits: (labels: Readonly<Record<string, string>>) => boolean
 }
 
-export function createState(key: string, log: Logger, clock: Clock): State {
+export function createState(key: string, uid: string, log: Logger, clock: Clock): State {
   return {
     key,
+    uid,
     generation: -1,
     memory: undefined,
     scale: undefined,

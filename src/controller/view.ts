@@ -21,7 +21,7 @@ const PATIENCE_MS = 2000
 const NAMES_MS = 5000
 /** Workers of other programs are looked for at least this often. Milliseconds. */
 const FOREIGN_MS = 15_000
-const MOST_FOREIGN = 5000
+export const MOST_FOREIGN = 5000
 const MOST_QUEUES = 10_000
 
 /** A worker process of ours with what it holds. */
@@ -59,7 +59,7 @@ export interface Viewer {
 }
 
 /** A pod's name, as the worker ids of the family carry it: `host:pid:queues`. */
-function hostOf(id: string): string {
+export function hostOf(id: string): string {
   return id.slice(0, id.indexOf(':') >= 0 ? id.indexOf(':') : undefined)
 }
 

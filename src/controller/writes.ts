@@ -11,6 +11,8 @@ interface Write {
 
 /** Our last writes of a scale, and whether somebody undid them: an HPA, KEDA, or a deploy tool that renders replicas. */
 export interface Writes {
+  /** A write goes out. Where its answer is lost, the next reading tells whether it came through. */
+  sending(to: number): void
   wrote(to: number, now: number): void
   /** Tells what the scale was read as; another value than we wrote last means that our write was undone. */
   read(replicas: number, now: number): void
@@ -21,11 +23,19 @@ export interface Writes {
 
 export function createWrites(): Writes {
   let writes: Write[] = []
+  let unanswered: number | undefined
+  const wrote = (to: number, now: number): void => {
+    unanswered = undefined
+    writes = [...writes, { at: now, to, undone: false }].slice(-LOOKED_AT)
+  }
   return {
-    wrote: (to, now) => {
-      writes = [...writes, { at: now, to, undone: false }].slice(-LOOKED_AT)
+    sending: (to) => {
+      unanswered = to
     },
-    read: (replicas) => {
+    wrote,
+    read: (replicas, now) => {
+      if (replicas === unanswered) wrote(replicas, now)
+      unanswered = undefined
       const last = writes.at(-1)
       if (last && last.to !== replicas) last.undone = true
     },

@@ -1,15 +1,18 @@
 import { sleep } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { Addon } from './addon.ts'
-import type { Backend, BackendTrouble } from './backend.ts'
+import type { Backend, BackendTrouble, RunControl } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
 import { startZygote, type Zygote } from './forkserver.ts'
 import type { Outcome } from './outcome.ts'
 import { FRAME, frame } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
-import { reasonOf, supervise } from './supervise.ts'
+import { reasonOf, supervise, type Supervised } from './supervise.ts'
 
 /** Children that wait for a job ahead of need: as many as can run, but no more than this. */
 const MAX_SPARE = 16
+/** A child that took a job is replaced so much later where others wait: to fork takes a core from the job's own beginning. */
+const REFILL_MS = 5
 const TICK_MS = 1000
 /** Ticks, not clock time: a machine that stood still has not waited. */
 const BEGIN_TICKS = 5
@@ -34,7 +37,9 @@ export class Unfit extends Error {
  * self-test fails, with `JOBS` or `CONFIG` when code does not load.
  */
 export async function startFork(options: EngineOptions, addon: Addon, trouble: BackendTrouble): Promise<Backend> {
-  const seats: Seat[] = []
+  /** By number; where there is none, how many children that number had is in `generations`. */
+  const seats: (Seat | undefined)[] = []
+  const generations: number[] = []
   const idle: Seat[] = []
   const ages = new Map<Seat, number>()
   let running = 0
@@ -42,20 +47,37 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   let ticks = 0
   let unanswered = 0
   let retiring: (() => void) | undefined
+  let refilling: NodeJS.Timeout | undefined
   let over: string | undefined
   const spare = Math.min(options.concurrency, MAX_SPARE)
 
   const orders = { kill: (seat: Seat, signal: number) => zygote.kill(seat.index, seat.generation, signal) }
+  /** Throws where there are no descriptors left. */
   const make = (): Seat => {
-    let index = seats.findIndex((seat) => seat.state === 'empty')
-    if (index < 0) index = seats.push(createSeat(addon, seats.length, 0, options.jobsPerChild, orders)) - 1
-    const seat = seats[index] as Seat
+    const free = seats.findIndex((seat) => seat === undefined || seat.state === 'empty')
+    const index = free < 0 ? seats.length : free
+    const seat = seats[index] ?? createSeat(addon, index, generations[index] ?? 0, options.jobsPerChild, orders)
+    seats[index] = seat
     seat.forking()
     zygote.fork(seat.index, seat.generation, seat.childFds)
     return seat
   }
   const refill = (): void => {
-    while (!retiring && over === undefined && idle.length < spare) idle.push(make())
+    // Where children are never replaced, those that run now will wait again.
+    const back = options.jobsPerChild === 0 ? running : 0
+    while (!retiring && over === undefined && idle.length + back < spare) idle.push(make())
+  }
+  const refillNow = (): void => {
+    refilling = undefined
+    try {
+      refill()
+    } catch (error) {
+      options.events.notice('warn', `no job process waits ahead of need: ${messageOf(error)}`)
+    }
+  }
+  const refillSoon = (): void => {
+    if (idle.length === 0) refillNow()
+    else refilling ??= setTimeout(refillNow, REFILL_MS)
   }
   const find = (index: number, generation: number): Seat | undefined => {
     const seat = seats[index]
@@ -70,7 +92,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     leave(seat)
     if (clean) return
     seat.close()
-    seats[seat.index] = createSeat(addon, seat.index, seat.generation, options.jobsPerChild, orders)
+    generations[seat.index] = seat.generation
+    seats[seat.index] = undefined
   }
 
   const zygote: Zygote = await startZygote(addon, options, {
@@ -97,8 +120,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       over = reason
       clearInterval(ticker)
       for (const seat of seats) {
+        if (seat === undefined || seat.state === 'empty') continue
         const pid = seat.pid()
-        if (seat.state === 'empty') continue
         // The children are gone with the zygote; what they started themselves is still in their groups.
         if (pid !== undefined) endGroup(pid)
         vacate(seat, seat.ended({ ...(pid === undefined ? {} : { pid }), lost: reason }, true))
@@ -108,7 +131,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     },
   })
   const closeAll = (): void => {
-    for (const seat of seats.splice(0)) seat.close()
+    for (const seat of seats.splice(0)) seat?.close()
   }
 
   /** Asks the zygote about children that have not begun in time, and about itself when it does not answer. */
@@ -116,6 +139,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     let waiting = false
     ticks += 1
     for (const seat of seats) {
+      if (seat === undefined) continue
       if (seat.state !== 'leaving' && (seat.state !== 'busy' || seat.begun())) continue
       const age = (ages.get(seat) ?? 0) + 1
       ages.set(seat, age)
@@ -150,6 +174,27 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   }
   refill()
 
+  /** Runs a job in one process. */
+  const attempt = async (job: JobRun, control: RunControl): Promise<Supervised> => {
+    let seat: Seat
+    try {
+      seat = idle.shift() ?? make()
+    } catch (error) {
+      const reason = messageOf(error)
+      options.events.notice('error', `a job process could not be made: ${reason}`)
+      const outcome = { kind: 'returned', reason, counted: false } as const
+      return { outcome, reusable: false, hung: false, unbegun: false, unmade: true }
+    }
+    ages.set(seat, 0)
+    const ended = supervise(seat, job, control, options)
+    refillSoon()
+    const supervised = await ended
+    ages.delete(seat)
+    // The last to run is the first to run again: what it needs is still in the caches.
+    if (supervised.reusable && seat.state === 'idle') idle.unshift(seat)
+    return supervised
+  }
+
   function vacateAfterTest(seat: Seat): void {
     if (options.jobsPerChild !== 1) seat.kill('SIGKILL')
   }
@@ -157,20 +202,14 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   return {
     isolation: 'fork',
     policies: new Map(zygote.loaded.policies.map((policy): [string, JobPolicy] => [policy.name, policy])),
-    async run(job: JobRun, control): Promise<Outcome> {
+    async run(job, control): Promise<Outcome> {
       running += 1
       try {
         for (let tries = 1, failed = 0; ; tries += 1) {
-          const seat = idle.shift() ?? make()
-          ages.set(seat, 0)
-          const ended = supervise(seat, job, control, options)
-          refill()
-          const { outcome, reusable, hung, unbegun, unmade } = await ended
-          ages.delete(seat)
+          const { outcome, hung, unbegun, unmade } = await attempt(job, control)
           if (hung) hangs = [...hangs.filter((at) => ticks - at < HUNG_TICKS), ticks]
           if (hung && hangs.length === MAX_HUNG)
             trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
-          if (reusable && seat.state === 'idle') idle.push(seat)
           // No processes or no memory left for the moment: given back, the job would be here again at once, and those behind it.
           if (unmade && over === undefined) {
             failed += 1

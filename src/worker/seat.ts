@@ -41,9 +41,20 @@ export function createSeat(
   jobsPerChild: number,
   orders: SeatOrders,
 ): Seat {
-  const [channelFd, childChannel] = addon.socketpair()
-  const [stdoutFd, childStdout] = addon.pipe()
-  const [stderrFd, childStderr] = addon.pipe()
+  const opened: number[] = []
+  const both = (make: () => [number, number]): [number, number] => {
+    try {
+      const pair = make()
+      opened.push(...pair)
+      return pair
+    } catch (error) {
+      for (const fd of opened) addon.close(fd)
+      throw error
+    }
+  }
+  const [channelFd, childChannel] = both(addon.socketpair)
+  const [stdoutFd, childStdout] = both(addon.pipe)
+  const [stderrFd, childStderr] = both(addon.pipe)
   let generation = firstGeneration
   let state: Seat['state'] = 'empty'
   let pid: number | undefined

@@ -78,11 +78,13 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
     )
   }
   const refill = (): void => {
+    // Where processes are never replaced, those that run now will wait again.
+    const back = options.jobsPerChild === 0 ? running : 0
     // While none gets ready, one at a time is tried.
     while (
       !pause &&
       (failures === 0 || booting === 0) &&
-      (waiting.length > booting || (!retired && idle.length + booting < spare + waiting.length))
+      (waiting.length > booting || (!retired && idle.length + booting + back < spare + waiting.length))
     )
       bootSpare()
   }

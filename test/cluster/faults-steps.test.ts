@@ -87,6 +87,27 @@ test('a pod that is evicted right before the scale is lowered makes it begin ane
   await expectBusySurvive(set)
 })
 
+test('an answer that is lost when the scale was lowered leaves those that were given up as they are', async ({
+  startPlane,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const plane = await startPlane({ nodes: 1 })
+  const namespace = await plane.namespace()
+  const set = await stageBehindProxy({ cluster: plane, namespace, redis, redisUrl, ns })
+  const { proxy, look, pods, marks } = set
+  proxy.on(/^PUT .*\/scale/, { kind: 'cut', afterBytes: 0 })
+  await set.start()
+  plane.controllerManager.pause()
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(2, 60_000)
+  await never(5000, async () => (await marks()).length !== 4, 'one of them works again')
+  plane.controllerManager.resume()
+  await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+  await expectBusySurvive(set)
+})
+
 test.for([
   ['a deletion cost is written', /^PATCH .*\/pods\//],
   ['the pods are listed', /^GET .*\/pods\?labelSelector/],

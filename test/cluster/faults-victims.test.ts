@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { waitFor } from '../support/wait.ts'
+import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
 import { looker, pool, QUICK, stage, startController, type Scene } from './scaling.ts'
 import { test } from './support/fixtures.ts'
@@ -108,6 +108,36 @@ test('a controller manager that was stopped while pods were chosen gives up no o
     count: 4,
     before: () => plane.controllerManager.pause(),
     after: () => plane.controllerManager.resume(),
+  })
+  expect(wrong).toBe(0)
+})
+
+test('a controller manager that comes back late finds those that were given up as they were', async ({
+  startPlane,
+  redisUrl,
+  ns,
+}) => {
+  const plane = await startPlane({ nodes: 1 })
+  const namespace = await plane.namespace()
+  const look = looker(plane, namespace)
+  const givenUp = async (): Promise<number> =>
+    (await look.pods()).filter(
+      ({ metadata }) => metadata.annotations?.['controller.kubernetes.io/pod-deletion-cost'] === '-1000000',
+    ).length
+  const wrong = await wrongVictims({
+    cluster: plane,
+    namespace,
+    redisUrl,
+    ns,
+    pods: 10,
+    busy: 7,
+    count: 1,
+    before: () => plane.controllerManager.pause(),
+    // Longer than pods that others died for stay out of work.
+    after: async () => {
+      await never(40_000, async () => (await givenUp()) !== 3, 'one of them works again')
+      plane.controllerManager.resume()
+    },
   })
   expect(wrong).toBe(0)
 })

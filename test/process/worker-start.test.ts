@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { sideBySide } from '../support/aside.ts'
 import { test } from '../support/fixtures.ts'
-import { job, startLedger, LEDGER_JOBS } from '../support/ledger.ts'
+import { expectKept, job, startLedger, LEDGER_JOBS, takeAccount } from '../support/ledger.ts'
 import { freePort } from '../support/ports.ts'
 import { ROOT, runCli, spawnCli, spawnCommand } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
@@ -255,4 +255,26 @@ test('with too few descriptors for its slots it says so and leaves with 69', asy
   )
   expect(await worker.waitForExit(20_000)).toEqual({ code: 69, signal: null })
   expect(worker.stderr).toMatch(/^resqueue: No descriptors for a job process \(.*ulimit -n.*\n$/)
+})
+
+test('descriptors that run out while jobs run keep those that have none waiting, and each is performed once', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const ledger = startLedger()
+  const sent = Array.from({ length: 60 }, () => job('q', 'Note', [300]))
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, ...sent.map(({ raw }) => raw))
+  const words = ['work', '--redis', redisUrl, '--namespace', ns, '--queues', 'q', '--jobs', LEDGER_JOBS, '--port', '0']
+  const slots = ['--isolation', 'fork', '--concurrency', '64', '--burst']
+  const worker = spawnCommand(
+    'sh',
+    ['-c', 'ulimit -n 200; exec "$@"', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, ...slots],
+    { env: ledger.env },
+  )
+  expect(await worker.waitForExit(60_000)).toEqual({ code: 0, signal: null })
+  expect(worker.stdout).toContain('a job process could not be made: No descriptors')
+  for (const { id } of sent) expect(ledger.of('start', id).length).toBe(1)
+  expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
 })

@@ -90,3 +90,19 @@ test('what is read before anything was written undoes nothing, and a new spec fo
   writes.forget()
   expect(writes.contested(5)).toBe(false)
 })
+
+test('a write whose answer was lost is ours where the scale says so, and nobody undid the one before', () => {
+  const writes = createWrites()
+  for (let round = 0; round < 5; round++) {
+    writes.sending(round + 1)
+    writes.read(round + 1, round)
+  }
+  expect(writes.contested(5)).toBe(false)
+  for (let round = 0; round < 3; round++) {
+    writes.sending(9)
+    writes.read(1, 10 + round)
+    writes.wrote(9, 10 + round)
+    writes.read(1, 10 + round)
+  }
+  expect(writes.contested(20)).toBe(true)
+})
