@@ -44,6 +44,28 @@ test('drain: false goes without the right to change pods, and tells the scalers'
   expect(out.all('WorkerScaler')[0]?.spec.scaleDown).toEqual({ drain: false })
 })
 
+test.for([
+  ['protect', { protect: ['karpenter'] }],
+  ['scaleDown.drain', { scaleDown: { drain: true } }],
+] as const)(
+  'drain: false refuses a pool whose scaling says %s, which needs that right',
+  async ([field, more], { helm }) => {
+    const pool = { ...REDIS, workers: { mail: { scaling: { enabled: true, ...more } } } }
+    const refusal = await helm.refusal({ ...pool, controller: { drain: false } })
+    expect(refusal).toContain(`workers.mail.scaling.${field} needs the verb \`patch\` on pods`)
+    // Where another release's controller does it, its role says what it may.
+    const elsewhere = await helm.render({ ...pool, controller: { enabled: false, drain: false } })
+    expect(elsewhere.all('WorkerScaler')[0]?.spec).toMatchObject(more)
+  },
+)
+
+test('a pool is protected without being drained where the controller has the right', async ({ helm }) => {
+  const scaling = { enabled: true, protect: ['karpenter'], scaleDown: { drain: false } }
+  const out = await helm.render({ ...REDIS, workers: { default: { scaling } } })
+  expect(verbs(out.get('Role', NAME)['rules'])['pods']).toContain('patch')
+  expect(out.all('WorkerScaler')[0]?.spec).toMatchObject({ protect: ['karpenter'], scaleDown: { drain: false } })
+})
+
 test('for named namespaces a role in each of them', async ({ helm }) => {
   const out = await helm.render({ ...REDIS, controller: { namespaceScope: ['jobs', 'shop'] } })
   expect(out.container(NAME).args).toContain('--namespace-scope=jobs,shop')

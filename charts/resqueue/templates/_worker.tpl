@@ -39,7 +39,7 @@
 {{- with .resources }}{{- with .limits }}{{- with .memory }}{{- include "resqueue.plain" . }}{{- end }}{{- end }}{{- end }}
 {{- end -}}
 
-{{/* Refuses a pool whose parts do not fit together. Takes: pool, pod. */}}
+{{/* Refuses a pool whose parts do not fit together. Takes: root, pool, pod. */}}
 {{- define "resqueue.checkPool" -}}
 {{- $limit := include "resqueue.memoryLimit" .pod -}}
 {{- if and .pod.jobMemory $limit (not .pod.allowMemoryOvercommit) -}}
@@ -50,6 +50,11 @@
 {{- end -}}
 {{- if and .pod.scaling.enabled (gt (int .pod.scaling.minReplicas) (int .pod.scaling.maxReplicas)) -}}
 {{- fail (printf "workers.%s.scaling: minReplicas %d is more than maxReplicas %d." .pool (int .pod.scaling.minReplicas) (int .pod.scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and .pod.scaling.enabled (not .root.Values.controller.drain) (include "resqueue.ownController" .root) -}}
+{{- with or (and .pod.scaling.protect "protect") (and (dig "scaleDown" "drain" false .pod.scaling) "scaleDown.drain") -}}
+{{- fail (printf "workers.%s.scaling.%s needs the verb `patch` on pods, and controller.drain=false goes without it. Take it out of the pool, or set controller.drain=true; pools that shall not drain then say scaling.scaleDown.drain=false." $.pool .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
