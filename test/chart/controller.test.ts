@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'vitest'
 import { parse } from 'yaml'
+import { ROOT } from '../support/process.ts'
 import { REDIS, test, type Rendered, type Yaml } from './helm.ts'
 
 const NAME = 'rq-resqueue-controller'
@@ -147,6 +150,53 @@ test('further connections: what the file names is mounted', async ({ helm }) => 
   )
   expect([...mounted(out)].sort()).toEqual(named.sort())
   expect(out.container(NAME).args).toContain('--connections=/etc/resqueue/controller/connections.yaml')
+})
+
+const connectionsOf = (out: Rendered): Yaml =>
+  parse(out.get('ConfigMap', 'rq-resqueue-connections')['data']['connections.yaml']).connections
+
+test("redis.allowedNamespaces says who may use the release's own Redis, with further connections or without", async ({
+  helm,
+}) => {
+  const redis = { existingSecret: { name: 'main' }, allowedNamespaces: ['jobs'] }
+  for (const controller of [{}, { connections: CONNECTIONS }]) {
+    const out = await helm.render({ redis, controller })
+    expect(connectionsOf(out).default).toMatchObject({ allowedNamespaces: ['jobs'] })
+    expect(out.container(NAME).args).toContain('--connections=/etc/resqueue/controller/connections.yaml')
+    expect(mounted(out)).toContain('/etc/resqueue/connections/default/url')
+  }
+  expect(await helm.refusal({ redis: { ...redis, allowedNamespaces: [] } })).toMatch(/allowedNamespaces/)
+})
+
+const guide = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8')
+const tenants: Yaml = parse(/```yaml\n( +controller:\n.*?)```/s.exec(guide)?.[1] ?? '')
+
+test("the operations guide's release for tenants has their connections and no other", async ({ helm }) => {
+  const out = await helm.render({ ...tenants, networkPolicy: { enabled: true } })
+  expect(connectionsOf(out)).toEqual({
+    shop: {
+      url: 'rediss://redis.shop.svc:6379',
+      namespace: 'shop',
+      allowedNamespaces: ['shop', 'shop-staging'],
+      passwordFile: '/etc/resqueue/connections/shop/password',
+    },
+  })
+  expect(out.container(NAME).env.map((one: Yaml) => one.name)).not.toContain('REDIS_URL')
+  const { egress } = out.get('NetworkPolicy', NAME).spec
+  expect(egress.map((rule: Yaml) => rule.ports.map(({ port }: { port: number }) => port))).toEqual([
+    [53, 53],
+    [6379],
+    [443, 6443],
+  ])
+  expect(await helm.notes(tenants)).toContain('controller: watches all namespaces')
+})
+
+test.for([
+  ['a pool', { workers: { default: {} } }],
+  ['no connections', { controller: { ...tenants.controller, connections: {} } }],
+  ['no controller', { controller: { ...tenants.controller, enabled: false } }],
+] as const)('without a Redis of its own a release is refused with %s', async ([, more], { helm }) => {
+  expect(await helm.refusal({ ...tenants, ...more })).toMatch(/Say where Redis is/)
 })
 
 test.for([

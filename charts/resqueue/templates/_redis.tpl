@@ -1,4 +1,4 @@
-{{/* Refuses values that say nothing about where Redis is, or more than one thing. */}}
+{{/* Refuses values that say nothing about where Redis is, or more than one thing. A controller without pools may have none but connections. */}}
 {{- define "resqueue.checkRedis" -}}
 {{- $redis := .Values.redis -}}
 {{- $secret := include "resqueue.redisSecret" . -}}
@@ -7,10 +7,17 @@
 {{- fail "redis.trial.enabled starts a Redis that forgets: it cannot be combined with redis.url or redis.existingSecret. Set redis.trial.enabled=false." -}}
 {{- end -}}
 {{- else if not (or $redis.url $secret) -}}
+{{- if or (include "resqueue.pools" . | fromYaml) (not (and .Values.controller.enabled .Values.controller.connections)) -}}
 {{- fail "Say where Redis is: redis.url=redis://host:6379, redis.existingSecret.name with the URL in its key 'url', or redis.trial.enabled=true for a first look." -}}
+{{- end -}}
 {{- else if and $redis.url $secret (not (include "resqueue.redisPasswordKey" .)) -}}
 {{- fail "redis.url and redis.existingSecret both say where Redis is. Leave redis.url empty, or set redis.existingSecret.passwordKey to take only the password from the Secret." -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Whether the release has a Redis of its own, beside the controller's connections; empty where it has none. */}}
+{{- define "resqueue.ownRedis" -}}
+{{- if or (include "resqueue.redisUrl" .) (include "resqueue.redisSecret" .) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The Secret's name: redis.existingSecret is a map, or just the name. */}}
@@ -46,8 +53,9 @@ redis://{{ include "resqueue.trialName" . }}:6379
 {{- end -}}
 {{- end -}}
 
-{{/* The environment that tells any verb of `resqueue` where Redis is. */}}
+{{/* The environment that tells any verb of `resqueue` where Redis is, as a list; empty where the release has none. */}}
 {{- define "resqueue.redisEnv" -}}
+{{- if include "resqueue.ownRedis" . -}}
 {{- $secret := include "resqueue.redisSecret" . -}}
 - name: REDIS_URL
   {{- with include "resqueue.redisUrl" . }}
@@ -77,6 +85,7 @@ redis://{{ include "resqueue.trialName" . }}:6379
 {{- with .keyKey }}
 - name: REDIS_TLS_KEY
   value: /etc/resqueue/redis-tls/tls.key
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,12 +1,16 @@
 {{/*
 Redis connections of the controller by name: what its configuration says (entry), and the projected volume with the files that this
-names (sources; none where everything is in the values).
+names (sources; none where everything is in the values). Empty where the environment says all: the release's own Redis, for every namespace.
 */}}
 {{- define "resqueue.connections" -}}
-{{- $default := dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" .Values.redis.tls "allowedNamespaces" (list "*") "maxRecoveries" .Values.workerDefaults.maxRecoveries
-    "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .)) -}}
+{{- $allowed := .Values.redis.allowedNamespaces | default (list "*") -}}
+{{- $all := deepCopy (.Values.controller.connections | default dict) -}}
+{{- if and (include "resqueue.ownRedis" .) (or $all (not (has "*" $allowed))) -}}
+{{- $_ := set $all "default" (dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" .Values.redis.tls "allowedNamespaces" $allowed "maxRecoveries" .Values.workerDefaults.maxRecoveries
+    "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .))) -}}
+{{- end -}}
 {{- $connections := dict -}}
-{{- range $name, $redis := mergeOverwrite (dict "default" $default) (deepCopy .Values.controller.connections) -}}
+{{- range $name, $redis := $all -}}
 {{- $folder := printf "/etc/resqueue/connections/%s" $name -}}
 {{- $entry := dict "namespace" ($redis.namespace | default "resque") "allowedNamespaces" $redis.allowedNamespaces -}}
 {{- $sources := list -}}
