@@ -169,7 +169,7 @@ function readRules(rules: Fields, window: number, problems: Problem[], strict: b
     stabilizationWindowSeconds: rules.whole('stabilizationWindowSeconds', 0, 3600, window),
     selectPolicy: rules.oneOf('selectPolicy', ['Max', 'Min', 'Disabled'], 'Max'),
     policies: rules.list('policies', (value, path) => readPolicy(value, path, problems, strict)),
-    tolerance: readTolerance(rules),
+    tolerance: readTolerance(rules, strict),
   }
 }
 
@@ -182,14 +182,18 @@ function readPolicy(value: unknown, path: Path, problems: Problem[], strict: boo
   }
 }
 
-/** A quantity, as `autoscaling/v2` has it: 0.05, "0.05" or "50m". */
-function readTolerance(rules: Fields): number | null {
+/** A quantity, as `autoscaling/v2` has it: "0.05" or "50m". The CRD takes no fraction as a number, and so neither does `strict`. */
+function readTolerance(rules: Fields, strict: boolean): number | null {
   if (!rules.given('tolerance')) return null
   const value = rules.value('tolerance')
+  if (strict && typeof value === 'number' && !Number.isInteger(value)) {
+    rules.problem('tolerance', `must be in quotes, "${value}": the API server takes no fraction as a number`)
+    return null
+  }
   const match = /^(\d+(?:\.\d+)?|\.\d+)(m?)$/.exec(String(value))
   const number = match ? Number(match[1]) / (match[2] === 'm' ? 1000 : 1) : Number.NaN
   if (number >= 0 && number <= 10) return number
-  rules.problem('tolerance', `must be a fraction of the replicas such as 0.05 or "50m", not ${show(value)}`)
+  rules.problem('tolerance', `must be a fraction of the replicas such as "0.05" or "50m", not ${show(value)}`)
   return null
 }
 

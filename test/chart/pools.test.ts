@@ -87,6 +87,16 @@ test('a WorkerScaler takes its fields word for word and points at its pool', asy
   })
 })
 
+test('a tolerance may be a number in the values, and is text in the WorkerScaler', async ({ helm }) => {
+  const tolerances = async (scaleUp: unknown, scaleDown: unknown): Promise<unknown> => {
+    const behavior = { scaleUp: { tolerance: scaleUp }, scaleDown: { tolerance: scaleDown } }
+    const out = await helm.render({ ...REDIS, workers: { default: { scaling: { enabled: true, behavior } } } })
+    return out.get('WorkerScaler', 'rq-resqueue-default').spec.behavior
+  }
+  expect(await tolerances(0.05, 0)).toEqual({ scaleUp: { tolerance: '0.05' }, scaleDown: { tolerance: '0' } })
+  expect(await tolerances('50m', null)).toEqual({ scaleUp: { tolerance: '50m' }, scaleDown: {} })
+})
+
 test("a pool's target replaces the default one as a whole", async ({ helm }) => {
   const out = await helm.render({
     ...REDIS,

@@ -73,7 +73,7 @@ test('everything that is given is read', () => {
         stabilizationWindowSeconds: 3,
         selectPolicy: 'Min',
         policies: [{ type: 'Percent', value: 100, periodSeconds: 15 }],
-        tolerance: 0.05,
+        tolerance: 1,
       },
       scaleDown: { stabilizationWindowSeconds: 300, selectPolicy: 'Disabled', policies: [], tolerance: 0 },
     },
@@ -83,7 +83,8 @@ test('everything that is given is read', () => {
   }
   expect(scalerOf(spec).spec).toEqual(spec)
   expect(scalerOf({ target: { jobsPerReplica: 10 } }).spec.target).toEqual({ jobsPerReplica: 10 })
-  expect(scalerOf({ behavior: { scaleUp: { tolerance: '50m' } } }).spec.behavior.scaleUp.tolerance).toBe(0.05)
+  for (const tolerance of ['50m', '0.05', '.05'])
+    expect(scalerOf({ behavior: { scaleUp: { tolerance } } }).spec.behavior.scaleUp.tolerance).toBe(0.05)
 })
 
 test.each<[Record<string, unknown>, string]>([
@@ -124,7 +125,11 @@ test.each<[Record<string, unknown>, string]>([
   ],
   [
     { behavior: { scaleDown: { tolerance: '5%' } } },
-    'spec.behavior.scaleDown.tolerance: must be a fraction of the replicas such as 0.05 or "50m", not "5%"',
+    'spec.behavior.scaleDown.tolerance: must be a fraction of the replicas such as "0.05" or "50m", not "5%"',
+  ],
+  [
+    { behavior: { scaleDown: { tolerance: 0.05 } } },
+    'spec.behavior.scaleDown.tolerance: must be in quotes, "0.05": the API server takes no fraction as a number',
   ],
   [{ protect: ['x'] }, 'spec.protect[0]: must be karpenter or clusterAutoscaler, not "x"'],
   [{ paused: 'yes' }, 'spec.paused: must be true or false, not "yes"'],
