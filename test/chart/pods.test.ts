@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { REDIS, test } from './helm.ts'
+import { REDIS, test, type Yaml } from './helm.ts'
 
 const WORKER = 'rq-resqueue-default'
 const CONTROLLER = 'rq-resqueue-controller'
@@ -275,4 +275,38 @@ test('a disruption budget takes pods one by one and never holds up a node for a 
   })
   expect(out.get('PodDisruptionBudget', 'rq-resqueue-part').spec.maxUnavailable).toBe('30%')
   expect(out.find('PodDisruptionBudget', 'rq-resqueue-off')).toBeUndefined()
+})
+
+const role = (arn: string): object => ({ 'eks.amazonaws.com/role-arn': arn })
+
+test('pools that name the same service account share one', async ({ helm }) => {
+  const out = await helm.render({
+    ...REDIS,
+    workerDefaults: { serviceAccount: { name: 'shared', annotations: role('arn') } },
+    workers: { mail: {}, own: { serviceAccount: { name: 'own' } } },
+  })
+  expect(out.all('ServiceAccount').map(({ metadata }) => metadata.name)).toEqual(['own', 'shared', CONTROLLER])
+  const { labels, annotations } = out.get('ServiceAccount', 'shared').metadata as Yaml
+  expect(annotations).toEqual(role('arn'))
+  // Labels that are true of both pools.
+  expect(labels).toMatchObject({ 'app.kubernetes.io/component': 'worker' })
+  expect(labels).not.toHaveProperty(['resqueue.dev/pool'])
+  expect(out.get('ServiceAccount', 'own').metadata.labels['resqueue.dev/pool']).toBe('own')
+  for (const pool of [WORKER, 'rq-resqueue-mail']) expect(out.pod(pool).serviceAccountName).toBe('shared')
+})
+
+test.for([
+  [
+    'other annotations',
+    { workers: { default: { serviceAccount: { annotations: role('a') } }, mail: {} } },
+    'workers.default and workers.mail create the same service account, "shared", with different annotations',
+  ],
+  [
+    "the controller's name",
+    { controller: { serviceAccount: { name: 'shared' } } },
+    'workers.default.serviceAccount.name: "shared" is the controller\'s, and jobs would have its rights',
+  ],
+] as const)('refused: a shared service account with %s', async ([, values, message], { helm }) => {
+  const workerDefaults = { serviceAccount: { name: 'shared' } }
+  expect(await helm.refusal({ ...REDIS, workerDefaults, ...values })).toContain(message)
 })
