@@ -1,3 +1,4 @@
+import { setTimeout as rest } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { release } from '../queue/recovery.ts'
@@ -29,7 +30,8 @@ export async function sayFarewell({
   withinMs,
 }: Farewell): Promise<void> {
   try {
-    if (turns) await Promise.race([turns.flushed(), new Promise((resolve) => setTimeout(resolve, withinMs).unref())])
+    const over = rest(withinMs, undefined, { ref: false, signal: patience.signal }).catch(() => undefined)
+    if (turns) await Promise.race([turns.flushed(), over])
     turns?.stop()
     if (nonce === undefined) return
     const result = await release(store, nonce, { kind: 'owner' }, maxRecoveries, { ...patience, deadlineMs: withinMs })

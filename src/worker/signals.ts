@@ -2,7 +2,8 @@ export type WorkerSignal = 'SIGTERM' | 'SIGQUIT' | 'SIGINT' | 'SIGUSR1' | 'SIGUS
 
 /** What signals make a worker do. */
 export interface WorkerActions {
-  readonly stopping: boolean
+  /** Whether a TERM or INT came before. A worker that stops for another reason, QUIT or the end of a burst, has still to drain at the first. */
+  readonly told: boolean
   /** Finish running jobs, take no new ones; after `deadline` put back what still runs. */
   drain(why: WorkerSignal, deadline: boolean): void
   /** Kill running jobs, put them back, leave with this exit code. */
@@ -22,7 +23,7 @@ export function act(signal: WorkerSignal, actions: WorkerActions): void {
   switch (signal) {
     case 'SIGTERM':
     case 'SIGINT':
-      if (actions.stopping) actions.halt(signal, signal === 'SIGTERM' ? 143 : 130)
+      if (actions.told) actions.halt(signal, signal === 'SIGTERM' ? 143 : 130)
       else actions.drain(signal, true)
       return
     case 'SIGQUIT':

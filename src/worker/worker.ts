@@ -78,6 +78,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let pausedHere = false
   let remote: State = ''
   let stopping = false
+  let told = false
   let abandoned = false
   let deadline: NodeJS.Timeout | undefined
   let exitCode = 0
@@ -168,14 +169,15 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   }
 
   const actions: WorkerActions = {
-    get stopping() {
-      return stopping
+    get told() {
+      return told
     },
     drain: (why, withDeadline) => {
-      if (!stopping)
+      if (!stopping || withDeadline)
         log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
       stopping = true
-      if (withDeadline) {
+      told ||= withDeadline
+      if (withDeadline && !leaving) {
         deadline ??= setTimeout(
           () => {
             log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
@@ -190,6 +192,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     halt: (why, code) => {
       log.warn({ signal: why, running: running() }, 'stopping at once: running jobs are killed and put back')
       exitCode = code
+      // A farewell under way has the limits of one that has time.
+      if (leaving) setTimeout(() => hard.abort(), HASTY_FAREWELL_MS).unref()
       abandon(true)
     },
     cancelJobs: () => {

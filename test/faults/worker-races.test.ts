@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { isAlive } from '../support/proc.ts'
-import { waitFor } from '../support/wait.ts'
+import { startRedis } from '../support/redis.ts'
+import { latch, waitFor } from '../support/wait.ts'
 import { ledgerHere, startHere, waiting } from '../support/workerhere.ts'
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -39,6 +40,35 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
   expect(ledger.of('start')).toEqual([])
+}, 30_000)
+
+test('a TERM while a burst leaves is its first', async ({ ns, redisUrl }) => {
+  const [leaving, go] = [latch(), latch()]
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    if (script === 'release') {
+      leaving.open()
+      await go.promise
+    }
+    return call()
+  }
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', burst: true, exchange })
+  await leaving.promise
+  worker.signal('SIGTERM')
+  go.open()
+  expect(await worker.done).toEqual({ exitCode: 0 })
+})
+
+test('a worker that takes leave of a Redis that is away insists no longer once it is told a second time', async () => {
+  const server = await startRedis()
+  const { worker } = startHere(server.url, 'resque', { isolation: 'inline' })
+  await waiting(server.client())
+  await server.stop()
+  worker.signal('SIGTERM')
+  await waitFor(() => worker.view.stopping)
+  worker.signal('SIGTERM')
+  const before = performance.now()
+  expect(await worker.done).toEqual({ exitCode: 143 })
+  expect(performance.now() - before).toBeLessThan(7000)
 }, 30_000)
 
 test('a token that comes while a fenced worker registers anew does not put it to rest for ever', async ({

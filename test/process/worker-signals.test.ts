@@ -124,6 +124,35 @@ test('QUIT lets running jobs end, however long they take', async ({ redis, redis
   expect(await queued()).toEqual(ids(behind))
 })
 
+test('the first TERM or INT after QUIT gives running jobs the shutdown timeout, the next one none', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const patient = await busyWorker({ redis, redisUrl, ns: `${ns}:patient` })
+  const brief = await busyWorker(
+    { redis, redisUrl, ns: `${ns}:brief` },
+    { className: 'Deaf', args: ['--shutdown-timeout', '0.3', '--kill-delay', '0.3'] },
+  )
+  const halted = await busyWorker({ redis, redisUrl, ns: `${ns}:halted` }, { className: 'Deaf' })
+  for (const { worker } of [patient, brief, halted]) {
+    worker.process.signal('SIGQUIT')
+    await worker.says('no new ones are taken')
+    worker.process.signal(worker === brief.worker ? 'SIGINT' : 'SIGTERM')
+    await worker.says('no new ones are taken', { count: 2 })
+  }
+  patient.ledger.open()
+  expect(await patient.worker.process.waitForExit()).toEqual({ code: 0, signal: null })
+  expect(patient.ledger.of('end').length).toBe(2)
+  expect(await patient.queued()).toEqual(ids(patient.behind))
+  expect(await brief.worker.process.waitForExit()).toEqual({ code: 0, signal: null })
+  expect(await brief.queued()).toEqual(ids(...brief.running, brief.behind))
+  expect(halted.worker.process.running).toBe(true)
+  halted.worker.process.signal('SIGTERM')
+  expect(await halted.worker.process.waitForExit()).toEqual({ code: 143, signal: null })
+  expect(await halted.queued()).toEqual(ids(...halted.running, halted.behind))
+})
+
 test('INT is graceful once and kills at once the second time, with 130', async ({ redis, redisUrl, ns }) => {
   const { worker, running, behind, queued } = await busyWorker({ redis, redisUrl, ns }, { className: 'Deaf' })
   worker.process.signal('SIGINT')
