@@ -49,6 +49,5 @@ export async function enroll(enrolment: Enrolment): Promise<Caretaker> {
     },
     'worker started',
   )
-  await caretaker.promote({ retry: true, delayed: true }, patience)
   return caretaker
 }

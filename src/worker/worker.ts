@@ -77,6 +77,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let engine: Engine | undefined
   let pausedHere = false
   let remote: State = ''
+  /** A burst takes nothing before what is due was moved: that belongs to what it does. */
+  let promoting = options.burst
   let stopping = false
   let told = false
   let abandoned = false
@@ -92,7 +94,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const own = (): Registration => registration as Registration
   const running = (): number => works?.crew.size ?? 0
   const quota = (): number =>
-    stopping || pausedHere || remote !== '' || fencing ? 0 : Math.min(concurrency, Math.max(maxJobs - taken, 0))
+    stopping || promoting || pausedHere || remote !== '' || fencing
+      ? 0
+      : Math.min(concurrency, Math.max(maxJobs - taken, 0))
   const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
   const title = (state: string): void => {
     process.title = `resque-${VERSION} (${selection.label}): ${state}` // R56
@@ -259,7 +263,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     })
     if (stopping) return engine.stop() // we left while it was being made
     const fresh = identity.registration(concurrency, selection.label, engine.isolation)
-    const registered = (): void => void (registration = fresh) // from here on a release is due when we leave
+    const registered = (): void => {
+      registration = fresh // from here on a release is due when we leave
+      moved = clock.monotonic() // and standstill counts
+    }
     const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registered, patience }
     const caretaker = await enroll(enrolment)
     if (stopping) return
@@ -276,6 +283,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         workerId: (slot) => workerId(own(), slot),
       }),
     )
+    // The lease is renewed by now: listeners may take their time.
+    const promoted = caretaker.promote({ retry: true, delayed: true }, patience)
+    if (promoting) await promoted
+    promoting = false
     works.turns.wake()
   }
 

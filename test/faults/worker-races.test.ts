@@ -1,10 +1,19 @@
 import { fileURLToPath } from 'node:url'
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { isAlive } from '../support/proc.ts'
 import { startRedis } from '../support/redis.ts'
 import { latch, waitFor } from '../support/wait.ts'
 import { ledgerHere, startHere, waiting } from '../support/workerhere.ts'
+
+const hooksNamed = (name: string): string => fileURLToPath(new URL(`../fixtures/hooks/${name}.ts`, import.meta.url))
+
+/** A delayed job that is due. */
+async function due(redis: Redis, ns: string, id: string): Promise<void> {
+  await redis.zadd(`${ns}:delayed_queue_schedule`, 1, 1)
+  await redis.rpush(`${ns}:delayed:1`, `{"class":"Note","args":[0],"queue":"q","id":"${id}"}`)
+}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -40,6 +49,49 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
   expect(ledger.of('start')).toEqual([])
+}, 30_000)
+
+test('a worker takes jobs while listeners are told of what was due at its start, and standstill counts from its registration', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  await due(redis, ns, 'due')
+  let age: number | undefined
+  let known = false
+  const began = performance.now()
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    // As long as job code may take to load.
+    if (script === 'register') await waitFor(() => performance.now() - began > 1500)
+    else if (known) age ??= worker.view.loopAgeMs
+    const reply = await call()
+    known ||= script === 'register'
+    return reply
+  }
+  const { worker, said } = startHere(redisUrl, ns, { isolation: 'inline', hooks: hooksNamed('neverdelayed'), exchange })
+  await ledger.sees('end', 'due')
+  expect(said.filter((message) => message.includes('listeners'))).toEqual([])
+  expect(age).toBeLessThan(1500)
+})
+
+test('a burst waits for what is due, and renews its lease meanwhile', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  await due(redis, ns, 'due')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[0],"id":"waiting"}')
+  const { worker, said } = startHere(redisUrl, ns, {
+    isolation: 'inline',
+    burst: true,
+    hooks: hooksNamed('neverdelayed'),
+  })
+  await waitFor(() => worker.view.registered)
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  await redis.pexpire(`${ns}:ext:lease:${nonce}`, 600_000)
+  await waitFor(async () => (await redis.pttl(`${ns}:ext:lease:${nonce}`)) < 100_000, { describe: 'a renewal' })
+  expect(said.filter((message) => message.includes('listeners'))).toEqual([])
+  expect(ledger.of('start')).toEqual([])
+  expect(await worker.done).toEqual({ exitCode: 0 })
+  expect(ledger.of('end').map(({ id }) => id)).toEqual(['waiting', 'due'])
 }, 30_000)
 
 test('a TERM while a burst leaves is its first', async ({ ns, redisUrl }) => {
@@ -139,8 +191,7 @@ test('a listener of the operator’s that never settles does not hold a worker t
 }) => {
   ledgerHere()
   await redis.rpush(`${ns}:queue:q`, '{"class":"Any","args":[],"id":"a"}')
-  const hooks = fileURLToPath(new URL('../fixtures/hooks/never.ts', import.meta.url))
-  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', hooks })
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', hooks: hooksNamed('never') })
   await waitFor(() => worker.view.busy === 1)
   worker.signal('SIGTERM')
   worker.signal('SIGTERM')
