@@ -78,6 +78,10 @@ for _, record in ipairs(records) do
   local outcome = 'failed'
   if not failed_by_prune(id, record.raw) then
     outcome = put_back(record.queue, record.raw, reason ~= 'owner', record.ms, most, id)
+    if outcome == 'failed' then -- what a foreign prune has failed, it has counted
+      pcall_('INCR', p .. 'stat:processed')
+      pcall_('INCR', p .. 'stat:failed')
+    end
   end
   if outcome then
     counts[outcome] = counts[outcome] + 1

@@ -8,8 +8,8 @@ end
 
 -- Puts a job of the process that ARGV[1] names back in front of its queue. A counted one was lost with its process; beyond `most`
 -- recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker cannot circle. A loss counts only if the run began
--- after the last counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' or
--- 'quarantined', or nil where every key it could go to holds another type.
+-- after the last counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' (the caller counts
+-- it) or 'quarantined', or nil where every key it could go to holds another type.
 local function put_back(queue, raw, counted, began, most, worker)
   local tracked = status_key(raw)
   local old = tracked and pcall_('GET', tracked)
@@ -27,8 +27,6 @@ local function put_back(queue, raw, counted, began, most, worker)
         .. recoveries .. ' times; it is not run again.","backtrace":[],"worker":' .. quote(worker) .. ',"queue":' .. quote(queue) .. '}'
       if append_failure(failure_lists(ARGV[1]), queue, entry) then
         call('DEL', key)
-        pcall_('INCR', p .. 'stat:processed')
-        pcall_('INCR', p .. 'stat:failed')
         if tracked then write_status(tracked, old, 3, 'null') end
         return 'failed'
       end

@@ -98,6 +98,46 @@ test('a job that is lost too often goes to the failure lists of the worker that 
   }
 })
 
+test('statistics and flow count what is lost too often as failed and ended, also beside other ends of its turn', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const counts = async (): Promise<unknown> => ({
+    stats: await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`),
+    flow: (await redis.get(`${ns}:ext:flow:q`))?.split(' ').slice(0, 3).join(' '),
+  })
+  const lost = { verb: 'return', counted: true } as const
+  await fill(redis, ns, 0, 8)
+  const model = modelProcess(redisUrl, ns, { maxRecoveries: 0 })
+  await model.register()
+  await model.reserve(0, 1, 2, 3)
+  // Each end of this turn counts for itself: two lost too often, one succeeded, one failed.
+  const ends = [lost, DONE, lost, FAILED].map((ending, slot) => endOf(heldBy(model, slot), ending))
+  await model.turn({ ends })
+  expect(await counts()).toEqual({ stats: ['4', '3'], flow: '4 4 0' })
+  expect(await redis.llen(`${ns}:failed`)).toBe(3)
+  // Alone in its turn; then one that goes back, beside one that succeeded; then by release.
+  await model.reserve(0, 1, 2)
+  await model.end(0, lost)
+  expect(await counts()).toEqual({ stats: ['5', '4'], flow: '7 5 0' })
+  await model.turn({ ends: [endOf(heldBy(model, 1), { ...lost, counted: false }), endOf(heldBy(model, 2), DONE)] })
+  expect(await counts()).toEqual({ stats: ['6', '4'], flow: '7 6 1' })
+  await model.reserve(0)
+  await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+  expect(await model.release({ kind: 'lease' })).toMatchObject({ failed: 1 })
+  expect(await counts()).toEqual({ stats: ['7', '5'], flow: '8 7 1' })
+  expect(await redis.llen(`${ns}:failed`)).toBe(5)
+  // One that can only go to quarantine ended as well, but was no run that counts.
+  const next = modelProcess(redisUrl, ns, { maxRecoveries: 9 })
+  await next.register()
+  await next.reserve(0)
+  await redis.set(`${ns}:queue:q`, 'of another type')
+  await next.end(0, lost)
+  expect(await counts()).toEqual({ stats: ['7', '5'], flow: '9 8 1' })
+  expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(1)
+})
+
 test('ten equal jobs lost in one crash are one loss each and all come back', async ({ redis, ns, redisUrl }) => {
   const equal = '{"class":"Same","args":[]}'
   await redis.rpush(`${ns}:queue:q`, ...new Array<string>(10).fill(equal))
