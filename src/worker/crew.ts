@@ -1,5 +1,6 @@
 import type { End, Held } from '../queue/turn.ts'
-import { Interrupted, type Runner } from './runner.ts'
+import type { Runner } from './runner.ts'
+import { Stop } from './stop.ts'
 
 /** The jobs that run now, and what each slot has counted. */
 export interface Crew {
@@ -17,8 +18,8 @@ export interface Crew {
 }
 
 export function createCrew(slots: number, runner: Runner, ended: (end: End) => void): Crew {
-  const running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>()
-  let spare: AbortController | undefined
+  const running = new Map<number, { readonly stop: Stop; readonly done: Promise<void> }>()
+  let spare: Stop | undefined
   const statistics = Array.from({ length: slots }, () => ({ processed: 0, failed: 0, dirty: false }))
 
   const count = (end: End): void => {
@@ -40,11 +41,11 @@ export function createCrew(slots: number, runner: Runner, ended: (end: End) => v
       return running.size
     },
     start: (held) => {
-      const abort = spare ?? new AbortController()
+      const stop = spare ?? new Stop()
       spare = undefined
-      const end = runner.run(held, abort.signal)
+      const end = runner.run(held, stop)
       if (!(end instanceof Promise)) {
-        spare = abort // nobody can have kept it
+        spare = stop // nobody can have kept it
         finish(end)
         return
       }
@@ -52,14 +53,14 @@ export function createCrew(slots: number, runner: Runner, ended: (end: End) => v
         running.delete(held.slot)
         finish(known)
       })
-      running.set(held.slot, { abort, done })
+      running.set(held.slot, { stop, done })
     },
     interrupt: async (reason) => {
-      for (const job of running.values()) job.abort.abort(new Interrupted(reason))
+      for (const job of running.values()) job.stop.interrupt(reason)
       await Promise.all([...running.values()].map((job) => job.done))
     },
     cancel: (reason) => {
-      for (const job of running.values()) job.abort.abort(new Error(reason))
+      for (const job of running.values()) job.stop.abort(new Error(reason))
     },
     changed: () => {
       const changed: [number, number, number][] = []

@@ -11,6 +11,7 @@ import { judge } from './endings.ts'
 import type { Engine, JobRun } from './engine.ts'
 import type { Outcome } from './outcome.ts'
 import type { ParentHooks } from './parenthooks.ts'
+import type { Stop } from './stop.ts'
 
 export interface RunnerOptions {
   readonly engine: Engine
@@ -29,14 +30,9 @@ export interface RunnerOptions {
 export interface Runner {
   /**
    * Runs one job to its end, which comes at once where nothing had to be waited for. Never throws or rejects. The end is
-   * undefined when `signal` aborted with `Interrupted`: then nothing is to be recorded, because a release puts the job back.
+   * undefined when it was interrupted: then nothing is to be recorded, because a release puts the job back.
    */
-  run(held: Held, signal: AbortSignal): End | undefined | Promise<End | undefined>
-}
-
-/** Why running jobs are stopped without their end being recorded: shutdown, or another worker may hold the job. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted'
+  run(held: Held, stop: Stop): End | undefined | Promise<End | undefined>
 }
 
 const NO_EXTRAS: Extras = {}
@@ -44,7 +40,7 @@ const NO_EXTRAS: Extras = {}
 /** One job between its reservation and its end. */
 interface Run {
   readonly held: Held
-  readonly signal: AbortSignal
+  readonly stop: Stop
   readonly payload: Payload
   readonly job: JobRun
   readonly extras: Extras
@@ -108,10 +104,11 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   const close = (run: Run, outcome: Outcome): End | undefined | Promise<End | undefined> => {
-    if (interrupted(run.signal)) return undefined
+    const { stop } = run
+    if (stop.interrupted) return undefined
     const end = conclude(run, outcome)
     if (!(end instanceof Promise)) return end
-    return unlessAborted(end, run.signal).then((known) => (interrupted(run.signal) ? undefined : known))
+    return stop.unlessInterrupted(end).then((known) => (stop.interrupted ? undefined : known))
   }
 
   /** Engines promise neither to throw nor to reject; should one break, its job goes back and the reason is seen. */
@@ -121,19 +118,19 @@ export function createRunner(options: RunnerOptions): Runner {
     counted: true,
   })
 
-  const perform = async ({ job, signal }: Run): Promise<Outcome> => {
+  const perform = async ({ job, stop }: Run): Promise<Outcome> => {
     try {
-      if (hooks.has('beforeFork')) await unlessAborted(hooks.tell('beforeFork', job), signal)
-      return await options.engine.run(job, signal)
+      if (hooks.has('beforeFork')) await stop.unlessInterrupted(hooks.tell('beforeFork', job))
+      return await options.engine.run(job, stop.signal)
     } catch (error) {
       return broken(error)
     }
   }
 
   /** The same where nobody is told of it beforehand. */
-  const performAtOnce = ({ job, signal }: Run): Outcome | Promise<Outcome> => {
+  const performAtOnce = ({ job, stop }: Run): Outcome | Promise<Outcome> => {
     try {
-      const outcome = options.engine.run(job, signal)
+      const outcome = options.engine.run(job, stop.signal)
       return outcome instanceof Promise ? outcome.catch(broken) : outcome
     } catch (error) {
       return broken(error)
@@ -151,7 +148,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   return {
-    run: (held, signal) => {
+    run: (held, stop) => {
       const parsed = parsePayload(held.raw)
       if (!parsed.ok) {
         log.error({ queue: held.queue, reason: parsed.reason }, 'payload put into quarantine')
@@ -175,31 +172,10 @@ export function createRunner(options: RunnerOptions): Runner {
       if (chatty)
         log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')
       if (!held.tracked && payload.id !== '' && !scriptLooked(held.raw, payload)) options.markRunning(payload)
-      const run: Run = { held, signal, payload, job, extras, shown, began: clock.monotonic() }
+      const run: Run = { held, stop, payload, job, extras, shown, began: clock.monotonic() }
       const outcome = hooks.has('beforeFork') ? perform(run) : performAtOnce(run)
       return outcome instanceof Promise ? outcome.then((known) => close(run, known)) : close(run, outcome)
     },
-  }
-}
-
-function interrupted(signal: AbortSignal): boolean {
-  return signal.aborted && signal.reason instanceof Interrupted
-}
-
-/** Waits for what the operator's own code does, but no longer than until the run is interrupted: a listener that never settles must not hold a worker that stops. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  let stop: (() => void) | undefined
-  const aborted = new Promise<undefined>((resolve) => {
-    stop = () => {
-      if (interrupted(signal)) resolve(undefined)
-    }
-    signal.addEventListener('abort', stop)
-    stop()
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    if (stop) signal.removeEventListener('abort', stop)
   }
 }
 

@@ -198,3 +198,23 @@ test('a listener of the operator’s that never settles does not hold a worker t
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['{"class":"Any","args":[],"id":"a"}'])
 }, 30_000)
+
+test('nor one that was told of a job which was cancelled: at the deadline the job goes back', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  const raw = `{"class":"Gate","args":["${ledger.gate}"],"id":"a"}`
+  await redis.rpush(`${ns}:queue:q`, raw)
+  const hooks = hooksNamed('neverfailed')
+  const { worker, said } = startHere(redisUrl, ns, { isolation: 'spawn', shutdownTimeoutMs: 200, hooks })
+  const { pid } = await ledger.sees('start', 'a')
+  worker.signal('SIGUSR1')
+  await waitFor(() => said.includes('job failed'))
+  worker.signal('SIGTERM')
+  expect(await worker.done).toEqual({ exitCode: 0 })
+  expect(isAlive(pid)).toBe(false)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
+  expect(await redis.exists(`${ns}:failed`)).toBe(0)
+}, 30_000)
