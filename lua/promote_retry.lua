@@ -1,4 +1,5 @@
--- Moves due retries to the tail of their queues, bytes kept, oldest due first.
+-- Moves due retries to the tail of their queues, bytes kept, oldest due first. What each counts of attempts goes along: a retry may have waited
+-- for longer than they are kept beside it.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100), bytes after which no more are moved
@@ -6,6 +7,7 @@
 -- @include base
 -- @include ring
 -- @include append
+-- @include attempts
 
 local retry, most, budget = e .. 'retry', tonumber(ARGV[1]), tonumber(ARGV[2])
 local moved, stuck, step, rung = 0, 0, 1, {}
@@ -17,7 +19,7 @@ while moved < most and budget > 0 do
   end
   for i = 1, #due do
     local member = due[i]
-    local length, skip, at = string.match(member, '^%S+ %d+ (%d+) (%d+) ()')
+    local attempt, length, skip, at = string.match(member, '^%S+ (%d+) (%d+) (%d+) ()')
     local queue, raw
     if length then
       queue = string.sub(member, at, at + tonumber(length) - 1)
@@ -25,7 +27,13 @@ while moved < most and budget > 0 do
     else
       queue, raw = '', member
     end
-    if (length and append(p .. 'queue:' .. queue, raw)) or quarantine(queue, raw) then
+    local appended = length and append(p .. 'queue:' .. queue, raw)
+    if appended or quarantine(queue, raw) then
+      if appended then
+        local key = job_key(queue, raw)
+        local attempts, recoveries, last = read_attempts(key) -- equal payloads share it
+        write_attempts(key, math.max(attempts, tonumber(attempt)), recoveries, last)
+      end
       call('ZREM', retry, member)
       moved = moved + 1
       if length then

@@ -241,6 +241,48 @@ test('equal payloads that wait for their retry stay apart, and each attempt is c
   expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
 })
 
+test('a retry brings its attempts along when it waited for longer than they are kept', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const week = 7 * 86_400
+  for (const attempt of [1, 2]) {
+    expect((await model.reserve(0))[0]).toMatchObject({ attempts: attempt - 1 })
+    await model.end(0, { verb: 'retry', delayMs: 8 * week * 1000, attempt, error: 'E: e' })
+    const [member = ''] = await redis.zrange(`${ns}:ext:retry`, '0', '-1')
+    // As if the weeks were over.
+    await redis.zadd(`${ns}:ext:retry`, 0, member)
+    const kept = [`${ns}:ext:jobs`, ...(await redis.keys(`${ns}:ext:job:*`))]
+    expect(await redis.del(...kept)).toBe(2)
+    expect((await promoteRetries(model.store)).moved).toBe(1)
+    for (const key of kept) expect(await redis.ttl(key)).toBeGreaterThan(week - 60)
+  }
+  expect((await model.reserve(0))[0]).toMatchObject({ attempts: 2, remembered: true })
+  await model.end(0, DONE)
+  expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+})
+
+test('a retry lowers no count of an equal job, and leaves what is known of recoveries', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const [raw = ''] = await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  await model.reserve(0)
+  await model.end(0, RETRY)
+  const [key = ''] = await redis.keys(`${ns}:ext:job:*`)
+  await redis.set(key, '3 2 1795371757491')
+  await promoteRetries(model.store)
+  expect(await redis.get(key)).toBe('3 2 1795371757491')
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
+})
+
 test('delayed jobs are left to a foreign scheduler that leads, and moved raw, oldest first, when none does', async ({
   redis,
   ns,
