@@ -64,6 +64,8 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
           ...options,
           sentinels: endpoint.sentinels.map((s) => ({ ...s })),
           name: endpoint.name,
+          // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in clear.
+          ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),
           sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
         }),
       )

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis'
 import { freePort } from './ports.ts'
 import { REDIS_SERVER, startRedis, type RedisServer } from './redis.ts'
 import { own } from './scope.ts'
+import { tlsArgs, type TlsRedis } from './tls.ts'
 import { waitFor } from './wait.ts'
 
 /** A primary, its replicas and the Sentinels that watch them. All are killed with the test at the latest. */
@@ -85,7 +86,17 @@ export async function startSentinel(
   }
 }
 
-async function startOne(primaryPort: number, name: string, quorum: number): Promise<RedisServer> {
+/** A Sentinel that speaks TLS only and watches such a primary, whose certificate it shows as well. Resolves with its port. */
+export async function startTlsSentinel(primary: TlsRedis, name = 'mymaster'): Promise<number> {
+  return (await startOne(primary.server.port, name, 1, (port) => tlsArgs(port, primary))).port
+}
+
+async function startOne(
+  primaryPort: number,
+  name: string,
+  quorum: number,
+  argsOf: (port: number) => readonly string[] = () => [],
+): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), 'resqueue-sentinel-'))
   own('sentinel folder', () => rm(dir, { recursive: true, force: true }))
   const port = await freePort()
@@ -99,7 +110,7 @@ async function startOne(primaryPort: number, name: string, quorum: number): Prom
       '',
     ].join('\n'),
   )
-  return startRedis({ port, dir, command: [REDIS_SERVER, file, '--sentinel'] })
+  return startRedis({ port, dir, command: [REDIS_SERVER, file, '--sentinel'], args: argsOf(port) })
 }
 
 async function waitUntilLinked(server: RedisServer): Promise<void> {

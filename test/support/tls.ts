@@ -26,9 +26,28 @@ export async function startTlsRedis(options: { clientAuth?: boolean } = {}): Pro
   const made = selfSigned()
   await Promise.all([writeFile(cert, made.cert), writeFile(key, made.key, { mode: 0o600 })])
   const port = await freePort()
-  const tls = ['--tls-port', `${port}`, '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
-  const args = ['--port', '0', ...tls, '--tls-auth-clients', options.clientAuth ? 'yes' : 'no']
+  const args = tlsArgs(port, { cert, key }, options)
   return { server: await startRedis({ port, args }), url: `rediss://127.0.0.1:${port}`, ca: cert, cert, key }
+}
+
+/** What makes a redis-server, or a Sentinel, speak TLS only. */
+export function tlsArgs(
+  port: number,
+  { cert, key }: Pick<TlsRedis, 'cert' | 'key'>,
+  { clientAuth = false }: { clientAuth?: boolean } = {},
+): string[] {
+  const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
+  const outgoing = ['--tls-replication', 'yes']
+  return [
+    '--port',
+    '0',
+    '--tls-port',
+    `${port}`,
+    ...files,
+    ...outgoing,
+    '--tls-auth-clients',
+    clientAuth ? 'yes' : 'no',
+  ]
 }
 
 const OID = {
