@@ -51,6 +51,9 @@ export interface Session {
   readonly enqueuer: Enqueuer
 }
 
+/** Makes a call that needs a connection. */
+export type Call = <T>(act: (session: Session) => Promise<T>) => Promise<T>
+
 /**
  * The client: enqueues, looks and acts on what is in Redis. It connects at the first use; every call rejects with
  * `REDIS_UNAVAILABLE` after five seconds without Redis, so nothing piles up. Close it when done: `close()` or
@@ -73,6 +76,9 @@ export class ResQueue implements AsyncDisposable {
   #session: Session | undefined
   #opening: Promise<Session> | undefined
   #closed = false
+  /** Calls under way. */
+  #calls = 0
+  #quiet: PromiseWithResolvers<void> | undefined
 
   /** Throws `USAGE` for a URL that cannot be understood. */
   constructor(options: ResQueueOptions = {}) {
@@ -87,7 +93,7 @@ export class ResQueue implements AsyncDisposable {
     this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
     parseEndpoint(this.#config)
     this.#replication = replication
-    const groups = groupsOf(() => this.#use())
+    const groups = groupsOf((act) => this.#call(act))
     this.queues = groups.queues
     this.failed = groups.failed
     this.quarantine = groups.quarantine
@@ -123,15 +129,14 @@ export class ResQueue implements AsyncDisposable {
     args?: unknown,
     options?: EnqueueOptions | boolean,
   ): Promise<string | false> {
-    if (typeof first === 'object' && first !== null)
-      return enqueue((this.#session ?? (await this.#use())).enqueuer, first)
+    if (typeof first === 'object' && first !== null) return this.#call(({ enqueuer }) => enqueue(enqueuer, first))
     const request = requestOf(first, job as JobRef, args, options)
-    return enqueue((this.#session ?? (await this.#use())).enqueuer, request, args)
+    return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
   }
 
   /** Enqueues many jobs in few calls and resolves to their ids in order; a vetoed one is false. See `enqueue`. */
   async enqueueBulk(requests: Iterable<JobRequest>, options?: BulkOptions): Promise<(string | false)[]> {
-    return enqueueBulk((await this.#use()).enqueuer, requests, options)
+    return this.#call(({ enqueuer }) => enqueueBulk(enqueuer, requests, options))
   }
 
   /** Enqueues a job that becomes due at `at`, a Date or whole Unix seconds (R69). */
@@ -142,7 +147,8 @@ export class ResQueue implements AsyncDisposable {
     args?: ArgsOf<J>,
     options: EnqueueOptions = {},
   ): Promise<string | false> {
-    return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, at }), args)
+    const request = requestOf(queue, job, args, { ...options, at })
+    return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
   }
 
   /** Enqueues a job that becomes due in so many seconds (R69). */
@@ -153,12 +159,13 @@ export class ResQueue implements AsyncDisposable {
     args?: ArgsOf<J>,
     options: EnqueueOptions = {},
   ): Promise<string | false> {
-    return enqueue((await this.#use()).enqueuer, requestOf(queue, job, args, { ...options, in: seconds }), args)
+    const request = requestOf(queue, job, args, { ...options, in: seconds })
+    return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
   }
 
   /** The status of a job that was enqueued with `track` (R57–R59). */
   status(id: string, prefix?: string): JobStatus {
-    return jobStatus(() => this.#use(), id, prefix)
+    return jobStatus((act) => this.#call(act), id, prefix)
   }
 
   /**
@@ -166,33 +173,37 @@ export class ResQueue implements AsyncDisposable {
    * caller's: unlike a worker's job it is not put back when the caller dies.
    */
   async reserve(queue: string): Promise<Job | undefined> {
-    return reserveJob((await this.#use()).lane, queue)
+    return this.#call(({ lane }) => reserveJob(lane, queue))
   }
 
   /** Enqueues a job again under a new id (R60): same queue, class, arguments, prefix, extras; tracked if it was. */
   async recreate(job: Job): Promise<string | false> {
-    const { store, enqueuer } = await this.#use()
-    return recreateJob(store, enqueuer, job)
+    return this.#call(({ store, enqueuer }) => recreateJob(store, enqueuer, job))
   }
 
-  /** Finishes what is under way and disconnects. Later calls reject. May be called twice. */
+  /**
+   * Finishes the calls under way and disconnects. Later calls reject at once. May be called twice. A listener must not wait for it:
+   * the enqueue that it listens to is one of the calls.
+   */
   async close(): Promise<void> {
     this.#closed = true
-    const session = this.#session ?? (await this.#opening)
-    if (!session) return
-    await session.enqueuer.producer.idle()
-    session.store.close()
+    if (this.#calls > 0) await (this.#quiet ??= Promise.withResolvers()).promise
+    this.#session?.store.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  async #use(): Promise<Session> {
+  /** Every call comes through here, so that `close` knows which are under way. */
+  async #call<T>(act: (session: Session) => Promise<T>): Promise<T> {
     if (this.#closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This client was closed.')
-    if (this.#session) return this.#session
-    this.#opening ??= this.#open()
-    return this.#opening
+    this.#calls++
+    try {
+      return await act(this.#session ?? (await (this.#opening ??= this.#open())))
+    } finally {
+      if (--this.#calls === 0) this.#quiet?.resolve()
+    }
   }
 
   async #open(): Promise<Session> {

@@ -1,4 +1,4 @@
-import type { Session } from './client.ts'
+import type { Call, Session } from './client.ts'
 import { delayedScheduleSize, delayedTimestamps, delayedTimestampSize, listDelayed, removeDelayed } from './delayed.ts'
 import { countFailed, failedQueues, listFailed, showFailed } from './failed.ts'
 import { clearFailed, removeFailed, retryFailed } from './failedmoves.ts'
@@ -86,12 +86,12 @@ export interface Groups {
   }
 }
 
-export function groupsOf(use: () => Promise<Session>): Groups {
+export function groupsOf(call: Call): Groups {
   type Part = 'store' | 'lane' | 'producer'
   const partOf = ({ store, lane, enqueuer }: Session, part: Part): unknown =>
     part === 'store' ? store : part === 'lane' ? lane : enqueuer.producer
   const bind = <F extends (first: never, ...args: never[]) => Promise<unknown>>(fn: F, part: Part): Bound<F> =>
-    (async (...args: never[]) => fn(partOf(await use(), part) as never, ...args)) as Bound<F>
+    ((...args: never[]) => call((session) => fn(partOf(session, part) as never, ...args))) as Bound<F>
 
   return {
     queues: Object.freeze({
@@ -148,8 +148,8 @@ export function groupsOf(use: () => Promise<Session>): Groups {
     stats: Object.freeze({
       overview: bind(overview, 'store'),
       get: bind(getStat, 'store'),
-      incr: async (name: string, by = 1) => addStat((await use()).lane, name, by),
-      decr: async (name: string, by = 1) => addStat((await use()).lane, name, -by),
+      incr: (name: string, by = 1) => call(({ lane }) => addStat(lane, name, by)),
+      decr: (name: string, by = 1) => call(({ lane }) => addStat(lane, name, -by)),
       clear: bind(clearStat, 'store'),
     }),
     jobs: Object.freeze({ find: bind(findJob, 'store') }),

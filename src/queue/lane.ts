@@ -31,8 +31,6 @@ export interface Lane {
    * five seconds without an answer `REDIS_UNAVAILABLE`, whose `data.unanswered` is an `Unanswered`.
    */
   run(script: Script, args: readonly Arg[], since?: number): Promise<string>
-  /** Resolves when no call is under way or waiting. */
-  idle(): Promise<void>
 }
 
 interface Waiting {
@@ -86,9 +84,6 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
         waiting.push({ script, args, since, resolve, reject })
         running ??= work()
       }),
-    async idle() {
-      while (running) await running
-    },
   })
 }
 

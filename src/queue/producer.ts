@@ -39,8 +39,6 @@ export interface Producer {
    * `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE` (nothing was ever sent) or `ENQUEUE_UNCERTAIN`.
    */
   push(items: readonly Item[]): Promise<void>
-  /** Resolves when nothing is under way. */
-  idle(): Promise<void>
 }
 
 interface Parcel {
@@ -106,10 +104,6 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
         parcels.push({ items, later: items[0]?.at !== undefined, chars, since: clock.monotonic(), resolve, reject })
         running ??= work()
       }),
-    async idle() {
-      while (running) await running
-      await lane.idle()
-    },
   })
 }
 

@@ -1,6 +1,7 @@
 import { statusName } from '../redis/keys.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
+import type { Call } from './client.ts'
 
 const statusScript = loadScript('status_update')
 
@@ -95,11 +96,11 @@ export async function stopStatus(store: Store, id: string, prefix?: string): Pro
 }
 
 /** A handle on one job's status. */
-export function jobStatus(use: () => Promise<{ readonly store: Store }>, id: string, prefix?: string): JobStatus {
+export function jobStatus(call: Call, id: string, prefix?: string): JobStatus {
   let untracked = false
   const get = async (): Promise<StatusSnapshot | false> => {
     if (untracked) return false
-    const found = await getStatus((await use()).store, id, prefix)
+    const found = await call(({ store }) => getStatus(store, id, prefix))
     untracked = found === false
     return found
   }
@@ -119,12 +120,12 @@ export function jobStatus(use: () => Promise<{ readonly store: Store }>, id: str
       return found === false ? false : found.result
     },
     update: async (state: JobState, result?: unknown) =>
-      !untracked && updateStatus((await use()).store, id, state, result, prefix),
+      !untracked && call(({ store }) => updateStatus(store, id, state, result, prefix)),
     create: async () => {
-      await createStatus((await use()).store, id, prefix)
+      await call(({ store }) => createStatus(store, id, prefix))
       untracked = false
     },
-    stop: async () => stopStatus((await use()).store, id, prefix),
+    stop: () => call(({ store }) => stopStatus(store, id, prefix)),
   })
 }
 

@@ -297,14 +297,36 @@ test('a refusal that passes is waited for; one that does not pass says that noth
 
 test('a closed client refuses, and closing finishes what is under way', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
+  // The first of them has not even asked for a connection.
   const under = Array.from({ length: 100 }, () => client.enqueue('q', 'A'))
-  await Promise.resolve()
-  await under[0]
   await client.close()
   await client.close()
   await Promise.all(under)
   expect(await redis.llen(`${ns}:queue:q`)).toBe(100)
   await expect(client.enqueue('q', 'A')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+})
+
+test('closing waits for every call that was made before, however far it has come', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await client.enqueue('q', 'A', {}, { id: 'known', track: true })
+  const gate = Promise.withResolvers<void>()
+  client.events.listen('beforeEnqueue', () => gate.promise)
+  const calls = [
+    client.enqueue('q', 'A'),
+    client.enqueueBulk([{ queue: 'q', class: 'A' }]),
+    client.enqueueIn(60, 'q', 'A'),
+    client.queues.pause('q'),
+    client.failed.list(),
+    client.stats.incr('some'),
+    client.status('known').get(),
+  ]
+  const closing = client.close()
+  for (const late of [client.enqueue('q', 'A'), client.queues.names(), client.stats.incr('some')])
+    await expect(late).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', message: 'This client was closed.' })
+  gate.resolve()
+  await closing
+  await Promise.all(calls)
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(3)
 })
 
 test('keys of other types: nothing is written, and the error names the reason', async ({ redis, redisUrl, ns }) => {
