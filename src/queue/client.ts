@@ -25,7 +25,7 @@ export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'name
   readonly namespace?: string
   /**
    * Enqueues resolve only when so many replicas have the job: a failover then loses none that was acknowledged. Where they
-   * do not confirm in time the error is `ENQUEUE_UNCERTAIN`. Default: the primary's word is enough.
+   * do not confirm in time the error is `ENQUEUE_UNCERTAIN`. Not on a Redis Cluster. Default: the primary's word is enough.
    */
   readonly replication?: Replication
 }
@@ -80,7 +80,7 @@ export class ResQueue implements AsyncDisposable {
   #calls = 0
   #quiet: PromiseWithResolvers<void> | undefined
 
-  /** Throws `USAGE` for a URL that cannot be understood. */
+  /** Throws `USAGE` for a URL that cannot be understood, and for `replication` on a Redis Cluster. */
   constructor(options: ResQueueOptions = {}) {
     const {
       redis = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379',
@@ -91,7 +91,13 @@ export class ResQueue implements AsyncDisposable {
     const passwordFile =
       rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
     this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
-    parseEndpoint(this.#config)
+    const { kind } = parseEndpoint(this.#config)
+    if (replication && kind === 'cluster') {
+      throw new ResQueueError(
+        'USAGE',
+        'The option "replication" cannot be kept on a Redis Cluster: WAIT names no key there, so it asks any node, not the one that has the job.',
+      )
+    }
     this.#replication = replication
     const groups = groupsOf((act) => this.#call(act))
     this.queues = groups.queues

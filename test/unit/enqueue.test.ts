@@ -28,6 +28,14 @@ test.each(bad)('%s is refused and nothing is written', async (_, call) => {
   await expect(call(client.enqueue.bind(client) as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
+test('replication is refused on a Redis Cluster, whose WAIT would prove nothing', () => {
+  const options = { namespace: '{x}', replication: { replicas: 1 } }
+  for (const redis of ['redis-cluster://h', 'rediss-cluster://h1,h2'])
+    expect(() => new ResQueue({ redis, ...options })).toThrow(
+      expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('WAIT') as string }),
+    )
+})
+
 test('a URL that cannot be understood is refused at once, without its password', () => {
   expect(() => new ResQueue({ redis: 'http://user:secret@host' })).toThrow(
     expect.objectContaining({ code: 'USAGE', message: expect.not.stringContaining('secret') as string }),
