@@ -71,6 +71,7 @@ function placeOf(place: Place): Record<string, unknown> {
       return {
         place: 'failed',
         queue: place.entry.queue,
+        list: place.listOf ?? null,
         class: place.entry.payload?.class ?? null,
         index: place.entry.index,
         failed_at: isoOf(place.entry.failedAt),
@@ -94,6 +95,15 @@ function placeOf(place: Place): Record<string, unknown> {
         due_at: isoOf(place.job.at),
         payload: place.job.raw,
       }
+    case 'quarantine':
+      return {
+        place: 'quarantine',
+        queue: place.entry.queue,
+        index: place.entry.index,
+        quarantined_at: isoOf(place.entry.quarantinedAt),
+        reason: place.entry.reason,
+        payload: place.entry.raw,
+      }
   }
 }
 
@@ -104,11 +114,13 @@ function sentence(place: Place): string {
     case 'running':
       return `running on ${place.worker.host} (worker ${place.worker.id}) since ${isoOf(place.running.since) ?? 'unknown'}, from ${place.running.queue}`
     case 'failed':
-      return `failed at ${isoOf(place.entry.failedAt) ?? 'unknown'}, index ${place.entry.index}: ${place.entry.exception}: ${place.entry.error}`
+      return `failed at ${isoOf(place.entry.failedAt) ?? 'unknown'}, index ${place.entry.index}${place.listOf === undefined ? '' : ` of --list ${place.listOf}`}: ${place.entry.exception}: ${place.entry.error}`
     case 'retry':
       return `waiting for another attempt at ${isoOf(place.entry.dueAt)}; attempt ${place.entry.attempt} ended with ${place.entry.error}`
     case 'delayed':
       return `due at ${isoOf(place.job.at)} in ${place.job.queue}`
+    case 'quarantine':
+      return `in quarantine, index ${place.entry.index}, from ${place.entry.queue}${place.entry.reason === '' ? '' : `: ${place.entry.reason}`}`
   }
 }
 
@@ -124,7 +136,7 @@ export const verbs: readonly Verb[] = [
     operands: 'ID',
     count: [1, 1],
     about:
-      'Looks through queues, workers, failed, retried and delayed jobs, 10,000 of each at most. Jobs enqueued by Ruby Resque and node-resque have no id. A job that ended well is found only if it was enqueued with --track, for a day.',
+      'Looks through delayed and waiting jobs, workers, retries, failed lists and the quarantine: 10,000 elements of each, 1000 workers at most; with --queue only through that queue and its failed list, beside the common one. Jobs enqueued by Ruby Resque and node-resque have no id. A job that ended well is found only if it was enqueued with --track, for a day.',
     examples: [
       'job show 4ef89c99c036da6022cf926be7ec3edd',
       'job show 4ef89c99c036da6022cf926be7ec3edd --queue mail -o json',

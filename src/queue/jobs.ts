@@ -1,8 +1,9 @@
 import type { Store } from '../redis/store.ts'
 import { delayedJobs, type DelayedJob } from './delayed.ts'
-import { listFailed, type FailedEntry } from './failed.ts'
+import { failedQueues, listFailed, type FailedEntry } from './failed.ts'
 import { parsePayload } from './payload.ts'
-import { peekQueue, queueNames } from './queues.ts'
+import { listQuarantine, type QuarantineEntry } from './quarantine.ts'
+import { peekQueue, queueNames, queueSize } from './queues.ts'
 import { retriesThatFit, type RetryEntry } from './retries.ts'
 import { getStatus, type StatusSnapshot } from './status.ts'
 import { listWorkers, type Running, type WorkerInfo } from './workers.ts'
@@ -16,9 +17,14 @@ export type Place =
       readonly raw: string
     }
   | { readonly kind: 'running'; readonly worker: WorkerInfo; readonly running: Running }
-  | { readonly kind: 'failed'; readonly entry: FailedEntry }
+  | {
+      readonly kind: 'failed'
+      readonly entry: FailedEntry
+      /** The queue whose own failed list has it; missing: the common list. */ readonly listOf?: string
+    }
   | { readonly kind: 'retry'; readonly entry: RetryEntry }
   | { readonly kind: 'delayed'; readonly job: DelayedJob }
+  | { readonly kind: 'quarantine'; readonly entry: QuarantineEntry }
 
 export interface JobReport {
   readonly id: string
@@ -30,12 +36,16 @@ export interface JobReport {
   readonly complete: boolean
 }
 
-/** How far each list is looked through. */
+/** How far each kind is looked through. */
 const MOST = 10_000
+const MOST_WORKERS = 1000
+const CHUNK = 500
 
 /**
  * Finds a job by its id: its status, and where it waits, runs, failed, or waits to run again. Looks through 10,000 elements
- * of each kind at most; the jobs of foreign producers have no id and are not found.
+ * of each kind and of each failed list at most, and 1000 workers; with `queue` only that queue and its failed list, beside the common one. The
+ * jobs of foreign producers have no id and are not found. The places are read in the order in which jobs go through them: one that moves
+ * meanwhile may be found twice.
  */
 export async function findJob(
   store: Store,
@@ -45,47 +55,75 @@ export async function findJob(
   const places: Place[] = []
   const plain = /^[\w.:-]+$/.test(id)
   let complete = true
-  const status = await getStatus(store, id, prefix)
-
-  for (const worker of await listWorkers(store)) {
-    for (const running of worker.running) if (running.id === id) places.push({ kind: 'running', worker, running })
-  }
-
-  const failed = await listFailed(store, { id, limit: 10 })
-  complete &&= failed.next === undefined
-  for (const entry of failed.entries) places.push({ kind: 'failed', entry })
 
   let seen = 0
-  for await (const entry of retriesThatFit(store, {}, signal)) {
-    if (entry.payload?.id === id) places.push({ kind: 'retry', entry })
-    if (++seen >= MOST) break
-  }
-  complete &&= seen < MOST
-
-  seen = 0
   for await (const job of delayedJobs(store, {}, signal)) {
     if (job.payload?.id === id) places.push({ kind: 'delayed', job })
     if (++seen >= MOST) break
   }
   complete &&= seen < MOST
 
-  seen = 0
+  let left = MOST
   for (const name of queue === undefined ? await queueNames(store) : [queue]) {
-    for (let at = 0; seen < MOST;) {
+    const size = await queueSize(store, name)
+    complete &&= size <= left
+    // Towards the head, as its jobs go: none comes from what is still to be read to what was.
+    for (let to = Math.min(size, left); to > 0; to -= CHUNK) {
       signal?.throwIfAborted()
-      const raws = await peekQueue(store, name, at, 500)
-      for (const [i, raw] of raws.entries()) {
+      const from = Math.max(0, to - CHUNK)
+      for (const [i, raw] of (await peekQueue(store, name, from, to - from)).entries()) {
         // An id without anything to escape stands in the text as it is: parse only what can be it.
         if (plain && !raw.includes(id)) continue
         const parsed = parsePayload(raw)
-        if (parsed.ok && parsed.payload.id === id) places.push({ kind: 'waiting', queue: name, position: at + i, raw })
+        if (parsed.ok && parsed.payload.id === id)
+          places.push({ kind: 'waiting', queue: name, position: from + i, raw })
       }
-      seen += raws.length
-      at += raws.length
-      if (raws.length < 500) break
     }
-    if (seen >= MOST) break
+    left = Math.max(0, left - size)
+  }
+
+  const workers = await listWorkers(store, { limit: MOST_WORKERS })
+  for (const worker of workers) {
+    for (const running of worker.running) if (running.id === id) places.push({ kind: 'running', worker, running })
+  }
+  for (const kind of ['process', 'foreign'])
+    complete &&= workers.filter((worker) => worker.kind === kind).length < MOST_WORKERS
+
+  seen = 0
+  for await (const entry of retriesThatFit(store, {}, signal)) {
+    if (entry.payload?.id === id) places.push({ kind: 'retry', entry })
+    if (++seen >= MOST) break
   }
   complete &&= seen < MOST
-  return { id, status, places, complete }
+
+  const own = (await failedQueues(store)).filter((name) => queue === undefined || name === queue)
+  for (const list of [{}, ...own.map((name) => ({ listOf: name }))]) {
+    signal?.throwIfAborted()
+    const failed = await listFailed(store, { ...list, id, limit: 10 })
+    complete &&= failed.next === undefined
+    for (const entry of failed.entries) places.push({ kind: 'failed', entry, ...list })
+  }
+
+  for (let offset = 0; ; offset += CHUNK) {
+    signal?.throwIfAborted()
+    const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
+    for (const entry of entries) if (names(entry.raw, id)) places.push({ kind: 'quarantine', entry })
+    if (entries.length < CHUNK) break
+    if (offset + CHUNK < MOST) continue
+    complete = false
+    break
+  }
+  // Last, so that it is not older than the places.
+  return { id, status: await getStatus(store, id, prefix), places, complete }
+}
+
+/** Whether something that is no payload says this id all the same. */
+function names(raw: string, id: string): boolean {
+  if (!raw.includes('"id"')) return false
+  try {
+    const value: unknown = JSON.parse(raw)
+    return typeof value === 'object' && value !== null && 'id' in value && value.id === id
+  } catch {
+    return raw.includes(`"id":${JSON.stringify(id)}`)
+  }
 }

@@ -163,6 +163,18 @@ test('a job is found by its id wherever it is', async ({ redis, redisUrl, ns }) 
   expect((await cli('job', 'show', 'one')).stdout).toMatch(
     /^status +complete, since 2026-11-22T18:22:37Z\n.*\nresult +\{"sent":2\}\nfound +in no list: it has ended$/m,
   )
+  await redis.sadd(`${ns}:failed_queues`, 'mail_failed')
+  await redis.rpush(
+    `${ns}:mail_failed`,
+    '{"payload":{"class":"Send","id":"four"},"queue":"mail","exception":"E","error":"no"}',
+  )
+  expect((await cli('job', 'show', 'four')).stdout).toMatch(
+    /^found +failed at unknown, index 0 of --list mail: E: no$/m,
+  )
+  await redis.rpush(`${ns}:ext:quarantine`, '1795371757491 4 mail{"id":"five"}')
+  expect((await cli('job', 'show', 'five', '-o', 'json')).json).toMatchObject({
+    places: [{ place: 'quarantine', queue: 'mail', index: 0, reason: 'it has no "class" that is a string' }],
+  })
   expect(await cli('job', 'show', 'three')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('no trace of job three'),

@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { load, readGolden } from '../wire/golden.ts'
 import { register, workerId, type Registration } from '../../src/queue/registry.ts'
+import { startProxy } from '../support/proxy.ts'
 import { openQueue, openTestLane } from './client.ts'
 
 function registration(nonce: string, slots = 2): Registration {
@@ -140,5 +141,69 @@ test('a job is found wherever it is', async ({ redis, redisUrl, ns }) => {
   })
   expect(await client.jobs.find('bad')).toMatchObject({ places: [{ kind: 'failed', entry: { index: 0 } }] })
   expect(await client.jobs.find('again')).toMatchObject({ places: [{ kind: 'retry', entry: { claim: 'n.1' } }] })
+  await redis.sadd(`${ns}:failed_queues`, 'q_failed', 'p_failed')
+  await redis.rpush(`${ns}:q_failed`, '{"payload":{"class":"A","id":"own"},"queue":"q"}')
+  await redis.rpush(`${ns}:p_failed`, '{"payload":{"class":"A","id":"own"},"queue":"p"}')
+  const own = { kind: 'failed', entry: { index: 0 } }
+  expect((await client.jobs.find('own')).places).toMatchObject([
+    { ...own, listOf: 'p' },
+    { ...own, listOf: 'q' },
+  ])
+  expect((await client.jobs.find('own', { queue: 'q' })).places).toMatchObject([{ ...own, listOf: 'q' }])
+  await redis.rpush(
+    `${ns}:ext:quarantine`,
+    '1795371757491 1 q{"class":7,"args":["odd"],"id":"odd1"}',
+    '1795371757491 1 q{"class":7,"args":["odd1"],"id":"odd2"}',
+    '1795371757491 1 q{"class":"A","id":"odd3","args":[',
+  )
+  for (const [index, id] of ['odd1', 'odd2', 'odd3'].entries())
+    expect(await client.jobs.find(id)).toMatchObject({ places: [{ kind: 'quarantine', entry: { index, queue: 'q' } }] })
   expect(await client.jobs.find('nobody')).toEqual({ id: 'nobody', status: false, places: [], complete: true })
+})
+
+test('a job that goes on while it is looked for is found, whenever it does', async ({ redis, redisUrl, ns }) => {
+  const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+  const looking = openQueue(proxy.url, ns)
+  await register(openTestLane(redisUrl, ns).store, registration('aaa'))
+  await redis.sadd(`${ns}:queues`, 'q')
+  const raw = '{"class":"A","args":[],"id":"mover","queue":"q"}'
+  const others = Array.from({ length: 600 }, (_, i) => `{"class":"A","args":[${i}]}`)
+  const clear = (): Promise<unknown> =>
+    redis.del(
+      ...['delayed:5', 'delayed_queue_schedule', 'queue:q', 'ext:inflight:aaa', 'ext:retry', 'failed'].map(
+        (key) => `${ns}:${key}`,
+      ),
+    )
+  const stations: Record<string, () => Promise<unknown>> = {
+    delayed: () => Promise.all([redis.zadd(`${ns}:delayed_queue_schedule`, 5, 5), redis.rpush(`${ns}:delayed:5`, raw)]),
+    last: () => redis.rpush(`${ns}:queue:q`, ...others, raw),
+    next: () => redis.rpush(`${ns}:queue:q`, ...others.slice(200), raw),
+    running: () => redis.hset(`${ns}:ext:inflight:aaa`, '0', `5 1795371757491 1 q${raw}`),
+    retry: () => redis.zadd(`${ns}:ext:retry`, 5, `n.1 1 1 1 qE${raw}`),
+    failed: () => redis.rpush(`${ns}:failed`, `{"payload":${raw},"queue":"q"}`),
+  }
+  await looking.jobs.find('mover')
+  const ways = ['delayed last', 'last next', 'next running', 'running retry', 'running failed', 'retry failed']
+  for (const way of ways) {
+    const [from, to] = way.split(' ').map((name) => stations[name] as () => Promise<unknown>)
+    await from?.()
+    const before = proxy.count()
+    expect((await looking.jobs.find('mover')).places, way).toHaveLength(1)
+    const requests = proxy.count() - before
+    expect(requests).toBeGreaterThan(5)
+    for (let nth = 1; nth <= requests; nth++) {
+      await clear()
+      await from?.()
+      const moved = Promise.withResolvers<void>()
+      let seen = 0
+      const held = proxy.on(() => ++seen === nth, { kind: 'hold-request', until: moved.promise })
+      const finding = looking.jobs.find('mover')
+      await held.hit
+      await clear()
+      await to?.()
+      moved.resolve()
+      expect((await finding).places, `${way}, before request ${nth} of ${requests}`).not.toEqual([])
+    }
+    await clear()
+  }
 })
