@@ -2,7 +2,7 @@
 -- the second goes when nothing is left of it.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, second, then the items (at most 500)
+-- ARGV     client nonce, call number, second, then of each item (at most 500) how many that are equal, and the item
 -- Returns  how many were removed, as text
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered
@@ -11,14 +11,17 @@ local ts = ARGV[3]
 local list, schedule = p .. 'delayed:' .. ts, p .. 'delayed_queue_schedule'
 call('LLEN', list)
 call('ZSCORE', schedule, ts)
-for i = 4, #ARGV do
+for i = 5, #ARGV, 2 do
   call('SCARD', p .. 'timestamps:' .. ARGV[i])
 end
 also_when_full()
 local n = 0
-for i = 4, #ARGV do
-  n = n + call('LREM', list, 0, ARGV[i])
-  call('SREM', p .. 'timestamps:' .. ARGV[i], 'delayed:' .. ts)
+for i = 5, #ARGV, 2 do
+  n = n + call('LREM', list, ARGV[i - 1], ARGV[i])
+  -- While an equal one is left, the family must find it.
+  if not call('LPOS', list, ARGV[i]) then
+    call('SREM', p .. 'timestamps:' .. ARGV[i], 'delayed:' .. ts)
+  end
 end
 if call('EXISTS', list) == 0 then
   call('ZREM', schedule, ts)

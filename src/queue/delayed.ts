@@ -102,8 +102,10 @@ export async function removeDelayed(
     const chosen = chunk.slice(0, limit - removed)
     const [first] = chosen
     if (first) {
-      const raws = [...new Set(chosen.map((job) => job.raw))]
-      removed += dryRun ? chosen.length : Number(await lane.run(removeScript, [first.second, ...raws]))
+      const counts = new Map<string, number>()
+      for (const { raw } of chosen) counts.set(raw, (counts.get(raw) ?? 0) + 1)
+      const items = [...counts].flatMap(([raw, count]) => [count, raw])
+      removed += dryRun ? chosen.length : Number(await lane.run(removeScript, [first.second, ...items]))
       progress?.(removed)
     }
     if (removed >= limit) break

@@ -79,6 +79,36 @@ test('many at many seconds: listed in order by pages, removed by class, id and l
   await expect(client.delayed.remove({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 })
 
+test('of equal items no more go than were asked for, and the rest is found by their bytes', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const client = openQueue(redisUrl, ns)
+  const item = '{"class":"A","args":[],"queue":"q"}'
+  const other = '{"class":"A","args":[1],"queue":"q"}'
+  await redis.rpush(`${ns}:delayed:${AT}`, item, other, item, item)
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  for (const raw of [item, other]) await redis.sadd(`${ns}:timestamps:${raw}`, `delayed:${AT}`)
+  expect(await client.delayed.remove({ class: 'A' }, { limit: 1, dryRun: true })).toBe(1)
+  expect(await client.delayed.remove({ class: 'A' }, { limit: 1 })).toBe(1)
+  expect(await redis.lrange(`${ns}:delayed:${AT}`, 0, -1)).toEqual([other, item, item])
+  expect(await redis.smembers(`${ns}:timestamps:${item}`)).toEqual([`delayed:${AT}`])
+  expect(await client.delayed.remove({ class: 'A' }, { limit: 2 })).toBe(2)
+  expect(await redis.lrange(`${ns}:delayed:${AT}`, 0, -1)).toEqual([item])
+  expect(await redis.exists(`${ns}:timestamps:${other}`)).toBe(0)
+  expect(await client.delayed.remove({ class: 'A' }, { limit: 2 })).toBe(1)
+  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
+
+  await redis.rpush(`${ns}:delayed:${AT}`, ...Array.from({ length: 1700 }, () => item))
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  await redis.sadd(`${ns}:timestamps:${item}`, `delayed:${AT}`)
+  expect(await client.delayed.remove({ class: 'A' }, { limit: 1100 })).toBe(1100)
+  expect(await client.delayed.timestampSize(AT)).toBe(600)
+  expect(await client.delayed.remove({ class: 'A' })).toBe(600)
+  expect(await redis.exists(`${ns}:timestamps:${item}`, `${ns}:delayed_queue_schedule`)).toBe(0)
+})
+
 test('a removal sent twice answers as the first, and other types are refused', async ({ redis, redisUrl, ns }) => {
   const proxy = await startProxy(portOf(redisUrl))
   everyScriptTwice(proxy)

@@ -5,7 +5,7 @@ import { some, type Check, type Finding, type Patient } from './finding.ts'
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
 export const COMMANDS: readonly string[] = words(`
   auth blpop client|setname del eval evalsha exists get hdel hexists hget hgetall hlen hmget hscan hset hsetnx
-  incr incrby info lindex llen lpop lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping pttl rpush sadd
+  incr incrby info lindex llen lpop lpos lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping pttl rpush sadd
   scard select set sismember smembers smismember srandmember srem sscan time type unlink wait zadd zcard zcount
   zrange zrangebyscore zrem zscore
 `)
@@ -75,7 +75,7 @@ function wordsOf(command: string, key: string): readonly string[] {
 /** Fewest arguments behind the key, where there are any. */
 const ARGUMENTS: Readonly<Record<string, number>> = Object.fromEntries([
   ...words(
-    'blpop hdel hexists hget hmget hscan incrby lindex lpush mset pexpire rpush sadd set sismember smismember srem sscan zrem zscore',
+    'blpop hdel hexists hget hmget hscan incrby lindex lpos lpush mset pexpire rpush sadd set sismember smismember srem sscan zrem zscore',
   ).map((name) => [name, 1] as const),
   ...words('hset hsetnx lrange lrem lset ltrim zadd zcount zrange zrangebyscore').map((name) => [name, 2] as const),
 ])
