@@ -1,12 +1,5 @@
+import { nonceOf } from '../queue/registry.ts'
 import type { Store } from '../redis/store.ts'
-
-/** `<host>.<nonce>.<slot>:<pid>:<queues>`, as processes of ours register. */
-const OURS = /^.*\.([0-9a-f]{12})\.\d+:\d+:/s
-
-/** The nonce in a worker id of ours; undefined for ids of other programs. */
-export function nonceOf(id: string): string | undefined {
-  return OURS.exec(id)?.[1]
-}
 
 /** Members of a set, a page at a time. */
 export async function* members(store: Store, key: string): AsyncGenerator<readonly string[]> {

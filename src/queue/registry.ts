@@ -60,6 +60,14 @@ export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot
   return `${registration.name}.${slot}${registration.tail}`
 }
 
+/** `<host>.<nonce>.<slot>:<pid>:<queues>` */
+const OURS = /^.*\.([0-9a-f]{12})\.\d+:\d+:/s
+
+/** The nonce in a worker id of ours; undefined for ids of other programs. */
+export function nonceOf(id: string): string | undefined {
+  return OURS.exec(id)?.[1]
+}
+
 /**
  * Registers a process with its lease (protocol, "Leases"). Returns whether it was taken: `gone` says that this nonce was
  * released before and a new one must be drawn. Throws `NEWER_LAYOUT` where a newer ResQueue owns the namespace.

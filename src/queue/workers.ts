@@ -3,7 +3,7 @@ import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
 import { parseDate } from './dates.ts'
 import { ringQueues } from './pause.ts'
-import { processes, workerId, type Registration } from './registry.ts'
+import { nonceOf, processes, workerId, type Registration } from './registry.ts'
 
 const viewScript = loadScript('processes_view')
 const pauseScript = loadScript('worker_pause')
@@ -51,7 +51,10 @@ export interface ForeignWorker {
 
 export type WorkerInfo = WorkerProcess | ForeignWorker
 
-/** All workers: processes of ours, then workers of others; at most `limit` (default 1000) of each. */
+/**
+ * All workers: processes of ours, then workers of others; at most `limit` (default 1000) of each. What is registered in our form without a
+ * process behind it is left out: `resqueue doctor` names it.
+ */
 export async function listWorkers(
   store: Store,
   { limit = 1000 }: { readonly limit?: number } = {},
@@ -62,7 +65,7 @@ export async function listWorkers(
     if (registrations.length >= limit) break
   }
   const ours = await viewProcesses(store, registrations)
-  return [...ours, ...(await listForeign(store, registrations, limit))]
+  return [...ours, ...(await listForeign(store, limit))]
 }
 
 /** One worker, by its id or nonce, by the name or a slot's id of a process of ours; undefined where there is none. */
@@ -137,8 +140,7 @@ function runningOf(slot: number, record: string): Running {
   return { slot, queue: rest.toString('utf8', 0, length), since: new Date(Number(head[1])), class: name, id }
 }
 
-async function listForeign(store: Store, ours: readonly Registration[], limit: number): Promise<ForeignWorker[]> {
-  const known = new Set(ours.flatMap((r) => Array.from({ length: r.slots }, (_, slot) => workerId(r, slot))))
+async function listForeign(store: Store, limit: number): Promise<ForeignWorker[]> {
   const ids = new Set<string>()
   let cursor = '0'
   do {
@@ -147,7 +149,7 @@ async function listForeign(store: Store, ours: readonly Registration[], limit: n
       string[],
     ]
     cursor = next
-    for (const id of page) if (!known.has(id)) ids.add(id)
+    for (const id of page) if (nonceOf(id) === undefined) ids.add(id)
   } while (cursor !== '0' && ids.size < limit)
   return viewForeign(store, [...ids].sort().slice(0, limit))
 }

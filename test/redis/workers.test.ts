@@ -30,18 +30,18 @@ function registration(nonce: string, slots = 2): Registration {
 test('our processes are listed with what each slot runs', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   const { store } = openTestLane(redisUrl, ns)
-  await register(store, registration('aaa'))
-  await register(store, registration('bbb', 1))
-  await redis.hset(`${ns}:ext:inflight:aaa`, {
+  await register(store, registration('aaaaaaaaaaaa'))
+  await register(store, registration('bbbbbbbbbbbb', 1))
+  await redis.hset(`${ns}:ext:inflight:aaaaaaaaaaaa`, {
     '0': '5 1795371757491 4 mail{"class":"A","args":[],"id":"j1"}',
     '1': `6 1795371757999 3 é!{"class":"Big","args":["${'x'.repeat(50_000)}"],"id":"j2","prefix":"","queue_time":1}`,
   })
-  await redis.del(`${ns}:ext:lease:bbb`)
-  await redis.set(`${ns}:ext:draining:prod/uid-bbb`, 'token')
+  await redis.del(`${ns}:ext:lease:bbbbbbbbbbbb`)
+  await redis.set(`${ns}:ext:draining:prod/uid-bbbbbbbbbbbb`, 'token')
   const [one, two] = [...(await client.workers.list())].sort((a, b) => (a.id < b.id ? -1 : 1))
   expect(one).toMatchObject({
     kind: 'process',
-    id: 'aaa',
+    id: 'aaaaaaaaaaaa',
     host: 'host',
     pid: 7,
     queues: ['mail', '*'],
@@ -55,31 +55,41 @@ test('our processes are listed with what each slot runs', async ({ redis, redisU
     { slot: 0, queue: 'mail', since: new Date(1795371757491), class: 'A', id: 'j1' },
     { slot: 1, queue: 'é!', since: new Date(1795371757999), class: 'Big', id: 'j2' },
   ])
-  expect(two).toMatchObject({ id: 'bbb', alive: false, draining: true, running: [] })
+  expect(two).toMatchObject({ id: 'bbbbbbbbbbbb', alive: false, draining: true, running: [] })
   expect(await client.workers.list()).toHaveLength(2)
 
-  for (const id of ['aaa', 'host.aaa', 'pod-aaa', workerId(registration('aaa'), 1)])
-    expect(await client.workers.show(id)).toMatchObject({ id: 'aaa' })
+  for (const id of ['aaaaaaaaaaaa', 'host.aaaaaaaaaaaa', 'pod-aaaaaaaaaaaa', workerId(registration('aaaaaaaaaaaa'), 1)])
+    expect(await client.workers.show(id)).toMatchObject({ id: 'aaaaaaaaaaaa' })
   expect(await client.workers.show('nobody')).toBeUndefined()
   expect((await client.jobs.find('j2')).places).toMatchObject([
-    { kind: 'running', worker: { id: 'aaa' }, running: { slot: 1 } },
+    { kind: 'running', worker: { id: 'aaaaaaaaaaaa' }, running: { slot: 1 } },
   ])
 })
 
 test('a process is paused and resumed by its nonce', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
-  await register(openTestLane(redisUrl, ns).store, registration('aaa'))
+  await register(openTestLane(redisUrl, ns).store, registration('aaaaaaaaaaaa'))
   await client.enqueue('mail', 'A')
   await redis.del(`${ns}:ext:token:mail`)
-  expect(await client.workers.pause('aaa')).toBe('paused')
-  expect(await redis.hget(`${ns}:ext:inflight:aaa`, 'paused')).toBe('1')
-  expect(await client.workers.show('aaa')).toMatchObject({ paused: true })
-  expect(await client.workers.resume('aaa')).toBe('resumed')
-  expect(await client.workers.show('aaa')).toMatchObject({ paused: false })
+  expect(await client.workers.pause('aaaaaaaaaaaa')).toBe('paused')
+  expect(await redis.hget(`${ns}:ext:inflight:aaaaaaaaaaaa`, 'paused')).toBe('1')
+  expect(await client.workers.show('aaaaaaaaaaaa')).toMatchObject({ paused: true })
+  expect(await client.workers.resume('aaaaaaaaaaaa')).toBe('resumed')
+  expect(await client.workers.show('aaaaaaaaaaaa')).toMatchObject({ paused: false })
   expect(await redis.llen(`${ns}:ext:token:mail`)).toBe(1)
   expect(await client.workers.pause('nobody')).toBe('absent')
   expect(await client.workers.resume('nobody')).toBe('absent')
   expect(await redis.exists(`${ns}:ext:inflight:nobody`)).toBe(0)
+})
+
+test('processes beyond the limit are not taken for workers of others', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const { store } = openTestLane(redisUrl, ns)
+  for (const nonce of ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', '0123456789ab']) await register(store, registration(nonce))
+  await redis.sadd(`${ns}:workers`, 'ruby:7:mail', 'host.aaa.0:7:mail')
+  const listed = await client.workers.list({ limit: 2 })
+  expect(listed.map(({ kind }) => kind)).toEqual(['process', 'process', 'foreign', 'foreign'])
+  expect(listed.slice(2).map(({ id }) => id)).toEqual(['host.aaa.0:7:mail', 'ruby:7:mail'])
 })
 
 test('workers of Ruby, php, node-resque and redisQueue are listed with what they run', async ({
@@ -164,13 +174,13 @@ test('a job is found wherever it is', async ({ redis, redisUrl, ns }) => {
 test('a job that goes on while it is looked for is found, whenever it does', async ({ redis, redisUrl, ns }) => {
   const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
   const looking = openQueue(proxy.url, ns)
-  await register(openTestLane(redisUrl, ns).store, registration('aaa'))
+  await register(openTestLane(redisUrl, ns).store, registration('aaaaaaaaaaaa'))
   await redis.sadd(`${ns}:queues`, 'q')
   const raw = '{"class":"A","args":[],"id":"mover","queue":"q"}'
   const others = Array.from({ length: 600 }, (_, i) => `{"class":"A","args":[${i}]}`)
   const clear = (): Promise<unknown> =>
     redis.del(
-      ...['delayed:5', 'delayed_queue_schedule', 'queue:q', 'ext:inflight:aaa', 'ext:retry', 'failed'].map(
+      ...['delayed:5', 'delayed_queue_schedule', 'queue:q', 'ext:inflight:aaaaaaaaaaaa', 'ext:retry', 'failed'].map(
         (key) => `${ns}:${key}`,
       ),
     )
@@ -178,7 +188,7 @@ test('a job that goes on while it is looked for is found, whenever it does', asy
     delayed: () => Promise.all([redis.zadd(`${ns}:delayed_queue_schedule`, 5, 5), redis.rpush(`${ns}:delayed:5`, raw)]),
     last: () => redis.rpush(`${ns}:queue:q`, ...others, raw),
     next: () => redis.rpush(`${ns}:queue:q`, ...others.slice(200), raw),
-    running: () => redis.hset(`${ns}:ext:inflight:aaa`, '0', `5 1795371757491 1 q${raw}`),
+    running: () => redis.hset(`${ns}:ext:inflight:aaaaaaaaaaaa`, '0', `5 1795371757491 1 q${raw}`),
     retry: () => redis.zadd(`${ns}:ext:retry`, 5, `n.1 1 1 1 qE${raw}`),
     failed: () => redis.rpush(`${ns}:failed`, `{"payload":${raw},"queue":"q"}`),
   }

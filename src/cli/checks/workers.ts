@@ -1,8 +1,9 @@
 import { parseDate } from '../../queue/dates.ts'
 import { queueInfos, queueNames } from '../../queue/queues.ts'
+import { nonceOf } from '../../queue/registry.ts'
 import { selectQueues } from '../../queue/selection.ts'
 import { listWorkers } from '../../queue/workers.ts'
-import { members, nonceOf, strayIds } from '../ghosts.ts'
+import { members, strayIds } from '../ghosts.ts'
 import { age, plural } from '../text.ts'
 import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
 
