@@ -1,6 +1,7 @@
 import { text, type Option } from '../option.ts'
 import { ResQueueError } from '../errors.ts'
 import {
+  failedQueues,
   listFailed,
   showFailed,
   type FailedEntry,
@@ -11,6 +12,7 @@ import {
 import { removeFailed, retryFailed, type FailedSelection } from '../queue/failedmoves.ts'
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
+import type { Store } from '../redis/store.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, inTurn, massAction } from './mass.ts'
 import {
@@ -102,7 +104,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
   if (index !== undefined) {
     const entry = await showFailed(store, index, list)
     if (entry) return entry
-    throw new ResQueueError('NOT_FOUND', `There is no failed job at index ${name}.`)
+    throw new ResQueueError('NOT_FOUND', `There is no failed job at index ${name}.${await elsewhere(store, list)}`)
   }
   let cursor: number | undefined
   do {
@@ -110,7 +112,14 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
     if (page.entries[0]) return page.entries[0]
     cursor = page.next
   } while (cursor !== undefined && !context.signal.aborted)
-  throw new ResQueueError('NOT_FOUND', `There is no failed job with the id ${name}.`)
+  throw new ResQueueError('NOT_FOUND', `There is no failed job with the id ${name}.${await elsewhere(store, list)}`)
+}
+
+/** What to say of the other lists where only the common one was looked at. */
+async function elsewhere(store: Store, { listOf: queue }: FailedList): Promise<string> {
+  const queues = queue === undefined ? await failedQueues(store) : []
+  if (queues.length === 0) return ''
+  return ` Some queues have a failed list of their own; --list names it: ${queues.slice(0, 5).join(', ')}${queues.length > 5 ? ', …' : ''}`
 }
 
 type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved | number>

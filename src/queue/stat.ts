@@ -1,5 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
+import { failedQueues } from './failed.ts'
 import type { Lane } from './lane.ts'
 
 const addScript = loadScript('stat_add')
@@ -19,12 +20,12 @@ export async function clearStat(store: Store, name: string): Promise<boolean> {
   return (await store.command('del', [store.keys.stat(name)])) === 1
 }
 
-/** The system at a glance, read in one bounded round trip. */
+/** The system at a glance. */
 export interface Overview {
   readonly processed: number
   readonly failed: number
   readonly queues: number
-  /** Entries of the failed list. */
+  /** Entries of the failed list and of the failed lists of single queues; a job that is in both counts twice. */
   readonly failedJobs: number
   /** Seconds that have delayed jobs, and how many retries wait. */
   readonly delayedTimestamps: number
@@ -40,6 +41,7 @@ export interface Overview {
 
 export async function overview(store: Store): Promise<Overview> {
   const { keys } = store
+  const own = await failedQueues(store)
   const replies = await store.pipeline([
     ['mget', keys.stat('processed'), keys.stat('failed'), keys.pauseAll, keys.paused],
     ['scard', keys.queues],
@@ -49,6 +51,7 @@ export async function overview(store: Store): Promise<Overview> {
     ['llen', keys.quarantine],
     ['scard', keys.workers],
     ['hlen', keys.processes],
+    ...own.map((queue): [string, string] => ['llen', keys.failedOf(queue)]),
   ])
   for (const reply of replies) if (reply instanceof Error) throw reply
   const [strings, ...counts] = replies as [(string | null)[], ...number[]]
@@ -60,12 +63,13 @@ export async function overview(store: Store): Promise<Overview> {
     quarantinedJobs = 0,
     workers = 0,
     processes = 0,
+    ...failedOfQueues
   ] = counts
   return {
     processed: countOf(strings[0]),
     failed: countOf(strings[1]),
     queues,
-    failedJobs,
+    failedJobs: failedOfQueues.reduce((sum, jobs) => sum + jobs, failedJobs),
     delayedTimestamps,
     retryJobs,
     quarantinedJobs,

@@ -82,6 +82,16 @@ describe('failed jobs', () => {
       code: 1,
       stderr: 'resqueue: There is no failed job with the id id-9.\n',
     })
+    await redis.sadd(`${ns}:failed_queues`, 'mail_failed', 'a_failed')
+    expect(await cli('failed', 'show', 'id-9')).toMatchObject({
+      code: 1,
+      stderr:
+        'resqueue: There is no failed job with the id id-9. Some queues have a failed list of their own; --list names it: a, mail\n',
+    })
+    expect(await cli('failed', 'show', 'id-9', '--list', 'a')).toMatchObject({
+      code: 1,
+      stderr: 'resqueue: There is no failed job with the id id-9.\n',
+    })
   })
 
   test('go back to their queues byte for byte', async ({ redis, redisUrl, ns }) => {

@@ -72,7 +72,7 @@ async function lists({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({
       id: 'large-failed-list',
       level: 'warning',
-      finding: `The failed list has ${count(failedJobs)} entries, all in memory`,
+      finding: `The failed list, with those of single queues, has ${count(failedJobs)} entries, all in memory`,
       advice: 'resqueue failed rm --until 30d --dry-run counts what could go.',
     })
   }
