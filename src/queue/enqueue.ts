@@ -129,6 +129,11 @@ export function jobName(job: JobRef): string {
       : typeof job === 'function' || (typeof job === 'object' && job !== null)
         ? nameOf(job)
         : undefined
+  if (name === '' && typeof job === 'object') {
+    throw invalid(
+      "This definition has no name of its own: workers name it after its export or its file, which a producer cannot know. Write defineJob('Name', …), or enqueue by that name.",
+    )
+  }
   if (typeof name !== 'string' || name === '') throw invalid('Jobs must be given a class.')
   if (!name.isWellFormed()) throw invalid('The name of a job must be valid Unicode.')
   return name

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
+import { defineJob } from '../../src/worker/job.ts'
 
 const bad: [string, (enqueue: (...args: never[]) => Promise<unknown>) => Promise<unknown>][] = [
   ['no queue', (e) => e('' as never, 'A' as never)],
@@ -34,6 +35,20 @@ test('replication is refused on a Redis Cluster, whose WAIT would prove nothing'
     expect(() => new ResQueue({ redis, ...options })).toThrow(
       expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('WAIT') as string }),
     )
+})
+
+test('a definition that leaves its name to the worker is refused with what to do', async () => {
+  await using client = new ResQueue({ redis: 'redis://127.0.0.1:1' })
+  await expect(
+    client.enqueue(
+      'q',
+      defineJob(() => undefined),
+    ),
+  ).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining("Write defineJob('Name', …), or enqueue by that name") as string,
+  })
+  await expect(client.enqueue('q', '')).rejects.toMatchObject({ message: 'Jobs must be given a class.' })
 })
 
 test('a URL that cannot be understood is refused at once, without its password', () => {
