@@ -1,8 +1,8 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Patience, Store } from '../redis/store.ts'
+import { parsePaused } from './paused.ts'
 import { parseRegistration, type Registration } from './registry.ts'
 import { isTrue } from './stat.ts'
-import { parsePaused } from './turn.ts'
 
 const demandScript = loadScript('demand')
 const loadsScript = loadScript('loads')

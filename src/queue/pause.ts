@@ -1,7 +1,8 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { queueName } from './enqueue.ts'
-import { isTrue, namesOf } from './stat.ts'
+import { parsePaused } from './paused.ts'
+import { isTrue } from './stat.ts'
 
 const pauseScript = loadScript('queue_pause')
 const ringScript = loadScript('ring')
@@ -18,7 +19,7 @@ export async function resumeQueue(store: Store, queue: string): Promise<boolean>
 
 /** Names of the paused queues. */
 export async function pausedQueues(store: Store): Promise<readonly string[]> {
-  return namesOf((await store.command('get', [store.keys.paused])) as string | null)
+  return parsePaused(await store.command('get', [store.keys.paused]))
 }
 
 /** Pauses every worker, Ruby's included: none takes a job until `resumeAll`. */

@@ -6,9 +6,9 @@ import { shaOf } from './entries.ts'
 import { queueName } from './enqueue.ts'
 import type { Lane } from './lane.ts'
 import { matcherOf, type Item } from './match.ts'
+import { parsePaused } from './paused.ts'
 import { parsePayload } from './payload.ts'
 import type { Producer } from './producer.ts'
-import { namesOf } from './stat.ts'
 
 const headsScript = loadScript('queue_heads')
 const removeScript = loadScript('queue_remove')
@@ -45,7 +45,7 @@ export async function listQueues(
 
 /** What stands in some queues. A key that is no list counts as an empty queue. */
 export async function queueInfos(store: Store, names: readonly string[]): Promise<readonly QueueInfo[]> {
-  const paused = new Set(namesOf((await store.command('get', [store.keys.paused])) as string | null))
+  const paused = new Set(parsePaused(await store.command('get', [store.keys.paused])))
   const infos: QueueInfo[] = []
   for (let at = 0; at < names.length; at += 1000) {
     const page = names.slice(at, at + 1000)

@@ -1,7 +1,8 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
+import { parsePaused } from './paused.ts'
 import { callerArgs, type Registration } from './registry.ts'
-import { parsePaused, parseState, type State } from './turn.ts'
+import { parseState, type State } from './turn.ts'
 
 const renewScript = loadScript('renew')
 

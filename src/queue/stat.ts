@@ -2,6 +2,7 @@ import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { failedQueues } from './failed.ts'
 import type { Lane } from './lane.ts'
+import { parsePaused } from './paused.ts'
 
 const addScript = loadScript('stat_add')
 
@@ -76,24 +77,13 @@ export async function overview(store: Store): Promise<Overview> {
     workers,
     processes,
     pausedAll: isTrue(strings[2]),
-    pausedQueues: namesOf(strings[3]),
+    pausedQueues: parsePaused(strings[3]),
   }
 }
 
 /** Ruby's reading of `pause-all-workers`: true, whatever the case and the space around it. */
 export function isTrue(text: string | null | undefined): boolean {
   return text !== null && text !== undefined && text.trim().toLowerCase() === 'true'
-}
-
-/** The queues that `ext:paused` names. */
-export function namesOf(text: string | null | undefined): readonly string[] {
-  if (!text) return []
-  try {
-    const names: unknown = JSON.parse(text)
-    return Array.isArray(names) ? names.filter((name): name is string => typeof name === 'string') : []
-  } catch {
-    return []
-  }
 }
 
 function countOf(reply: unknown): number {

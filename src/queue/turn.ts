@@ -1,5 +1,6 @@
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
+import { parsePaused } from './paused.ts'
 import { callerArgs, type Registration } from './registry.ts'
 
 const turnScript = loadScript('turn')
@@ -255,15 +256,4 @@ function pushEnd(args: Arg[], { claim, status, forget, ending }: End): void {
 
 export function parseState(field: unknown): State {
   return field === 'p' ? 'paused' : field === 'd' ? 'draining' : ''
-}
-
-/** The `ext:paused` value; anything but a JSON list of names pauses nothing. */
-export function parsePaused(field: unknown): readonly string[] {
-  if (typeof field !== 'string' || field === '') return []
-  try {
-    const names: unknown = JSON.parse(field)
-    return Array.isArray(names) ? names.filter((name): name is string => typeof name === 'string') : []
-  } catch {
-    return []
-  }
 }

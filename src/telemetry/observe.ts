@@ -1,4 +1,4 @@
-import { parsePaused } from '../queue/turn.ts'
+import { parsePaused } from '../queue/paused.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
 import { createAges } from './ages.ts'
