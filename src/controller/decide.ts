@@ -9,6 +9,10 @@ import type { Decision, Memory, Observation, QueueMemory } from './decide/types.
 
 export type * from './decide/types.ts'
 
+/** Longer without a look, and a look or more was missed: so many polling intervals (two missed ones are seen whatever the jitter), and so many seconds. */
+const GAP_INTERVALS = 2.5
+const GAP_SECONDS = 10
+
 /**
  * How many replicas there should be. Pure: the same spec, observation, memory and time give the same answer.
  *
@@ -40,17 +44,25 @@ export function lookaheadSeconds(spec: ScalerSpec, podStartSeconds: number | nul
   return (podStartSeconds ?? POD_START_SECONDS) + 2 * spec.pollingIntervalSeconds
 }
 
-/** The memory with this observation of the queues in it. */
+/**
+ * The memory with this observation of the queues in it.
+ *
+ * While Redis is away nothing can arrive, start or end, and nobody sees it: that is no quiet time, and all of the load comes back with Redis. So a gap between two looks counts as
+ * one look, with what the counters say of the gap as averages. What was known before stays known; nothing goes down until a window was really looked at, and idleness is
+ * counted from now.
+ */
 function follow(spec: ScalerSpec, observation: Observation, memory: Memory | undefined, now: number): Memory {
   const seconds = memory === undefined ? 0 : Math.max((now - memory.at) / 1000, 0)
+  const { pollingIntervalSeconds } = spec
+  const isGap = seconds > Math.max(GAP_INTERVALS * pollingIntervalSeconds, GAP_SECONDS)
+  const elapsed = { seconds, weight: isGap ? pollingIntervalSeconds : seconds, now }
   const foreign = countForeign(memory?.foreign ?? NO_FOREIGN, observation.foreign, seconds * 1000)
   const queues = emptyRecord<QueueMemory>()
   for (const queue of observation.queues) {
     const old = own(memory?.queues, queue.name)
     const flow = own(foreign.flow, queue.name) ?? NO_FLOW
     if (old === undefined) queues[queue.name] = firstSight(queue, flow, observation.lastServiceSeconds, now)
-    else
-      queues[queue.name] = seconds > 0 ? followQueue(old, queue, flow, latencyOf(spec, queue.name), seconds, now) : old
+    else queues[queue.name] = seconds > 0 ? followQueue(old, queue, flow, latencyOf(spec, queue.name), elapsed) : old
   }
   const text = JSON.stringify(spec)
   const isNew = memory === undefined || memory.spec !== text
@@ -64,8 +76,8 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     changedAt: memory?.changedAt ?? now,
     queues,
     foreign,
-    noDownBefore: isNew ? now + window : memory.noDownBefore,
-    idleSince: memory?.idleSince ?? null,
+    noDownBefore: isNew || isGap ? now + window : memory.noDownBefore,
+    idleSince: isGap ? null : (memory?.idleSince ?? null),
     highs: isNew || isKnownNow ? [] : memory.highs,
     lows: isNew ? [] : memory.lows,
     changes: memory?.changes ?? [],

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { ScalerSpec } from '../../src/controller/api.ts'
 import { decide, lookaheadSeconds, type Memory, type Observation } from '../../src/controller/decide.ts'
+import { anySpec, history, observation, remember } from '../support/histories.ts'
 import { follow, last, observationOf, queueOf, specOf, times } from '../support/scaler.ts'
 
 const SECOND = 1000
@@ -235,7 +235,7 @@ test('no scale-down for one window after a start and after a change of the spec'
   expect(first.findIndex(({ replicas }) => replicas < 8)).toBe(30)
   const memory = last(first).nextMemory
   const other = specOf({ minReplicas: 1, cooldownSeconds: 70 })
-  const after = decide(other, observationOf(8, {}), memory, 200 * SECOND)
+  const after = decide(other, observationOf(8, {}), memory, 80 * SECOND)
   expect(after).toMatchObject({ replicas: 8, limitedBy: 'ScaleDownStabilized' })
 })
 
@@ -269,72 +269,6 @@ test('policies limit a step, and from zero there is always one', () => {
 })
 
 // Always
-
-const queue = fc.record({
-  name: fc.constantFrom('mailers', 'b', 'constructor', '__proto__'),
-  waiting: fc.integer({ min: 0, max: 1_000_000 }),
-  headAgeSeconds: fc.option(fc.double({ min: 0, max: 1e6, noNaN: true })),
-  paused: fc.boolean(),
-  flow: fc.record({ started: fc.nat(1e9), ended: fc.nat(1e9), returned: fc.nat(1e9), busyMs: fc.nat(1e12) }),
-  running: fc.integer({ min: 0, max: 400 }),
-  runningMs: fc.integer({ min: 0, max: 1e9 }),
-  due: fc.array(fc.record({ inSeconds: fc.double({ min: -10, max: 100, noNaN: true }), count: fc.nat(10_000) }), {
-    maxLength: 3,
-  }),
-  share: fc.double({ min: 0, max: 1, noNaN: true }),
-})
-const observation: fc.Arbitrary<Observation> = fc.record({
-  replicas: fc.integer({ min: 0, max: 60 }),
-  pods: fc.record({
-    ready: fc.integer({ min: 0, max: 60 }),
-    starting: fc.array(fc.double({ min: 0, max: 1000, noNaN: true }), { maxLength: 5 }),
-    unschedulable: fc.constantFrom(0, 0, 3),
-    notStarting: fc.constantFrom(false, false, true),
-    terminatingRunning: fc.nat(10),
-  }),
-  queues: fc.uniqueArray(queue, { maxLength: 3, selector: ({ name }) => name }),
-  foreign: fc.array(
-    fc.record({ id: fc.string(), processed: fc.nat(), queue: fc.option(fc.constantFrom('mailers', 'x')) }),
-    {
-      maxLength: 3,
-    },
-  ),
-  registeredSlots: fc.option(fc.integer({ min: 1, max: 64 })),
-  podStartSeconds: fc.option(fc.double({ min: 0, max: 600, noNaN: true })),
-  lastServiceSeconds: fc.option(fc.double({ min: 0, max: 1000, noNaN: true })),
-  lastSlotsPerReplica: fc.option(fc.integer({ min: 1, max: 64 })),
-  hold: fc.constantFrom(null, null, null, { reason: 'RedisUnavailable' as const, message: 'gone' }),
-})
-const target = fc.constantFrom(
-  { latencySeconds: 30 },
-  { latencySeconds: 1 },
-  { latencySeconds: 600, latencySecondsByQueue: { b: 3 } },
-  { jobsPerReplica: 7 },
-)
-const anySpec = fc
-  .record({
-    minReplicas: fc.nat(5),
-    maxReplicas: fc.integer({ min: 5, max: 60 }),
-    target,
-    cooldownSeconds: fc.nat(100),
-  })
-  .map((fields) => specOf(fields))
-const history = fc.array(fc.record({ after: fc.integer({ min: 0, max: 100_000 }), seen: observation }), {
-  maxLength: 6,
-})
-
-function remember(
-  of: ScalerSpec,
-  steps: readonly { after: number; seen: Observation }[],
-): { memory: Memory | undefined; now: number } {
-  let now = 0
-  let memory: Memory | undefined
-  for (const { after, seen } of steps) {
-    now += after
-    memory = decide(of, seen, memory, now).nextMemory
-  }
-  return { memory, now }
-}
 
 /** What reads the same as plain data, deeply frozen. */
 function frozen<T>(value: T): T {

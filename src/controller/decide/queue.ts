@@ -71,14 +71,16 @@ export function firstSight(
   }
 }
 
-/** The memory of a queue after another look at it, `seconds` after the last one. */
+/**
+ * The memory of a queue after another look at it, `seconds` after the last one. `weight`: for how many seconds what came of it meanwhile counts; fewer
+ * where nobody looked for a while.
+ */
 export function followQueue(
   old: QueueMemory,
   observed: QueueObservation,
   foreign: Flow,
   latencySeconds: number,
-  seconds: number,
-  now: number,
+  { seconds, weight, now }: { readonly seconds: number; readonly weight: number; readonly now: number },
 ): QueueMemory {
   const flow = totalOf(observed.flow, foreign)
   // Smaller counters than before were begun anew: what they had counted is unknown.
@@ -92,10 +94,12 @@ export function followQueue(
   const arrivals = Math.max(0, observed.waiting - old.waiting + started)
 
   const average = (then: number, constant: number): number => {
-    const keep = Math.exp(-seconds / constant)
+    const keep = Math.exp(-weight / constant)
     return then * keep + (arrivals / seconds) * (1 - keep)
   }
-  const sum = (then: number, more: number, constant: number): number => then * Math.exp(-seconds / constant) + more
+  const sum = (then: number, more: number, constant: number): number => then * Math.exp(-weight / constant) + more
+  const flowed = (then: number, more: number, constant: number): number =>
+    sum(then, more * (weight / seconds), constant)
   const service = serviceOf(old)
   const slowRate = average(old.rate, Math.min(Math.max(service, RATE_SECONDS), SERVICE_SECONDS))
   const fastRate = average(old.fastRate, FAST_SECONDS)
@@ -111,17 +115,17 @@ export function followQueue(
     fastRate,
     lastRate: arrivals / seconds,
     sustainedRate: Math.min(arrivals / seconds, old.lastRate),
-    busy: sum(old.busy, busy, SERVICE_SECONDS),
-    ended: sum(old.ended, left, SERVICE_SECONDS),
+    busy: flowed(old.busy, busy, SERVICE_SECONDS),
+    ended: flowed(old.ended, left, SERVICE_SECONDS),
     came: arrivals,
-    endedBusy: sum(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
-    recentBusy: sum(old.recentBusy, busy, RECENT_SECONDS),
-    recentEnded: sum(old.recentEnded, left, RECENT_SECONDS),
-    fastBusy: sum(old.fastBusy, busy, STUCK_SECONDS),
-    fastStarted: sum(old.fastStarted, started, STUCK_SECONDS),
+    endedBusy: flowed(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
+    recentBusy: flowed(old.recentBusy, busy, RECENT_SECONDS),
+    recentEnded: flowed(old.recentEnded, left, RECENT_SECONDS),
+    fastBusy: flowed(old.fastBusy, busy, STUCK_SECONDS),
+    fastStarted: flowed(old.fastStarted, started, STUCK_SECONDS),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
-    meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, seconds),
+    meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, weight),
     seen: Math.min(SURE_ENDS, old.seen + ended),
     arrived: extendCurve(old, observed.waiting, arrivals, latencySeconds, now),
   }

@@ -152,9 +152,9 @@ export interface Memory {
   readonly changedAt: number
   readonly queues: Readonly<Record<string, QueueMemory>>
   readonly foreign: ForeignMemory
-  /** Until when nothing is scaled down: one window after the first call and after a change of the spec. */
+  /** Until when nothing is scaled down: one window after the first call, a change of the spec and a gap between two looks. */
   readonly noDownBefore: number
-  /** Since when nothing waits or runs; `null`: something does. */
+  /** Since when looks find that nothing waits or runs; `null`: something does. */
   readonly idleSince: number | null
   /** Demand that is the highest, or the lowest, from its moment on: for the stabilization windows. */
   readonly highs: readonly Stamped[]
