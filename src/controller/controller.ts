@@ -3,6 +3,7 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetrics.ts'
 import type { Checks } from '../telemetry/health.ts'
+import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
@@ -140,7 +141,9 @@ export function createController(options: ControllerOptions): Controller {
           const connection = [...views.keys()].find((one) => one.name === name)
           return connection ? (views.get(connection)?.known ?? []) : []
         }
-        shared = { sharing: createSharing(scalers(), known), at: clock.monotonic(), edits }
+        const works = (key: string, { namespace, spec }: Scaler): boolean =>
+          connections.find(spec.redis.name, namespace).kind === 'ok' && !reconciler.lacksTarget(key)
+        shared = { sharing: createSharing(scalers(), known, works), at: clock.monotonic(), edits }
       }
       return shared.sharing
     }

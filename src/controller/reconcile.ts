@@ -31,6 +31,8 @@ export interface Reconciler {
   turn(key: string): Promise<Turn>
   /** A pod of a namespace changed: scales that may count it are read anew. */
   podChanged(namespace: string, pod: Pod): void
+  /** Whether a scaler is known to have no Deployment to scale. */
+  lacksTarget(key: string): boolean
 }
 
 /** What stands in the way of scaling: said in the condition Ready, while the scale is left alone. */
@@ -98,6 +100,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       }
     }
     const { scale } = state
+    state.lacksTarget = !scale
     if (!scale) {
       const message = `There is no Deployment ${spec.scaleTargetRef.name} in ${namespace}`
       await recorder.record(scaler, 'TargetNotFound', message)
@@ -234,6 +237,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
         world.enqueue(key, 300)
       }
     },
+    lacksTarget: (key) => states.get(key)?.lacksTarget ?? false,
   }
 }
 

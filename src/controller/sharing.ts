@@ -12,17 +12,20 @@ export interface Peer {
 
 /** What scalers have to do with each other: queues that several list, and targets that several claim. */
 export interface Sharing {
-  readonly peers: ReadonlyMap<string, Peer>
   /** The scaler that goes before this one for the same target: the oldest, then the one with the least uid. */
   rivalOf(key: string): Peer | undefined
   /** Part of a queue that is this scaler's, by maxReplicas × slots. */
   shareOf(key: string, queue: string): number
 }
 
-/** Looks at all scalers once. `known`: the queues that exist in the Redis behind a connection. */
+/**
+ * Looks at all scalers once. `known`: the queues that exist in the Redis behind a connection. `works`: whether a scaler may use its connection and has a target, as
+ * far as that is known. A share of one that does not would be done by nobody; and anybody could take a neighbour's jobs from its count by naming its connection.
+ */
 export function createSharing(
   objects: Iterable<ScalerObject>,
   known: (connection: string) => readonly string[],
+  works: (key: string, scaler: Scaler) => boolean,
 ): Sharing {
   const peers = new Map<string, Peer>()
   const byTarget = new Map<string, Peer[]>()
@@ -42,11 +45,13 @@ export function createSharing(
   }
 
   const weights = new Map<string, number>()
+  const counted = new Set<Peer>()
   const weightOf = ({ scaler: { spec, status } }: Peer): number =>
     spec.maxReplicas * (spec.slotsPerReplica ?? status.slotsPerReplica ?? 1)
   const names = new Map<string, readonly string[]>()
   for (const peer of peers.values()) {
-    if (first(peer) !== peer || peer.scaler.spec.paused) continue
+    if (first(peer) !== peer || peer.scaler.spec.paused || !works(peer.key, peer.scaler)) continue
+    counted.add(peer)
     const { name } = peer.scaler.spec.redis
     let there = names.get(name)
     if (!there) {
@@ -59,7 +64,6 @@ export function createSharing(
     }
   }
   return {
-    peers,
     rivalOf: (key) => {
       const peer = peers.get(key)
       if (!peer) return undefined
@@ -69,9 +73,11 @@ export function createSharing(
     shareOf: (key, queue) => {
       const peer = peers.get(key)
       if (!peer) return 1
-      const all = weights.get(`${peer.scaler.spec.redis.name}\0${queue}`)
       const own = weightOf(peer)
-      return all === undefined || all <= own ? 1 : own / all
+      const sum = weights.get(`${peer.scaler.spec.redis.name}\0${queue}`) ?? 0
+      // One that is not counted, or not yet, sees the share that it would have.
+      const all = counted.has(peer) ? sum : sum + own
+      return all <= own ? 1 : own / all
     },
   }
 }

@@ -16,6 +16,8 @@ export interface State {
   memory: Memory | undefined
   /** The scale as it was read or written last; undefined where it must be read. */
   scale: KnownScale | undefined
+  /** There was no Deployment when the scale was read last. */
+  lacksTarget: boolean
   readonly drain: Drain
   readonly starts: StartTimes
   readonly writes: Writes
@@ -47,6 +49,7 @@ export function createState(key: string, uid: string, log: Logger, clock: Clock)
     generation: -1,
     memory: undefined,
     scale: undefined,
+    lacksTarget: false,
     drain: createDrain(log.child({ scaler: key }), clock),
     starts: createStartTimes(),
     writes: createWrites(),

@@ -172,6 +172,8 @@ test('queues that several list are shared out, and workers of other queues are n
       pool({ name: 'v' }),
       scalerManifest('s', one),
       scalerManifest('t', { ...one, scaleTargetRef: { name: 'v' }, queues: ['*'], maxReplicas: 30 }),
+      // Left behind by a Deployment that is gone: it has no share.
+      scalerManifest('u', { ...one, scaleTargetRef: { name: 'gone' }, maxReplicas: 1000 }),
     ],
     { namespace },
   )
