@@ -21,6 +21,7 @@ export const REASONS = {
   connectionForbidden: 'ConnectionForbidden',
   redisUnavailable: 'RedisUnavailable',
   contested: 'ReplicasContested',
+  turnFailed: 'TurnFailed',
   crdOutdated: 'CRDOutdated',
   active: 'JobsPresent',
   idle: 'Idle',

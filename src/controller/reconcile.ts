@@ -21,8 +21,9 @@ import type { World } from './world.ts'
 const SCALE_MS = 30_000
 /** Where the target is not there, or somebody else has it. Milliseconds. */
 const IDLE_MS = 10_000
-/** How long the first list of pods is waited for. Milliseconds. */
+/** How long the first list of pods is waited for, and until when it is not waited for again. Milliseconds. */
 const PODS_MS = 10_000
+const UNLISTED_MS = 30_000
 /** A scaler that is gone needs no turn; it gets one when it is there again. Milliseconds. */
 const GONE_MS = 3_600_000
 
@@ -45,6 +46,9 @@ class Obstacle {
     this.afterMs = afterMs
   }
 }
+
+/** Of a turn that came to no decision. */
+const NOTHING = { observed: undefined, decision: undefined, waits: undefined }
 
 export function createReconciler(world: World, sharing: () => Sharing): Reconciler {
   const { clock, term, log, recorder, metrics } = world
@@ -108,7 +112,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     }
     if (!source.synced)
       await Promise.race([source.ready, new Promise((resolve) => setTimeout(resolve, PODS_MS).unref())])
-    if (!source.synced) throw new Error(`The pods of ${namespace} cannot be listed`)
+    if (!source.synced)
+      return new Obstacle(REASONS.targetUnavailable, `The pods of ${namespace} cannot be listed`, UNLISTED_MS)
     const pods = source.of(spec.scaleTargetRef.name)
     return pods.filter((pod) => scale.fits(pod.labels) && isOf(pod, spec.scaleTargetRef.name))
   }
@@ -136,7 +141,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
   const scale = async (state: State, scaler: Scaler): Promise<Turn> => {
     const { spec } = scaler
     const pollMs = spec.pollingIntervalSeconds * 1000
-    const nothing = { scaler, observed: undefined, decision: undefined, waits: undefined }
+    const nothing = { scaler, ...NOTHING }
     const blocked = async ({ saying, afterMs }: Obstacle, found: Omit<Report, 'trouble'> = nothing): Promise<Turn> => {
       metrics.held(state.key, saying.reason)
       await report(world, state, { ...found, trouble: saying })
@@ -171,7 +176,18 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       const present = (): Pod[] => world.pods(scaler.namespace).of(spec.scaleTargetRef.name).filter(isActive)
       state.unprotect = () => protect(world.api, [], present(), view)
       // Long jobs are to be left alone whether or not the scale may be written.
-      await protect(world.api, spec.protect, pods.filter(isActive), view)
+      try {
+        await protect(world.api, spec.protect, pods.filter(isActive), view)
+        state.protectFails = false
+      } catch (error) {
+        if (term.signal.aborted) throw error
+        if (!state.protectFails)
+          log.warn(
+            { scaler: state.key, 'error.message': messageOf(error) },
+            'pods cannot be protected; scaling goes on',
+          )
+        state.protectFails = true
+      }
     }
     if (hold) {
       await state.abandon?.()
@@ -213,6 +229,16 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     return scale(state, scaler)
   }
 
+  /** Says in the status that a turn failed, as far as that can be said. */
+  const confess = async (key: string, error: unknown): Promise<void> => {
+    const [object, state] = [world.scaler(key), states.get(key)]
+    const read = object && readScaler(object)
+    if (!state || !read?.ok) return
+    metrics.held(key, REASONS.turnFailed)
+    const { saying: trouble } = new Obstacle(REASONS.turnFailed, messageOf(error))
+    await report(world, state, { scaler: read.scaler, ...NOTHING, trouble })
+  }
+
   return {
     turn: async (key) => {
       const began = clock.monotonic()
@@ -222,6 +248,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
         if (term.signal.aborted) return { afterMs: IDLE_MS }
         metrics.failed()
         log.warn({ scaler: key, 'error.message': messageOf(error) }, 'a turn failed; tried again')
+        // What failed may well be the status itself.
+        await confess(key, error).catch(() => undefined)
         // What was read may be why: read it anew.
         const state = states.get(key)
         if (state) state.scale = undefined

@@ -23,6 +23,8 @@ export interface State {
   readonly writes: Writes
   /** Redis did not answer at the last turn. */
   redisAway: boolean
+  /** Its pods could not be protected at the last turn. */
+  protectFails: boolean
   lastScaleTime: string | undefined
   /** The status as it was written last. */
   written: { readonly status: ScalerStatus; readonly conditions: readonly Condition[]; readonly at: number } | undefined
@@ -54,6 +56,7 @@ export function createState(key: string, uid: string, log: Logger, clock: Clock)
     starts: createStartTimes(),
     writes: createWrites(),
     redisAway: false,
+    protectFails: false,
     lastScaleTime: undefined,
     written: undefined,
     abandon: undefined,

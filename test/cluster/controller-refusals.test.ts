@@ -1,0 +1,74 @@
+import { expect } from 'vitest'
+import { never, waitFor } from '../support/wait.ts'
+import { applyCrd, looker, pool, QUICK, rbac, scalerManifest, stageFleet, startController } from './scaling.ts'
+import type { Cluster, KubeObject } from './support/cluster.ts'
+import { test } from './support/fixtures.ts'
+
+interface Role extends KubeObject {
+  readonly rules: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[]
+}
+
+/** Grants the controller what the chart grants it, but for these verbs on this resource. */
+async function grant(cluster: Cluster, namespace: string, resource = '', without: readonly string[] = []) {
+  const role = rbac(namespace).find(({ kind }) => kind === 'Role') as Role
+  const rules = role.rules.map((rule) =>
+    rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((verb) => !without.includes(verb)) } : rule,
+  )
+  await cluster.apply([{ ...role, rules }], { namespace })
+}
+
+test('a turn that fails is said in the status, also of a new scaler, and written once', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  await grant(cluster, namespace, 'deployments/scale', ['update'])
+  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
+  await waitFor(async () => (await look.condition('Ready')) === 'False TurnFailed', { timeoutMs: 30_000 })
+  const { conditions } = await look.status()
+  expect(conditions?.find(({ type }) => type === 'Ready')?.message).toMatch(/set the scale.*403/)
+  const held = `resqueue_scaler_held{namespace="${namespace}",name="s",reason="TurnFailed"}`
+  expect(await controller.metric(held)).toBe(1)
+  const path = `/apis/resqueue.dev/v1alpha1/namespaces/${namespace}/workerscalers/s`
+  const version = async (): Promise<string> =>
+    (await cluster.api.get<{ metadata: { resourceVersion: string } }>(path)).metadata.resourceVersion
+  const written = await version()
+  await never(4000, async () => (await version()) !== written, 'the status was written again')
+  await grant(cluster, namespace)
+  await look.reaches(2)
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  expect(await controller.metric(held)).toBeUndefined()
+})
+
+test('pods that cannot be listed are said', async ({ cluster, namespace, redisUrl, ns }) => {
+  await applyCrd(cluster)
+  const look = looker(cluster, namespace)
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await grant(cluster, namespace, 'pods', ['list'])
+  await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
+  await waitFor(async () => (await look.condition('Ready')) === 'False TargetUnavailable', { timeoutMs: 30_000 })
+  expect(await look.replicas()).toBe(0)
+  await grant(cluster, namespace)
+  await look.reaches(2, 60_000)
+})
+
+test('pods that cannot be protected keep nothing from being scaled', async ({ cluster, namespace, redisUrl, ns }) => {
+  const spec = { ...QUICK, minReplicas: 3, maxReplicas: 3, protect: ['karpenter'] }
+  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 3 }), spec)
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  await grant(cluster, namespace, 'pods', ['patch'])
+  for (const { metadata } of pods) {
+    expect(await fleet.occupy(metadata.uid)).toBe(true)
+    await fleet.age(metadata.uid, 61_000)
+  }
+  const words = 'pods cannot be protected'
+  await controller.says(words)
+  await look.edit({ minReplicas: 4, maxReplicas: 4 })
+  await look.reaches(4)
+  expect(await look.condition('Ready')).toBe('True Scaling')
+  expect(controller.log.filter(({ msg }) => msg.includes(words))).toHaveLength(1)
+})
