@@ -45,7 +45,7 @@ export interface KubeReply {
 /** The API server, through HTTP. */
 export interface ApiServer {
   readonly server: string
-  /** Requests sent and those that got no answer, by verb. */
+  /** Requests sent, and those that got no answer or whose answer broke off. */
   readonly counts: { requests: number; failed: number }
   /**
    * Sends a request. Answers of 429 and 503 are asked for again, a 401 once with fresh credentials. Throws
@@ -182,6 +182,7 @@ export function openApiServer(access: KubeAccess): ApiServer {
       const { value } = await credentials()
       const own = secure ? new HttpsAgent({ ...value.tls }) : new HttpAgent()
       counts.requests++
+      let answered = false
       try {
         let response = await send(request, signal, false, own)
         if (response.statusCode === 401) {
@@ -193,6 +194,7 @@ export function openApiServer(access: KubeAccess): ApiServer {
           const body = parse(await textOf(response))
           throw refusal('watch', { status, body, retryAfterMs: retryAfter(response.headers['retry-after']) })
         }
+        answered = true
         response.setEncoding('utf8')
         let rest = ''
         for await (const chunk of response as AsyncIterable<string>) {
@@ -204,7 +206,8 @@ export function openApiServer(access: KubeAccess): ApiServer {
       } catch (error) {
         request.signal?.throwIfAborted()
         if (error instanceof ResQueueError) throw error
-        counts.failed++
+        // A watch of what does not change is silent, and opened anew: nothing has failed.
+        if (!answered || !stop.signal.aborted) counts.failed++
         throw unavailable(server, stop.signal.aborted ? stop.signal.reason : error)
       } finally {
         clearTimeout(silent)

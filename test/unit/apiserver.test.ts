@@ -1,0 +1,49 @@
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, test } from 'vitest'
+import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts'
+import { own } from '../support/scope.ts'
+
+async function serve(listener: RequestListener): Promise<ApiServer> {
+  const server = createServer(listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  own('server', () => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const api = openApiServer({
+    server: `http://127.0.0.1:${port}`,
+    namespace: 'shop',
+    auth: async () => ({ headers: {}, tls: {} }),
+  })
+  own('client', () => api.close())
+  return api
+}
+
+/** Follows a watch to its end: what came, and why it ended. */
+async function follow(api: ApiServer): Promise<readonly string[]> {
+  const lines: string[] = []
+  try {
+    for await (const line of api.watch({ path: '/watch', silenceMs: 100 })) lines.push(line)
+  } catch (error) {
+    lines.push((error as Error).message.replace(/.*answer: /, ''))
+  }
+  return lines
+}
+
+test('a watch that falls silent has not failed; one that is never answered or breaks off has', async () => {
+  const silent = await serve((_, response) => void response.write('one\n'))
+  expect(await follow(silent)).toEqual(['one', 'silent for 0.1 s.'])
+  expect(silent.counts).toEqual({ requests: 1, failed: 0 })
+
+  const mute = await serve(() => undefined)
+  expect(await follow(mute)).toEqual(['silent for 0.1 s.'])
+  expect(mute.counts).toEqual({ requests: 1, failed: 1 })
+
+  const broken = await serve((_, response) => {
+    response.write('one\n', () => response.destroy())
+  })
+  expect(await follow(broken)).toEqual(['one', 'aborted.'])
+  expect(broken.counts).toEqual({ requests: 1, failed: 1 })
+})
