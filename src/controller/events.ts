@@ -42,8 +42,6 @@ interface Series {
 /** Writes Events. Never rejects: an event that cannot be written is logged. */
 export interface Recorder {
   record(regarding: Regarding, reason: EventReason, note: string): Promise<void>
-  /** Forgets an object that is gone. */
-  forget(uid: string): void
 }
 
 export function createRecorder(api: ApiServer, instance: string, log: Logger, clock: Clock = systemClock): Recorder {
@@ -62,6 +60,8 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
       const patch = { series: { count: known.count, lastObservedTime: microTime(now) } }
       if ((await patchEvent(api, regarding.namespace, known.name, patch)) === 'ok') return
     }
+    // What does not go on any more is of no use: most of it is of objects that are gone.
+    for (const [old, { lastMs }] of series) if (now - lastMs >= SERIES_MS) series.delete(old)
     const name = `${regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`
     series.set(key, { name, count: 1, lastMs: now, writtenMs: now })
     await createEvent(api, {
@@ -82,9 +82,6 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
       write(regarding, reason, note).catch((error: unknown) => {
         log.warn({ reason, 'error.message': messageOf(error) }, 'an event could not be written')
       }),
-    forget: (uid) => {
-      for (const key of series.keys()) if (key.startsWith(`${uid}/`)) series.delete(key)
-    },
   }
 }
 

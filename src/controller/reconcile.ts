@@ -24,8 +24,8 @@ const IDLE_MS = 10_000
 /** How long the first list of pods is waited for, and until when it is not waited for again. Milliseconds. */
 const PODS_MS = 10_000
 const UNLISTED_MS = 30_000
-/** A scaler that is gone needs no turn; it gets one when it is there again. Milliseconds. */
-const GONE_MS = 3_600_000
+/** A scaler that is gone needs no turn; it gets one when it is there again. */
+const GONE_MS = Infinity
 
 export interface Reconciler {
   /** One turn: reads what is so, writes the scale at most once and the status at most once. */
@@ -273,7 +273,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
 function holdOf(state: State, now: number): Hold | null {
   if (!state.writes.contested(now)) return null
   return {
-    reason: 'ReplicasContested',
+    reason: REASONS.contested,
     message: 'three of the last five writes of the scale were undone: an HPA, KEDA or a deploy tool writes it too',
   }
 }

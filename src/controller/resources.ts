@@ -91,12 +91,8 @@ export interface Scale {
   readonly uid: string
   /** What the Deployment is told to have. */
   readonly replicas: number
-  /** What it has. */
-  readonly present: number
   /** The label selector of its pods, as text. */
   readonly selector: string
-  /** When it was created, for the tie between two scalers. */
-  readonly generation: number
 }
 
 export type ScaleReply = { readonly kind: 'ok'; readonly scale: Scale } | { readonly kind: 'absent' | 'conflict' }
@@ -104,7 +100,7 @@ export type ScaleReply = { readonly kind: 'ok'; readonly scale: Scale } | { read
 interface ScaleObject {
   readonly metadata: Meta
   readonly spec?: { readonly replicas?: number }
-  readonly status?: { readonly replicas?: number; readonly selector?: string }
+  readonly status?: { readonly selector?: string }
 }
 
 function scalePath(namespace: string, deployment: string): string {
@@ -122,9 +118,7 @@ function scaleOf(reply: KubeReply, what: string): ScaleReply {
       resourceVersion: metadata.resourceVersion,
       uid: metadata.uid,
       replicas: spec?.replicas ?? 0,
-      present: status?.replicas ?? 0,
       selector: status?.selector ?? '',
-      generation: metadata.generation ?? 0,
     },
   }
 }

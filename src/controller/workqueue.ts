@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../clock.ts'
 
-/** What became of a key's turn: when to look at it again, or that it failed. */
+/** What became of a key's turn: when to look at it again (`Infinity`: not unless it is added anew), or that it failed. */
 export type Turn = { readonly afterMs: number } | { readonly failed: unknown }
 
 export interface WorkQueueOptions {
@@ -24,8 +24,6 @@ export interface WorkQueueOptions {
 export interface WorkQueue {
   /** Soon: at once, or within `afterMs` where that is sooner than what was planned. */
   add(key: string, afterMs?: number): void
-  /** Not again, unless it is added anew. A turn under way ends. */
-  remove(key: string): void
   /** Keys whose time has come and that wait for their turn. */
   readonly depth: number
   readonly size: number
@@ -38,7 +36,6 @@ interface Entry {
   dueAt: number
   working: boolean
   failures: number
-  removed: boolean
 }
 
 /** The longest sleep between two looks at what is due. */
@@ -74,10 +71,6 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       result = { failed: error }
     }
     entry.working = false
-    if (entry.removed) {
-      entries.delete(key)
-      return
-    }
     let afterMs: number
     if ('failed' in result) {
       afterMs = Math.min(leastBackoffMs * 2 ** entry.failures, mostBackoffMs)
@@ -87,6 +80,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       afterMs = result.afterMs
     }
     entry.dueAt = Math.min(entry.dueAt, clock.monotonic() + spread(afterMs))
+    if (entry.dueAt === Infinity) entries.delete(key)
     wake?.()
   }
 
@@ -94,19 +88,10 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     add: (key, afterMs = 0) => {
       const dueAt = clock.monotonic() + afterMs
       const entry = entries.get(key)
-      if (!entry) entries.set(key, { dueAt, working: false, failures: 0, removed: false })
-      else {
-        // A key in backoff is not hurried: whatever failed is asked again in its time.
-        if (entry.failures === 0 || entry.working) entry.dueAt = Math.min(entry.dueAt, dueAt)
-        entry.removed = false
-      }
+      if (!entry) entries.set(key, { dueAt, working: false, failures: 0 })
+      // A key in backoff is not hurried: whatever failed is asked again in its time.
+      else if (entry.failures === 0 || entry.working) entry.dueAt = Math.min(entry.dueAt, dueAt)
       wake?.()
-    },
-    remove: (key) => {
-      const entry = entries.get(key)
-      if (!entry) return
-      entry.removed = true
-      if (!entry.working) entries.delete(key)
     },
     get depth() {
       return due().length

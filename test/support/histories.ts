@@ -37,7 +37,7 @@ export const observation: fc.Arbitrary<Observation> = fc.record({
   podStartSeconds: fc.option(fc.double({ min: 0, max: 600, noNaN: true })),
   lastServiceSeconds: fc.option(fc.double({ min: 0, max: 1000, noNaN: true })),
   lastSlotsPerReplica: fc.option(fc.integer({ min: 1, max: 64 })),
-  hold: fc.constantFrom(null, null, null, { reason: 'RedisUnavailable' as const, message: 'gone' }),
+  hold: fc.constantFrom(null, null, null, { reason: 'ReplicasContested' as const, message: 'why' }),
 })
 const target = fc.constantFrom(
   { latencySeconds: 30 },

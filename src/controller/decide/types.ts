@@ -48,7 +48,7 @@ export interface ForeignWorker {
 export interface PodsObservation {
   /** Ready, registered and not terminating; drained ones too, because taking the mark away is enough to use them. */
   readonly ready: number
-  /** For each pod that does not work yet (neither ready nor terminating nor unschedulable): seconds since it was created. */
+  /** For each pod that does not work yet (neither ready nor terminating nor unschedulable): seconds since it had a node, or else since it was created. */
   readonly starting: readonly number[]
   /** Pods that the scheduler has found no node for in the last 60 s or longer. */
   readonly unschedulable: number
@@ -72,12 +72,12 @@ export interface Observation {
   /** `status.serviceSeconds` and `status.slotsPerReplica` as they were read; for the first decision after a start. */
   readonly lastServiceSeconds: number | null
   readonly lastSlotsPerReplica: number | null
-  /** Why nothing may be changed now: what was read is missing, old or contested. `null`: all is well. */
+  /** Why nothing may be changed although all could be read. `null`: all is well. */
   readonly hold: Hold | null
 }
 
 export interface Hold {
-  readonly reason: 'RedisUnavailable' | 'StaleObservation' | 'TargetUnavailable' | 'ReplicasContested'
+  readonly reason: 'ReplicasContested'
   readonly message: string
 }
 
@@ -96,7 +96,7 @@ export type DecisionReason =
   | 'MaxReplicas'
   /** The difference is within the tolerance. */
   | 'WithinTolerance'
-  /** Held: the observation is not good enough to act on. */
+  /** Held: it is not to be acted on. */
   | Hold['reason']
 
 /** What kept the number from being what the demand asked for; the reasons of the HPA's conditions, where it has one. */
