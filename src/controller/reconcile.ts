@@ -172,7 +172,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const ready = pods.filter((pod) => isActive(pod) && pod.ready).length
     metrics.observed(state.key, { replicas, ready, decision, draining: state.drain.names.length })
     const found = { scaler, observed, decision, waits: undefined }
-    if (!world.dryRun) {
+    if (!world.dryRun && term.valid()) {
       const present = (): Pod[] => world.pods(scaler.namespace).of(spec.scaleTargetRef.name).filter(isActive)
       state.unprotect = () => protect(world.api, [], present(), view)
       // Long jobs are to be left alone whether or not the scale may be written.
