@@ -11,7 +11,7 @@ import { reasonOf, supervise, type Supervised } from './supervise.ts'
 
 /** Children that wait for a job ahead of need: as many as can run, but no more than this. */
 const MAX_SPARE = 16
-/** A child that took a job is replaced so much later where others wait: to fork takes a core from the job's own beginning. */
+/** The child of a job that runs alone is replaced so much later, where others wait: to fork takes a core from the job's own beginning. */
 const REFILL_MS = 5
 const TICK_MS = 1000
 /** Ticks, not clock time: a machine that stood still has not waited. */
@@ -76,7 +76,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     }
   }
   const refillSoon = (): void => {
-    if (idle.length === 0) refillNow()
+    if (running > 1 || idle.length === 0) refillNow()
     else refilling ??= setTimeout(refillNow, REFILL_MS)
   }
   const find = (index: number, generation: number): Seat | undefined => {
