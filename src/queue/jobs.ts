@@ -20,7 +20,8 @@ export type Place =
   | {
       readonly kind: 'failed'
       readonly entry: FailedEntry
-      /** The queue whose own failed list has it; missing: the common list. */ readonly listOf?: string
+      /** The queue whose own failed list has it; missing: the common list. */
+      readonly listOf?: string
     }
   | { readonly kind: 'retry'; readonly entry: RetryEntry }
   | { readonly kind: 'delayed'; readonly job: DelayedJob }
