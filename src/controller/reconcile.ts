@@ -217,6 +217,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const state = stateOf(key, object.metadata.uid)
     const read = readScaler(object)
     if (!read.ok) {
+      metrics.held(key, REASONS.invalidSpec)
       await reportInvalid(world, state, object.metadata, read.problems.map(problemText).join('; '))
       return { afterMs: IDLE_MS }
     }
