@@ -112,8 +112,10 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     }
     if (!source.synced)
       await Promise.race([source.ready, new Promise((resolve) => setTimeout(resolve, PODS_MS).unref())])
-    if (!source.synced)
+    if (!source.synced) {
+      void source.ready.then(() => world.enqueue(state.key))
       return new Obstacle(REASONS.targetUnavailable, `The pods of ${namespace} cannot be listed`, UNLISTED_MS)
+    }
     const pods = source.of(spec.scaleTargetRef.name)
     return pods.filter((pod) => scale.fits(pod.labels) && isOf(pod, spec.scaleTargetRef.name))
   }

@@ -64,7 +64,8 @@ export async function startNode(images: readonly ImageFile[] = []): Promise<Real
   const stop = async (): Promise<void> => {
     for (const part of started) await part.kill()
     await waitFor(() => !processes().some(({ pid }) => isIn(pid, cgroup)), { describe: 'the end of all containers' })
-    removeCgroup(cgroup)
+    // A group is busy for a moment longer than its last process is listed.
+    await waitFor(() => (removeCgroup(cgroup), true), { describe: 'the control groups to be left' })
     rmSync(dir, { recursive: true, force: true })
   }
   own('real node', stop)
