@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { waitFor } from '../../../support/wait.ts'
 import { startControlPlane, type ControlPlane } from '../../support/controlplane.ts'
@@ -62,7 +62,10 @@ async function main(setup: Inside): Promise<void> {
   })
   const dead = parts.find((part) => !part.running)
   if (dead !== undefined) throw new Error(`${dead.name} ended:\n${dead.log()}`)
-  writeFileSync(join(setup.dir, STARTED), JSON.stringify(plane.access))
+  // Whole from the moment that it is there.
+  const started = join(setup.dir, STARTED)
+  writeFileSync(`${started}.new`, JSON.stringify(plane.access))
+  renameSync(`${started}.new`, started)
 }
 
 async function configure({ dir, cgroup, pauseImage }: Inside, plane: ControlPlane): Promise<Places> {
