@@ -127,7 +127,8 @@ test('a pod that takes too long to drain works on and is never killed', async ({
 
 test('nothing is lowered in the middle of a rollout', async ({ cluster, namespace, redisUrl, ns }) => {
   const setup = { cluster, namespace, redisUrl, ns }
-  const { look, fleet } = await start(setup, 4)
+  // Plain depth: one job, one replica, whatever is foreseen of a job that does not end.
+  const { look, fleet } = await start(setup, 4, { target: { jobsPerReplica: 1 } })
   const before = await look.pods()
   // Its new pods never get ready, so it stays where it is: old and new ones side by side.
   await cluster.api.call('PATCH', `/apis/apps/v1/namespaces/${namespace}/deployments/w`, {
@@ -144,7 +145,10 @@ test('nothing is lowered in the middle of a rollout', async ({ cluster, namespac
   )
   expect(await fleet.occupy(old.metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 1 })
-  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1, {
+    timeoutMs: 30_000,
+    describe: () => look.status(),
+  })
   await never(5000, async () => (await look.replicas()) < 4, 'the scale was lowered')
   expect((await look.status()).conditions?.find(({ type }) => type === 'Ready')?.message).toContain('rollout')
   // To zero it goes, once everything is idle.
