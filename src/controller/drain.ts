@@ -1,7 +1,6 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { foreignIds } from '../queue/demand.ts'
 import { confirmDrained, markDraining, podKey, unmarkDraining } from '../queue/draining.ts'
 import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
@@ -22,7 +21,7 @@ import {
   type PodObject,
 } from './pods.ts'
 import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
-import { hostOf, MOST_FOREIGN, type RedisView } from './view.ts'
+import { foreignFrom, type RedisView } from './view.ts'
 
 /** From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds. */
 const COST_MS = 1000
@@ -160,9 +159,27 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     }
   }
 
+  /** Those that bear our mark and run nothing, right now. */
+  const confirm = async (
+    { store, term, view, fleet }: DrainInput,
+    which: readonly Victim[],
+  ): Promise<ReadonlySet<string>> => {
+    // A worker of another program that was started anew has another id than at the last look.
+    const others = fleet === 'ours' ? undefined : await foreignFrom(store, new Set(which.map(({ pod }) => pod.name)))
+    return confirmDrained(
+      store,
+      term.token,
+      which.map(({ pod }) => ({
+        pod: keyOf(pod),
+        processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
+        foreign: others?.get(pod.name) ?? [],
+      })),
+    )
+  }
+
   /** Reads what is so now, confirms, and lowers the scale. */
   const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
-    const { api, store, term, scaler, desired, view, fleet, waiting } = input
+    const { api, term, scaler, desired, fleet, waiting } = input
     const { namespace, spec } = scaler
     const read = await getScale(api, namespace, spec.scaleTargetRef.name)
     if (read.kind !== 'ok' || read.scale.replicas !== input.scale.replicas) return { kind: 'changed' }
@@ -171,21 +188,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     })
     const pods = listed.items.map(podOf).filter((pod) => isActive(pod) && isOf(pod, spec.scaleTargetRef.name))
     const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
-    // A worker of another program that was started anew has another id than at the last look.
-    const others =
-      fleet === 'ours' ? new Map<string, string[]>() : await foreignIn(store, new Set(mine.map(({ pod }) => pod.name)))
-    const confirmed =
-      mine.length === 0
-        ? new Set<string>()
-        : await confirmDrained(
-            store,
-            term.token,
-            mine.map(({ pod }) => ({
-              pod: keyOf(pod),
-              processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
-              foreign: others.get(pod.name) ?? [],
-            })),
-          )
+    const confirmed = mine.length === 0 ? new Set<string>() : await confirm(input, mine)
     const confirmedAt = clock.monotonic()
     const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
     // A mark that is lost, as in a failover, is set again at the next step.
@@ -318,14 +321,6 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs` }
     },
   }
-}
-
-/** Ids of the workers that have registered from these pods, by the pod's name, which is their host. */
-async function foreignIn(store: Store, names: ReadonlySet<string>): Promise<ReadonlyMap<string, string[]>> {
-  const ids = await foreignIds(store, (id) => !names.has(hostOf(id)), MOST_FOREIGN)
-  const byName = new Map<string, string[]>()
-  for (const id of ids) byName.set(hostOf(id), [...(byName.get(hostOf(id)) ?? []), id])
-  return byName
 }
 
 function namesOf(pods: readonly Pod[]): string {

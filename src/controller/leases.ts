@@ -43,11 +43,10 @@ export async function writeLease(
   const { name, namespace, resourceVersion } = lease.metadata
   const path = collection(LEASES, namespace)
   const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', ...lease }
+  const [method, where] =
+    resourceVersion === undefined ? (['POST', path] as const) : (['PUT', `${path}/${name}`] as const)
   const query = { fieldManager: FIELD_MANAGER }
-  const reply =
-    resourceVersion === undefined
-      ? await api.request({ method: 'POST', path, query, body, patient: false, ...options })
-      : await api.request({ method: 'PUT', path: `${path}/${name}`, query, body, patient: false, ...options })
+  const reply = await api.request({ method, path: where, query, body, patient: false, ...options })
   return leaseOf(reply, `write the lease ${namespace}/${name}`)
 }
 

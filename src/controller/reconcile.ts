@@ -21,8 +21,9 @@ import type { World } from './world.ts'
 const SCALE_MS = 30_000
 /** Where the target is not there, or somebody else has it. Milliseconds. */
 const IDLE_MS = 10_000
-/** How long the first list of pods is waited for, and until when it is not waited for again. Milliseconds. */
+/** How long the first list of pods is waited for. Milliseconds. */
 const PODS_MS = 10_000
+/** And how long it is not waited for again, because each wait takes a place from other scalers. Milliseconds. */
 const UNLISTED_MS = 30_000
 /** A scaler that is gone needs no turn; it gets one when it is there again. */
 const GONE_MS = Infinity
@@ -215,7 +216,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       return { afterMs: GONE_MS }
     }
     // One that was deleted and made anew may have another target.
-    if (states.has(key) && states.get(key)?.uid !== object.metadata.uid) await leave(key)
+    const known = states.get(key)
+    if (known && known.uid !== object.metadata.uid) await leave(key)
     const state = stateOf(key, object.metadata.uid)
     const read = readScaler(object)
     if (!read.ok) {
@@ -238,7 +240,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const read = object && readScaler(object)
     if (!state || !read?.ok) return
     metrics.held(key, REASONS.turnFailed)
-    const { saying: trouble } = new Obstacle(REASONS.turnFailed, messageOf(error))
+    const trouble: Saying = { status: 'False', reason: REASONS.turnFailed, message: messageOf(error) }
     await report(world, state, { scaler: read.scaler, ...NOTHING, trouble })
   }
 

@@ -11,7 +11,7 @@ import {
   type QueueReading,
 } from '../queue/demand.ts'
 import { queueNames } from '../queue/queues.ts'
-import type { Registration } from '../queue/registry.ts'
+import { nonceOf, type Registration } from '../queue/registry.ts'
 import type { Selection } from '../queue/selection.ts'
 import type { Patience, Store } from '../redis/store.ts'
 
@@ -21,7 +21,7 @@ const PATIENCE_MS = 2000
 const NAMES_MS = 5000
 /** Workers of other programs are looked for at least this often. Milliseconds. */
 const FOREIGN_MS = 15_000
-export const MOST_FOREIGN = 5000
+const MOST_FOREIGN = 5000
 const MOST_QUEUES = 10_000
 
 /** A worker process of ours with what it holds. */
@@ -59,7 +59,7 @@ export interface Viewer {
 }
 
 /** A pod's name, as the worker ids of the family carry it: `host:pid:queues`. */
-export function hostOf(id: string): string {
+function hostOf(id: string): string {
   return id.slice(0, id.indexOf(':') >= 0 ? id.indexOf(':') : undefined)
 }
 
@@ -125,13 +125,7 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
       foreign = { ids, registrations: reading.registrations - slots, at }
     }
     const others = await readForeign(store, foreign.ids, patience)
-    const foreignByHost = new Map<string, ForeignLoad[]>()
-    for (const worker of others) {
-      const host = hostOf(worker.id)
-      const list = foreignByHost.get(host)
-      if (list) list.push(worker)
-      else foreignByHost.set(host, [worker])
-    }
+    const foreignByHost = Map.groupBy(others, ({ id }) => hostOf(id))
     const queues = new Map(reading.queues.map((queue) => [queue.queue, queue]))
     return { at, reading, known, queues, running, processes, byPod, foreign: others, foreignByHost }
   }
@@ -169,8 +163,16 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
   }
 }
 
+/** Ids of the workers of other programs that are registered from these hosts now, by host. */
+export async function foreignFrom(
+  store: Store,
+  hosts: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  return Map.groupBy(await foreignIds(store, (id) => !hosts.has(hostOf(id)), MOST_FOREIGN), hostOf)
+}
+
 /** Whether a member of `workers` is a slot of a process that is registered: its name carries the nonce. */
 function isOurs(id: string, registrations: ReadonlyMap<string, Registration>): boolean {
-  const nonce = /\.([0-9a-f]{12})\.\d+$/.exec(hostOf(id))?.[1]
+  const nonce = nonceOf(id)
   return nonce !== undefined && registrations.has(nonce)
 }

@@ -102,9 +102,7 @@ export async function removeDelayed(
     const chosen = chunk.slice(0, limit - removed)
     const [first] = chosen
     if (first) {
-      const counts = new Map<string, number>()
-      for (const { raw } of chosen) counts.set(raw, (counts.get(raw) ?? 0) + 1)
-      const items = [...counts].flatMap(([raw, count]) => [count, raw])
+      const items = [...Map.groupBy(chosen, ({ raw }) => raw)].flatMap(([raw, equal]) => [equal.length, raw])
       removed += dryRun ? chosen.length : Number(await lane.run(removeScript, [first.second, ...items]))
       progress?.(removed)
     }

@@ -105,15 +105,14 @@ export async function findJob(
     for (const entry of failed.entries) places.push({ kind: 'failed', entry, ...list })
   }
 
-  for (let offset = 0; ; offset += CHUNK) {
+  let more = true
+  for (let offset = 0; more && offset < MOST; offset += CHUNK) {
     signal?.throwIfAborted()
     const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
     for (const entry of entries) if (names(entry.raw, id)) places.push({ kind: 'quarantine', entry })
-    if (entries.length < CHUNK) break
-    if (offset + CHUNK < MOST) continue
-    complete = false
-    break
+    more = entries.length === CHUNK
   }
+  complete &&= !more
   // Last, so that it is not older than the places.
   return { id, status: await getStatus(store, id, prefix), places, complete }
 }
