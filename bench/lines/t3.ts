@@ -83,7 +83,7 @@ export const t3: Line = {
   id: 'T3',
   title: 'Enqueueing',
   method:
-    "One process enqueues, after a warm-up of a quarter. Bulk: ResQueue's enqueueBulk; BullMQ's addBulk, bee-queue's saveAll and node-resque's enqueue (it has no bulk call), a thousand at a time. Callers: loops that each wait for one enqueue before the next.",
+    "One process enqueues, after a warm-up of a quarter. Bulk: ResQueue's enqueueBulk, BullMQ's addBulk, bee-queue's saveAll and node-resque's enqueue (it has no bulk call), a thousand at a time. Callers: loops that each wait for one enqueue before the next.",
   measure: async (bench) => {
     const rows: Row[] = []
     for (const way of WAYS) rows.push(await measureWay(bench, way))

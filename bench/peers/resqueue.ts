@@ -1,13 +1,12 @@
 import { ResQueue } from '../../dist/index.js'
-import { payload, port, QUEUE, serve } from './serve.ts'
+import { chunks, payload, port, QUEUE, serve } from './serve.ts'
 
 const queue = new ResQueue({ redis: `redis://127.0.0.1:${port}` })
 
-function* requests(count: number) {
-  for (let id = 0; id < count; id++) yield { queue: QUEUE, class: 'Noop', args: [payload(id)] }
-}
-
 serve({
-  fill: (count) => queue.enqueueBulk(requests(count)),
+  fill: async (count) => {
+    for (const some of chunks(count, 1000))
+      await queue.enqueueBulk(some.map((args) => ({ queue: QUEUE, class: 'Noop', args: [args] })))
+  },
   add: (id) => queue.enqueue(QUEUE, 'Noop', payload(id)),
 })

@@ -1,10 +1,11 @@
 -- Calls of one client are numbered: ARGV[1] is the client's nonce, ARGV[2] the number. A number at or below the one stored
 -- has run before: it does nothing again and answers as it did then. `<number>` or `<number> <answer>` is stored.
-local client_key, number = e .. 'client:' .. ARGV[1], ARGV[2]
+local client_key, number, ran = e .. 'client:' .. ARGV[1], ARGV[2], 0
 local before = redis.call('GET', client_key)
 if before then
   local space = string.find(before, ' ', 1, true)
-  if tonumber(number) <= tonumber(space and string.sub(before, 1, space - 1) or before) then
+  ran = tonumber(space and string.sub(before, 1, space - 1) or before)
+  if tonumber(number) <= ran then
     return space and string.sub(before, space + 1) or ''
   end
 end

@@ -18,7 +18,7 @@ export interface Draft {
 /** Redis' cjson, which workers look into a payload with, refuses deeper nesting. */
 const MAX_DEPTH = 900
 
-const EMPTY_PREFIX = ',"prefix":"","queue_time":'
+const EMPTY_PREFIX = '","prefix":"","queue_time":'
 
 const POOL_IDS = 512
 let pool = ''
@@ -45,9 +45,9 @@ export function encodePayload(draft: Draft): string {
   return [
     headOf(draft.class),
     encodeArgs(draft.args),
-    ',"id":',
-    quoteId(draft.id),
-    prefix === '' ? EMPTY_PREFIX : `,"prefix":${JSON.stringify(prefix)},"queue_time":`,
+    ',"id":"',
+    escapeId(draft.id),
+    prefix === '' ? EMPTY_PREFIX : `","prefix":${JSON.stringify(prefix)},"queue_time":`,
     draft.queueTime / 1000,
     queue === undefined ? '' : `,"queue":${JSON.stringify(queue)}`,
     extras === undefined ? '}' : `,"x":${extras}}`,
@@ -122,8 +122,9 @@ function headOf(name: string): string {
   return head
 }
 
-function quoteId(id: string): string {
-  return /^[\w.:-]+$/.test(id) ? `"${id}"` : JSON.stringify(id)
+/** As it stands between its quotes. */
+function escapeId(id: string): string {
+  return /^[\w.:-]+$/.test(id) ? id : JSON.stringify(id).slice(1, -1)
 }
 
 function refuse(why: string, cause?: unknown): ResQueueError {

@@ -69,9 +69,11 @@ export async function enqueue(
 
 /** Sends one job, listeners included. Returns its id, or false where a listener vetoed. */
 export async function submit(enqueuer: Enqueuer, prepared: Prepared): Promise<string | false> {
-  if (!(await allowed(enqueuer, prepared))) return false
-  await enqueuer.producer.push([prepared])
-  await tell(enqueuer, prepared)
+  const { producer, events } = enqueuer
+  // Where nobody listens, nothing is waited for but Redis: each wait costs a tenth of all that an enqueue does.
+  if (events.has('beforeEnqueue') && !(await allowed(enqueuer, prepared))) return false
+  await producer.push([prepared])
+  if (isHeard(events)) await tell(enqueuer, prepared)
   return prepared.id
 }
 
@@ -87,7 +89,7 @@ export async function enqueueBulk(
   const { progress, signal } = options
   const all: Prepared[] = []
   const ids: (string | false)[] = []
-  const told = enqueuer.events.has('afterEnqueue') || enqueuer.events.has('afterSchedule')
+  const told = isHeard(enqueuer.events)
   const heard = told || enqueuer.events.has('beforeEnqueue')
   let sinceBreath = 0
   for (const request of requests) {
@@ -200,13 +202,17 @@ function prepareNth(request: JobRequest, index: number, given: unknown): Prepare
 }
 
 async function allowed({ events }: Enqueuer, { job, args, queue, id }: Prepared): Promise<boolean> {
-  if (!events.has('beforeEnqueue')) return true
   try {
     return await events.trigger('beforeEnqueue', job, args, queue, id)
   } catch (error) {
     if (error instanceof DoNotCreate) return false
     throw error
   }
+}
+
+/** Whether anybody is told of what was enqueued. */
+function isHeard(events: Enqueuer['events']): boolean {
+  return events.has('afterEnqueue') || events.has('afterSchedule')
 }
 
 /** The job is in Redis by now: a listener that throws must not look like an enqueue that failed. */

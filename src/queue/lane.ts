@@ -19,44 +19,63 @@ const PASSING = /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|MISCONF
  */
 export type Unanswered = 'unsent' | 'unknown'
 
+/** Enqueues that may be under way at once: Redis works on one while the next is made and answers travel. */
+export const MOST_STREAMED = 2
+
 /**
- * A client's numbered calls, one at a time and in order. A call whose reply is lost is sent again under its number before
- * any newer one, and its script does nothing for a number that it has seen (`lua/lib/numbered.lua`): so calls that would
+ * A client's numbered calls, in order. A call whose reply is lost is sent again under its number before any newer one
+ * runs, and its script does nothing for a number that it has seen (`lua/lib/numbered.lua`): so calls that would
  * not bear a repetition (push, pop, count, move) have their effect once.
  */
 export interface Lane {
   readonly store: Store
   /**
-   * Runs a script whose first two arguments are the client's nonce and the call's number. Throws as `Store.run` does; after
+   * Runs a script whose first two arguments are the client's nonce and the call's number; no other call is under way meanwhile. Throws as `Store.run` does; after
    * five seconds without an answer `REDIS_UNAVAILABLE`, whose `data.unanswered` is an `Unanswered`.
    */
   run(script: Script, args: readonly Arg[], since?: number): Promise<string>
+  /**
+   * The same for a script without an answer, whose third argument is the number of a call that must have run before (`lua/lib/follows.lua`): it may go
+   * out while another one is under way.
+   */
+  stream(script: Script, args: readonly Arg[], since?: number): Promise<void>
 }
 
-interface Waiting {
+interface Call {
   readonly script: Script
   readonly args: readonly Arg[]
   readonly since: number
+  readonly streams: boolean
   readonly resolve: (answer: string) => void
   readonly reject: (error: unknown) => void
 }
 
+/** A call that went out and is not settled. */
+interface UnderWay {
+  readonly number: number
+  readonly streams: boolean
+  readonly settled: Promise<void>
+}
+
+/** What a streamed call is answered that came before the one that it follows. */
+const EARLY = 'early'
+
 export function openLane(store: Store, clock: Clock = systemClock): Lane {
   const nonce = randomBytes(8).toString('hex')
-  const waiting: Waiting[] = []
+  const waiting: Call[] = []
+  let underWay: readonly UnderWay[] = []
   let number = 0
-  let running: Promise<void> | undefined
 
-  const ask = async ({ script, args, since }: Waiting): Promise<string> => {
-    const full = [nonce, ++number, ...args]
+  /** Sends a call until it is answered. */
+  const ask = async ({ script, since }: Call, args: readonly Arg[]): Promise<string> => {
     const { commands, reconnects } = store.counts
     const left = (): number => Math.max(PATIENCE_MS - (clock.monotonic() - since), LEAST_MS)
     try {
       try {
-        return (await store.run(script, full, { deadlineMs: left() })) as string
+        return (await store.run(script, args, { deadlineMs: left() })) as string
       } catch (error) {
         if (!passes(error)) throw error
-        return (await store.run(script, full, { deadlineMs: left(), stubborn: true })) as string
+        return (await store.run(script, args, { deadlineMs: left(), stubborn: true })) as string
       }
     } catch (error) {
       const unsent = store.counts.commands === commands
@@ -66,24 +85,47 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
     }
   }
 
-  const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      try {
-        next.resolve(await ask(next))
-      } catch (error) {
-        next.reject(error)
-      }
-    }
-    running = undefined
+  const askInOrder = async (call: Call, number: number, before: UnderWay | undefined): Promise<string> => {
+    if (!call.streams) return ask(call, [nonce, number, ...call.args])
+    const answer = await ask(call, [nonce, number, before?.number ?? '', ...call.args])
+    if (answer !== EARLY) return answer
+    await before?.settled
+    return ask(call, [nonce, number, '', ...call.args])
   }
+
+  const start = (call: Call): void => {
+    const before = underWay.at(-1)
+    const settled = askInOrder(call, ++number, before)
+      .then(call.resolve, call.reject)
+      .then(() => {
+        underWay = underWay.filter((other) => other !== one)
+        work()
+      })
+    const one = { number, streams: call.streams, settled }
+    underWay = [...underWay, one]
+  }
+
+  const work = (): void => {
+    for (let next = waiting[0]; next; next = waiting[0]) {
+      const beside = next.streams && store.ready && underWay.every(({ streams }) => streams)
+      if (underWay.length >= (beside ? MOST_STREAMED : 1)) return
+      waiting.shift()
+      start(next)
+    }
+  }
+
+  const put = (streams: boolean, script: Script, args: readonly Arg[], since: number): Promise<string> =>
+    new Promise((resolve, reject) => {
+      waiting.push({ script, args, since, streams, resolve, reject })
+      work()
+    })
 
   return Object.freeze({
     store,
-    run: (script: Script, args: readonly Arg[], since: number = clock.monotonic()) =>
-      new Promise<string>((resolve, reject) => {
-        waiting.push({ script, args, since, resolve, reject })
-        running ??= work()
-      }),
+    run: (script: Script, args: readonly Arg[], since: number = clock.monotonic()) => put(false, script, args, since),
+    stream: async (script: Script, args: readonly Arg[], since: number = clock.monotonic()) => {
+      await put(true, script, args, since)
+    },
   })
 }
 

@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../clock.ts'
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
-import { PATIENCE_MS, type Lane } from './lane.ts'
+import { MOST_STREAMED, PATIENCE_MS, type Lane } from './lane.ts'
 
 const enqueueScript = loadScript('enqueue')
 const enqueueAtScript = loadScript('enqueue_at')
@@ -50,16 +50,21 @@ interface Parcel {
   readonly reject: (error: unknown) => void
 }
 
+/** Callers who are worth a call of their own while another is under way. */
+const LEAST_BESIDE = 16
+
 export function openProducer(lane: Lane, replication?: Replication, clock: Clock = systemClock): Producer {
+  const most = replication ? 1 : MOST_STREAMED // WAIT stands for all that was written before it
   let parcels: Parcel[] = []
   let head = 0
-  let running: Promise<void> | undefined
+  let underWay = 0
+  let scheduled = false
 
   const send = async (batch: readonly Parcel[]): Promise<void> => {
     const first = batch[0] as Parcel
     const items = batch.length === 1 ? first.items : batch.flatMap((parcel) => parcel.items)
     try {
-      await lane.run(
+      await lane.stream(
         first.later ? enqueueAtScript : enqueueScript,
         first.later ? laterArgs(items) : nowArgs(items),
         first.since,
@@ -70,6 +75,8 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
       for (const parcel of batch) parcel.reject(explain(error, parcel.items))
       if (isUnsent(error)) giveUp(error)
     }
+    underWay--
+    schedule()
   }
 
   /** Redis is away: whoever has waited as long as the call that just gave up is not kept any longer. */
@@ -79,21 +86,29 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
       (parcels[head] as Parcel).reject(error)
   }
 
-  const work = async (): Promise<void> => {
-    // Callers that were answered together call again together: let all of them in before the next call goes out.
-    await Promise.resolve()
-    while (head < parcels.length) {
-      const end = endOfBatch(parcels, head)
+  /** Callers that were answered together call again together: all of them are let in before the next call goes out. */
+  const schedule = (): void => {
+    if (scheduled || head === parcels.length) return
+    scheduled = true
+    queueMicrotask(work)
+  }
+
+  const work = (): void => {
+    scheduled = false
+    for (let gathered = parcels.length - head; gathered > 0; gathered = parcels.length - head) {
+      if (underWay >= most || (underWay > 0 && gathered < LEAST_BESIDE)) return
+      // Many are halved, so that Redis has work while the other half is made and answered.
+      const limit = underWay === 0 && most > 1 && gathered >= 2 * LEAST_BESIDE ? Math.ceil(gathered / 2) : gathered
+      const end = endOfBatch(parcels, head, head + limit)
       const batch = parcels.slice(head, end)
       head = end
       if (head >= 10_000 || head === parcels.length) {
         parcels = parcels.slice(head)
         head = 0
       }
-      await send(batch)
-      await Promise.resolve()
+      underWay++
+      void send(batch)
     }
-    running = undefined
   }
 
   return Object.freeze({
@@ -102,7 +117,7 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
         let chars = 0
         for (const item of items) chars += item.raw.length
         parcels.push({ items, later: items[0]?.at !== undefined, chars, since: clock.monotonic(), resolve, reject })
-        running ??= work()
+        schedule()
       }),
   })
 }
@@ -121,13 +136,13 @@ async function replicated({ store }: Lane, { replicas, timeoutMs = 1000 }: Repli
   )
 }
 
-/** Where the batch that starts at `head` ends: parcels for the same script, within the limits, at least one. */
-function endOfBatch(parcels: readonly Parcel[], head: number): number {
+/** Where the batch that starts at `head` ends, at `last` at the latest: parcels for the same script, within the limits, at least one. */
+function endOfBatch(parcels: readonly Parcel[], head: number, last: number): number {
   const first = parcels[head] as Parcel
   let items = first.items.length
   let chars = first.chars
   let end = head + 1
-  for (; end < parcels.length; end++) {
+  for (; end < last; end++) {
     const next = parcels[end] as Parcel
     items += next.items.length
     chars += next.chars
