@@ -4,7 +4,7 @@ import { LOOK_MS, look, release, type ReleaseReason } from '../queue/recovery.ts
 import { processes } from '../queue/registry.ts'
 import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
 import type { Store } from '../redis/store.ts'
-import { seenDead } from '../worker/identity.ts'
+import { sightOf } from '../worker/identity.ts'
 import { strayIds } from './ghosts.ts'
 import { dryRun } from './options.ts'
 import { plural } from './text.ts'
@@ -42,7 +42,7 @@ export async function prune(context: Context): Promise<number> {
   }
   // On this machine a pid can be judged at once.
   for await (const registration of processes(store)) {
-    if (seenDead(registration))
+    if (sightOf(registration) === 'dead')
       await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
   }
   await buryLapsed(store, new Set(dead.map(({ id }) => id)), bury, signal)

@@ -8,7 +8,7 @@ import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts
 import { processes, type Registration } from '../queue/registry.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver } from '../telemetry/observer.ts'
-import { seenDead } from './identity.ts'
+import { sightOf } from './identity.ts'
 import type { ParentHooks } from './parenthooks.ts'
 
 /** How long delayed jobs are left alone after a foreign scheduler was seen leading. Milliseconds. */
@@ -79,10 +79,12 @@ export function createCaretaker(
     recoverPredecessors: async (own, patience) => {
       for await (const other of processes(store, patience)) {
         if (other.nonce === own.nonce) continue
-        if (own.instance !== '' && other.instance === own.instance)
-          await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
-        else if (seenDead(other))
+        const sight = sightOf(other)
+        if (sight === 'dead')
           await recover(other.nonce, { kind: 'dead', registration: JSON.stringify(other) }, patience)
+        // A restarted container has a pid namespace of its own: who is alive in ours is a second worker of the same container.
+        else if (sight === 'unseen' && own.instance !== '' && other.instance === own.instance)
+          await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
       }
     },
 

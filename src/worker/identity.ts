@@ -63,15 +63,16 @@ export function identify(
   }
 }
 
-/** Whether a registered process ran where this one runs and its pid is gone. False where that cannot be known. */
-export function seenDead(other: Registration): boolean {
-  if (other.pid_namespace === '' || other.pid_namespace !== pidNamespace() || other.boot_id !== bootId()) return false
-  if (other.pid === process.pid) return !ownNonces.has(other.nonce) // an earlier bearer of our pid
+/** What this process sees of a registered one: nothing, where that does not run on the same machine in the same pid namespace. */
+export function sightOf(other: Registration): 'dead' | 'alive' | 'unseen' {
+  if (other.pid_namespace === '' || other.pid_namespace !== pidNamespace() || other.boot_id !== bootId())
+    return 'unseen'
+  if (other.pid === process.pid) return ownNonces.has(other.nonce) ? 'alive' : 'dead' // an earlier bearer of our pid
   try {
     process.kill(other.pid, 0)
-    return false
+    return 'alive'
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+    return (error as NodeJS.ErrnoException).code === 'ESRCH' ? 'dead' : 'alive'
   }
 }
 

@@ -19,8 +19,12 @@ describe('a successor', () => {
     const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
     await sender.send(...jobs)
     for (const { id } of jobs) await ledger.sees('start', id)
-    // Alive for the kernel, so that nothing but the equal instance name can tell.
+    // In a pid namespace that is not the successor's, so that nothing but the equal instance name can tell.
     first.process.pause()
+    const processes = `${ns}:ext:processes`
+    const [nonce, registration] = Object.entries(await redis.hgetall(processes))[0] as [string, string]
+    const elsewhere = { ...(JSON.parse(registration) as object), pid_namespace: 'pid:[1]' }
+    await redis.hset(processes, nonce, JSON.stringify(elsewhere))
     const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'instance', back: 2 })
@@ -47,8 +51,11 @@ describe('a successor', () => {
     await second.stop()
   })
 
-  test('leaves living workers of the same host alone', async ({ redisUrl, ns }) => {
-    const { ledger, sender, start } = scenario(redisUrl, ns, { args: ['--worker-name', 'twin'] })
+  test.for([
+    ['of the same host', {}],
+    ['in the same container', { POD_NAME: 'm-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2', CONTAINER_NAME: 'worker' }],
+  ] as const)('leaves living workers %s alone', async ([, env], { redisUrl, ns }) => {
+    const { ledger, sender, start } = scenario(redisUrl, ns, { args: ['--worker-name', 'twin'], env })
     const first = await start()
     const slow = job('q', 'Gate', [ledger.gate])
     await sender.send(slow)
