@@ -13,6 +13,9 @@ const LEAST_MS = 50
 /** Refusals that pass by themselves: a restart, a failover, a long script. */
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|MISCONF|NOREPLICAS)\b/
 
+/** Refusals that come before a script is looked at. */
+const DENIED = /^(WRONGPASS|NOAUTH|NOPERM)\b|^ERR invalid password/
+
 /**
  * How a numbered call ended without an answer. `unsent`: it never left, nothing was written. `unknown`: it went out and may
  * have run.
@@ -78,10 +81,9 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
         return (await store.run(script, args, { deadlineMs: left(), stubborn: true })) as string
       }
     } catch (error) {
-      const unsent = store.counts.commands === commands
-      throw isUnanswered(error, store.counts.reconnects > reconnects)
-        ? unanswered(error, unsent ? 'unsent' : 'unknown')
-        : error
+      const sent = store.counts.commands > commands
+      const reconnected = store.counts.reconnects > reconnects
+      throw isUnanswered(error, reconnected, sent) ? unanswered(error, sent ? 'unknown' : 'unsent') : error
     }
   }
 
@@ -136,11 +138,12 @@ function passes(error: unknown): boolean {
 /**
  * Whether a failed call is without an answer. A refusal is one: the script looks at its number before anything can be
  * refused, so one that says "full" or "wrong type" did not run earlier either. But where the connection was lost in
- * between, a refusal of a server that starts or fails over says nothing about the attempt before.
+ * between, a refusal of a server that starts or fails over says nothing about the attempt before, nor does one of a password that has changed meanwhile.
  */
-function isUnanswered(error: unknown, reconnected: boolean): error is ResQueueError {
+function isUnanswered(error: unknown, reconnected: boolean, sent: boolean): error is ResQueueError {
   if (!(error instanceof ResQueueError)) return false
-  return error.code === 'REDIS_UNAVAILABLE' || (reconnected && passes(error))
+  if (error.code === 'REDIS_UNAVAILABLE') return true
+  return reconnected && (passes(error) || (sent && DENIED.test(refusalOf(error.cause))))
 }
 
 function unanswered(error: ResQueueError, kind: Unanswered): ResQueueError {

@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { ResQueueError } from '../errors.ts'
+import { refusalOf } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
 import { MOST_STREAMED, PATIENCE_MS, type Lane } from './lane.ts'
@@ -60,7 +61,7 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
   let underWay = 0
   let scheduled = false
 
-  const send = async (batch: readonly Parcel[]): Promise<void> => {
+  const deliver = async (batch: readonly Parcel[]): Promise<void> => {
     const first = batch[0] as Parcel
     const items = batch.length === 1 ? first.items : batch.flatMap((parcel) => parcel.items)
     try {
@@ -72,9 +73,19 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
       if (replication) await replicated(lane, replication)
       for (const parcel of batch) parcel.resolve()
     } catch (error) {
+      // A key of another type spoils the call for all who share it, and is the concern of one.
+      if (batch.length > 1 && isWrongType(error)) {
+        for (const parcel of batch) await deliver([parcel])
+        return
+      }
       for (const parcel of batch) parcel.reject(explain(error, parcel.items))
       if (isUnsent(error)) giveUp(error)
     }
+  }
+
+  const send = async (batch: readonly Parcel[]): Promise<void> => {
+    underWay++
+    await deliver(batch)
     underWay--
     schedule()
   }
@@ -106,7 +117,6 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
         parcels = parcels.slice(head)
         head = 0
       }
-      underWay++
       void send(batch)
     }
   }
@@ -179,6 +189,10 @@ function laterArgs(items: readonly Item[]): Arg[] {
 
 function isUnsent(error: unknown): error is ResQueueError {
   return error instanceof ResQueueError && error.data['unanswered'] === 'unsent'
+}
+
+function isWrongType(error: unknown): boolean {
+  return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && /WRONGTYPE/.test(refusalOf(error.cause))
 }
 
 /** An unanswered call, as its caller must understand it. */

@@ -214,7 +214,14 @@ type SortedEnds = readonly [plain: readonly End[], others: readonly End[]]
 
 function sortEnds(ends: readonly End[]): SortedEnds {
   const plain = ends.filter(isPlain)
-  return [plain, plain.length === ends.length ? [] : ends.filter((end) => !isPlain(end))]
+  if (plain.length === ends.length) return [plain, []]
+  // Each that goes back is put in front of its queue: the oldest claim last, so that it stands first there.
+  const returned = ends.filter(isReturned).toSorted((a, b) => b.claim - a.claim)
+  return [plain, [...ends.filter((end) => !isPlain(end) && !isReturned(end)), ...returned]]
+}
+
+function isReturned({ ending }: End): boolean {
+  return ending.verb === 'return'
 }
 
 /** An end that only counts: the script needs no more than slot and claim. */

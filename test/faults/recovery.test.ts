@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { expectKept, idOf, job, takeAccount, type Sent } from '../support/ledger.ts'
-import { accountAtRest, fencings, recordsOf } from '../support/rest.ts'
+import { accountAtRest, fencings, flowOf, recordsOf } from '../support/rest.ts'
 import { scenario } from '../support/scenario.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -149,6 +149,26 @@ describe('jobs that are put back', () => {
     const now = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map(idOf)
     expect(now).toEqual(order(sender.acknowledged.slice(short.length)))
     await heir.stop()
+  })
+})
+
+describe('jobs that came while their worker was told to pause', () => {
+  test('go back in the order in which they stood', async ({ redis, redisUrl, ns }) => {
+    const { sender, start } = scenario(redisUrl, ns, { concurrency: 5 })
+    const worker = await start()
+    await sender.send(job('q', 'Note', [0])) // what comes next meets a turn that waits for its token
+    await waitFor(async () => (await flowOf(redis, ns, 'q')).ended === 1)
+    await waitFor(async () => /cmd=blpop/.test(String(await redis.client('LIST'))))
+    worker.process.signal('SIGUSR2')
+    await worker.says('paused')
+    const jobs = Array.from({ length: 8 }, () => job('q', 'Note', [0]))
+    await sender.send(...jobs)
+    await waitFor(async () => {
+      const { started, ended, returned } = await flowOf(redis, ns, 'q')
+      return returned > 1 && started === ended + returned
+    })
+    expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).map(idOf)).toEqual(order(jobs))
+    await worker.stop()
   })
 })
 

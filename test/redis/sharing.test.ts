@@ -5,6 +5,7 @@ import { loadScript } from '../../src/redis/scripts.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
 import { startProxy, type Fault, type Proxy } from '../support/proxy.ts'
+import { startRedis } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { openQueue } from './client.ts'
@@ -91,6 +92,37 @@ test('a script that came before the one that it follows does nothing', async ({ 
   expect([await send(1, ''), await send(2, 1), await later(3, 2), await send(2, 1)]).toEqual(['', '', '', ''])
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['payload 1', 'payload 2'])
   expect(await redis.llen(`${ns}:delayed:4000000000`)).toBe(1)
+})
+
+test('a password that changed behind a lost reply says nothing of the job: it may be there', async () => {
+  const server = await startRedis({ args: ['--requirepass', 'old'], password: 'old' })
+  const proxy = await startProxy(server)
+  const client = openQueue(`redis://:old@127.0.0.1:${proxy.port}`, 'ns')
+  await client.enqueue('q', 'A')
+  const redis = server.client()
+  proxy.on('EVALSHA', () => {
+    void redis.config('SET', 'requirepass', 'new') // Redis has it before the answer that is lost
+    return { kind: 'drop-reply' }
+  })
+  await expect(client.enqueue('q', 'A', {}, { id: 'mine' })).rejects.toMatchObject({
+    code: 'ENQUEUE_UNCERTAIN',
+    data: { id: 'mine' },
+  })
+  expect(await redis.llen('ns:queue:q')).toBe(2)
+})
+
+test('a key of another type rejects the enqueue to its queue, and no other that shares the call', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const client = openQueue(redisUrl, ns)
+  await client.enqueue('good', 'A')
+  await redis.set(`${ns}:queue:bad`, 'x')
+  const calls = ['one', 'good', 'bad', 'good'].map((queue) => client.enqueue(queue, 'A'))
+  const fates = (await Promise.allSettled(calls)).map((one) => one.status)
+  expect(fates).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
+  expect(await redis.llen(`${ns}:queue:good`)).toBe(3)
 })
 
 const FULL: Fault = { kind: 'answer', reply: "-OOM command not allowed when used memory > 'maxmemory'.\r\n" }
