@@ -7,6 +7,7 @@ import { emptyRecord, own } from './decide/own.ts'
 import { endsSeen, firstSight, followQueue, SURE_ENDS } from './decide/queue.ts'
 import type { Decision, Memory, Observation, QueueMemory } from './decide/types.ts'
 
+export { lookaheadSeconds } from './decide/demand.ts'
 export type * from './decide/types.ts'
 
 /** Longer without a look, and a look or more was missed: so many polling intervals (two missed ones are seen whatever the jitter), and so many seconds. */
@@ -37,11 +38,6 @@ export function decide(spec: ScalerSpec, observation: Observation, memory: Memor
   const nextMemory = remember(spec, observation, seen, { raw, sure, active }, now)
   const choice = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
   return { ...shown, ...choice, nextMemory }
-}
-
-/** How far ahead `Observation.queues[].due` should look, in seconds: as long as a new pod takes to be of use. */
-export function lookaheadSeconds(spec: ScalerSpec, podStartSeconds: number | null): number {
-  return (podStartSeconds ?? POD_START_SECONDS) + 2 * spec.pollingIntervalSeconds
 }
 
 /**

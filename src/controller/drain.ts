@@ -6,7 +6,7 @@ import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
 import type { Term } from './leader.ts'
-import { heldBy, processesIn, type Fleet } from './observe.ts'
+import { heldBy, mayRun, processesIn, type Fleet } from './observe.ts'
 import {
   chooseVictims,
   COST_ANNOTATION,
@@ -127,7 +127,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
 
   /** Whether a pod runs nothing, as far as the look tells: for ours a look after the mark, for others two looks. */
   const isIdle = ({ pod, since }: Victim, { view, fleet, scaler }: DrainInput): boolean => {
-    if (heldBy(view, pod) > 0 || view.at <= since) return false
+    if (mayRun(view, pod) || view.at <= since) return false
     if (fleet === 'ours') return true
     const from = idleSince.get(pod.uid)
     return from !== undefined && view.at - from >= scaler.spec.pollingIntervalSeconds * 1000
@@ -137,7 +137,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     const present = new Set<string>()
     for (const pod of pods) {
       present.add(pod.uid)
-      if (heldBy(view, pod) > 0) idleSince.delete(pod.uid)
+      if (mayRun(view, pod)) idleSince.delete(pod.uid)
       else if (!idleSince.has(pod.uid)) idleSince.set(pod.uid, view.at)
     }
     for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
@@ -275,7 +275,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
         )
       }
       const chosen = chooseVictims(staying, count, {
-        held: (pod) => heldBy(view, pod),
+        held: (pod) => Math.max(heldBy(view, pod), mayRun(view, pod) ? 1 : 0),
         preferred: ({ uid }) => victims.has(uid),
         spared: ({ uid }) => (spared.get(uid) ?? -Infinity) > now,
       })
@@ -318,7 +318,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       if (ready.length > 0 || staying.length < scale.replicas) return lower(input, ready)
       const busy = notReleased()
       if (busy.length === 0) return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
-      return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs` }
+      return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
     },
   }
 }

@@ -61,6 +61,15 @@ export function heldBy(view: RedisView, pod: Pod): number {
   return ours + foreign
 }
 
+/**
+ * Whether a pod runs a job, as far as anybody can tell. One that is ready without a worker that Redis knows may well: its worker registered before Redis was emptied, or in another Redis,
+ * or says nothing of its pod.
+ */
+export function mayRun(view: RedisView, pod: Pod): boolean {
+  const isKnown = view.byPod.has(pod.uid) || view.foreignByHost.has(pod.name)
+  return isKnown ? heldBy(view, pod) > 0 : pod.ready
+}
+
 /** Puts what Redis and the API server say together into what `decide` looks at. */
 export function observe(input: ObserveInput): Observed {
   const { scaler, selection, view, pods, replicas, starts, shareOf, hold, now } = input

@@ -27,7 +27,7 @@ const LIMITS: Readonly<Partial<Record<Limit, string>>> = {
 }
 
 const NO_WORKERS =
-  "no worker of these pods has registered in the scaler's Redis, so that they count as idle: where that lasts, spec.redis or its namespace is not what the workers use"
+  "no worker of these pods is registered in the scaler's Redis: those that are ready may run jobs and are not given up. Where that lasts, spec.redis or its namespace is not what the workers use, or Redis has lost its data and the workers are to be restarted"
 
 /** All conditions, from what is known. */
 export function sayings(found: Findings): Sayings {

@@ -31,6 +31,7 @@ export function identify(
   const podUid = env['POD_UID'] ?? ''
   const container = env['CONTAINER_NAME'] ?? ''
   const host = (name ?? (pod || hostname())).replace(/[^A-Za-z0-9._-]/g, '-') || 'worker'
+  let started: number | undefined
   const instance = podUid === '' ? '' : `${podUid}/${container}`
   return {
     host,
@@ -53,7 +54,8 @@ export function identify(
         pod_namespace: podNamespace,
         pod_uid: podUid,
         container,
-        started: Date.now(),
+        // A worker that registers anew has not started anew.
+        started: (started ??= Date.now()),
         version: VERSION,
         isolation,
         failure_lists: failureLists,

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
+import { applyCrd, isReady, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
 test('what stands in the way is said, and nothing is written until it is gone', async ({
@@ -28,6 +28,9 @@ test('what stands in the way is said, and nothing is written until it is gone', 
   ])
   await cluster.apply([pool({ replicas: 1 })], { namespace })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  await look.settled(1)
+  await fleet.follow()
   await look.reaches(0)
 
   // A younger scaler of the same Deployment writes nothing.
@@ -59,6 +62,8 @@ test('what stands in the way is said, and nothing is written until it is gone', 
   expect(await look.replicas('v')).toBe(0)
   await look.edit({ paused: false }, 't')
   await look.reaches(1, 10_000, 'v')
+  await waitFor(async () => (await look.pods('v')).some(isReady), { timeoutMs: 30_000 })
+  await fleet.follow()
 
   // A paused queue asks for nobody.
   await redis.set(`${ns}:ext:paused`, '["q"]')
@@ -84,9 +89,12 @@ test('two controllers in one namespace, each with its own Redis: neither judges 
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 3 }, () => '{"class":"A","args":[]}'))
   const one = { cluster, namespace, redis: redisUrl, ns }
-  // In its Redis nothing waits and nobody works: it would take the pods for idle.
+  // In its Redis nothing waits, and workers that do nothing are registered: it would take the pods for idle.
   const two = await startController({ ...one, ns: `${ns}:two`, args: ['--lease-name', 'two'] })
   await waitFor(async () => (await two.get('/readyz')).status === 200, { timeoutMs: 30_000 })
+  const ready = async (): Promise<number> => [...(await look.pods()), ...(await look.pods('v'))].filter(isReady).length
+  await waitFor(async () => (await ready()) === 5, { timeoutMs: 30_000 })
+  await startFakeFleet({ cluster, namespace, redis: redisUrl, ns: `${ns}:two` }).follow()
   await cluster.apply([scalerManifest('t', { ...QUICK, scaleTargetRef: { name: 'v' } })], { namespace })
   await look.reaches(0, 30_000, 'v')
   expect([await look.replicas(), await look.status()]).toEqual([3, {}])
@@ -106,6 +114,8 @@ test('with Redis away replicas stay where they are, and it is said', async ({ cl
   const redis = await startRedis()
   const look = looker(cluster, namespace)
   await cluster.apply([pool({ replicas: 3 }), scalerManifest('s', { ...QUICK, minReplicas: 3 })], { namespace })
+  await look.settled(3)
+  await startFakeFleet({ cluster, namespace, redis: redis.url, ns }).follow()
   const controller = await startController({ cluster, namespace, redis: redis.url, ns })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   redis.pause()

@@ -42,6 +42,29 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
   await look.reaches(0, 60_000)
 })
 
+test('a pod that is ready without a worker that Redis knows may run a job: it is not given up', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const look = await stage(cluster, namespace, pool({ replicas: 3 }), { ...SINGLE, target: { jobsPerReplica: 10 } })
+  const { pods } = look
+  await waitFor(async () => (await pods()).length === 3)
+  const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
+  await redis.sadd(`${ns}:workers`, ...ids)
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
+  // As after FLUSHALL: workers of other programs go on and do not register again.
+  await redis.del(`${ns}:workers`)
+  await waitFor(async () => (await look.status()).desiredReplicas === 0, { timeoutMs: 30_000 })
+  await never(5000, async () => (await look.replicas()) < 3, 'a pod was given up')
+  expect(await look.condition('DrainSupported')).toBe('Unknown NoWorkers')
+  await redis.sadd(`${ns}:workers`, ...ids)
+  await look.reaches(0, 60_000)
+})
+
 test('the command line shows scalers and the terms behind a decision', async ({
   cluster,
   namespace,

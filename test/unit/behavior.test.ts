@@ -24,12 +24,14 @@ test('up: policies allow so many within their period, counted from its beginning
     [NOW - 10_000, -1],
   ]
   expect(scaleUpLimit(rules([pods(4)]), 10, [], NOW)).toBe(14)
-  expect(scaleUpLimit(rules([pods(4)]), 10, added, NOW)).toBe(11)
-  expect(scaleUpLimit(rules([percent(50)]), 10, added, NOW)).toBe(11)
+  expect(scaleUpLimit(rules([pods(4)]), 10, added, NOW)).toBe(12)
+  expect(scaleUpLimit(rules([percent(50)]), 10, added, NOW)).toBe(12)
   expect(scaleUpLimit(rules([percent(1)]), 10, [], NOW)).toBe(11)
   expect(scaleUpLimit(rules([pods(4), percent(100)]), 10, [], NOW)).toBe(20)
   expect(scaleUpLimit(rules([pods(4), percent(100)], 'Min'), 10, [], NOW)).toBe(14)
   expect(scaleUpLimit(rules([pods(1)]), 10, [[NOW - 1000, 5]], NOW)).toBe(10)
+  // What went away within the period may come back.
+  expect(scaleUpLimit(rules([pods(4)]), 10, [[NOW - 30_000, -10]], NOW)).toBe(24)
 })
 
 test('down: the same, and a percentage is rounded towards fewer', () => {
@@ -40,6 +42,7 @@ test('down: the same, and a percentage is rounded towards fewer', () => {
   expect(scaleDownLimit(rules([pods(4)]), 10, [], NOW)).toBe(6)
   expect(scaleDownLimit(rules([pods(4)]), 10, removed, NOW)).toBe(9)
   expect(scaleDownLimit(rules([percent(25)]), 10, [], NOW)).toBe(7)
+  expect(scaleDownLimit(rules([percent(10)]), 20, [[NOW - 30_000, 10]], NOW)).toBe(9)
   expect(scaleDownLimit(rules([pods(1), percent(50)]), 10, [], NOW)).toBe(5)
   expect(scaleDownLimit(rules([pods(1), percent(50)], 'Min'), 10, [], NOW)).toBe(9)
 })

@@ -69,6 +69,9 @@ test('delayed jobs that are due soon ask for pods before they are due', () => {
   expect(decision.reason).toBe('Lookahead')
   expect(decision.replicas).toBeGreaterThan(1)
   expect(lookaheadSeconds(spec, 20)).toBe(24)
+  // Others may look further ahead.
+  const later = observationOf(0, { due: [{ inSeconds: 25, count: 500 }] })
+  expect(decide(spec, later, undefined, 0)).toMatchObject({ replicas: 0, active: false })
 })
 
 // How many
@@ -177,6 +180,11 @@ test('of a shared queue a scaler takes its part', () => {
   const half = decide(spec, observationOf(0, { waiting: 4000, share: 0.5 }), undefined, 0)
   expect(half.waiting).toBe(whole.waiting / 2)
   expect(half.raw).toBeCloseTo(whole.raw / 2)
+})
+
+test('of what runs in a shared queue a scaler takes its part', () => {
+  const { running, terms } = decide(spec, observationOf(0, { running: 40, share: 0.5 }), undefined, 0)
+  expect({ running, busy: terms.busy }).toEqual({ running: 20, busy: 5 })
 })
 
 test('demand is the sum over queues, each with its own target', () => {

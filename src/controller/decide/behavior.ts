@@ -2,14 +2,14 @@ import type { ScalingRules } from '../api.ts'
 import type { Stamped } from './types.ts'
 
 /**
- * The highest number of replicas that the policies allow now. As in `autoscaling/v2`: what was added within a policy's period counts, `Max` takes the policy that
+ * The highest number of replicas that the policies allow now. As in `autoscaling/v2`: a policy goes by the replicas at the beginning of its period, `Max` takes the policy that
  * allows most, `Min` the one that allows least. Without policies there is no limit.
  */
 export function scaleUpLimit(rules: ScalingRules, replicas: number, changes: readonly Stamped[], now: number): number {
   if (rules.selectPolicy === 'Disabled') return replicas
   if (rules.policies.length === 0) return Number.POSITIVE_INFINITY
   const limits = rules.policies.map(({ type, value, periodSeconds }) => {
-    const start = replicas - changed(changes, 1, periodSeconds, now)
+    const start = replicas - changed(changes, periodSeconds, now)
     return type === 'Pods' ? start + value : Math.ceil(start * (1 + value / 100))
   })
   return Math.max(replicas, rules.selectPolicy === 'Max' ? Math.max(...limits) : Math.min(...limits))
@@ -25,7 +25,7 @@ export function scaleDownLimit(
   if (rules.selectPolicy === 'Disabled') return replicas
   if (rules.policies.length === 0) return 0
   const limits = rules.policies.map(({ type, value, periodSeconds }) => {
-    const start = replicas + changed(changes, -1, periodSeconds, now)
+    const start = replicas - changed(changes, periodSeconds, now)
     return type === 'Pods' ? start - value : Math.floor(start * (1 - value / 100))
   })
   return Math.min(replicas, rules.selectPolicy === 'Max' ? Math.min(...limits) : Math.max(...limits))
@@ -36,9 +36,9 @@ export function longestPeriod(...rules: readonly ScalingRules[]): number {
   return Math.max(0, ...rules.flatMap(({ policies }) => policies.map(({ periodSeconds }) => periodSeconds)))
 }
 
-/** Replicas that were added (1) or removed (-1) within the last seconds. */
-function changed(changes: readonly Stamped[], sign: 1 | -1, seconds: number, now: number): number {
-  return changes.reduce((sum, [at, by]) => (now - at < seconds * 1000 && by * sign > 0 ? sum + by * sign : sum), 0)
+/** By how much the replicas have changed within the last seconds. */
+function changed(changes: readonly Stamped[], seconds: number, now: number): number {
+  return changes.reduce((sum, [at, by]) => (now - at < seconds * 1000 ? sum + by : sum), 0)
 }
 
 /** Keeps of `stamps` what a later question for the highest value of a window can need, with one more value. */

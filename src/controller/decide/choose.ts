@@ -39,10 +39,10 @@ export interface Choice {
   readonly limitedBy: Limit | null
 }
 
-/** From the demand to a number of replicas: tolerance, stabilization, zero, policies, pods that cannot start, minimum and maximum, in this order. */
+/** From the demand to a number of replicas: tolerance, stabilization, zero, pods that cannot start, policies, minimum and maximum, in this order. */
 export function choose(situation: Situation): Choice {
   const { minReplicas, maxReplicas } = situation.spec
-  const choice = [aroundZero, withinPolicies, withinStarts].reduce(
+  const choice = [aroundZero, withinStarts, withinPolicies].reduce(
     (so, rule) => rule(situation, so),
     stabilized(situation),
   )

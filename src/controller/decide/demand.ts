@@ -56,6 +56,11 @@ interface Load {
   readonly due: Observation['queues'][number]['due']
 }
 
+/** How far ahead `Observation.queues[].due` should look, in seconds: as long as a new pod takes to be of use. */
+export function lookaheadSeconds(spec: ScalerSpec, podStartSeconds: number | null): number {
+  return (podStartSeconds ?? POD_START_SECONDS) + 2 * spec.pollingIntervalSeconds
+}
+
 /** What the queues ask for, in replicas of `slots` slots. */
 export function demandOf(
   spec: ScalerSpec,
@@ -65,6 +70,7 @@ export function demandOf(
   now: number,
 ): Demand {
   const newIn = (observation.podStartSeconds ?? POD_START_SECONDS) + spec.pollingIntervalSeconds
+  const horizon = lookaheadSeconds(spec, observation.podStartSeconds)
   const foreignRunning = countBy(observation.foreign.map(({ queue }) => queue))
   const loads = observation.queues.flatMap((queue): Load[] => {
     const memory = own(memories, queue.name)
@@ -79,12 +85,13 @@ export function demandOf(
       latencySeconds,
       share: queue.share,
       waiting: part * queue.waiting,
-      running: queue.running + (foreignRunning.get(queue.name) ?? 0),
+      // Who shares a queue shares its running jobs, or each would keep pods for all of them.
+      running: queue.share * (queue.running + (foreignRunning.get(queue.name) ?? 0)),
       serviceSeconds,
       recentService: recentServiceOf(memory),
       rate: part * rateOf(memory, isLong, spec.pollingIntervalSeconds),
       likelyRate: isLong ? 0 : part * likelyRateOf(memory, spec.pollingIntervalSeconds),
-      due: queue.paused ? [] : queue.due,
+      due: queue.paused ? [] : queue.due.filter(({ inSeconds }) => inSeconds <= horizon),
     }
     return [load]
   })

@@ -13,7 +13,7 @@ export interface QueueObservation {
   readonly running: number
   /** The sum, over these jobs, of the milliseconds since each was taken. */
   readonly runningMs: number
-  /** Delayed jobs for this queue that become due within `lookaheadSeconds`. */
+  /** Delayed jobs for this queue that become due within `lookaheadSeconds`; those beyond count nothing. */
   readonly due: readonly Due[]
   /** This scaler's part of the queue, 0 to 1: 1, unless several scalers list it. */
   readonly share: number
