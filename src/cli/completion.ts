@@ -88,12 +88,17 @@ ${seconds.map(([first, words]) => `      2:${first}) words="${words.join(' ')}" 
   fi
   if [[ -z $words && $cur == -* ]]; then
     case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
-${all.map(({ name, options }) => `      "${name}"${name.includes(' ') ? '' : '*'}) words="${options.map(({ flag }) => flag).join(' ')}" ;;`).join('\n')}
+${all.map(({ name, options }) => `      ${pattern(name)}) words="${options.map(({ flag }) => flag).join(' ')}" ;;`).join('\n')}
     esac
   fi
   if [[ -n $words ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); else COMPREPLY=($(compgen -f -- "$cur")); fi
 }
 complete -F _resqueue resqueue`
+}
+
+/** Matches a verb of one word whatever follows it, and not one that begins like it. */
+function pattern(name: string): string {
+  return name.includes(' ') ? `"${name}"` : `"${name} "*`
 }
 
 function zsh(all: readonly Command[]): string {
@@ -125,7 +130,7 @@ ${all
       ({ flag, about, value, choices }) =>
         `'${flag}[${text(about)}]${value ? `:value:${choices.length > 0 ? `(${choices.join(' ')})` : '_files'}` : ''}'`,
     )
-    return `    "${name}"${name.includes(' ') ? '' : '*'}) _arguments ${specs.join(' ')} '*:file:_files' ;;`
+    return `    ${pattern(name)}) _arguments ${specs.join(' ')} '*:file:_files' ;;`
   })
   .join('\n')}
   esac

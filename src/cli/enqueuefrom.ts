@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EnqueueOptions, JobRequest } from '../queue/enqueue.ts'
@@ -21,9 +21,9 @@ const FIELDS = new Set(['queue', 'class', 'args', 'track', 'prefix', 'id', 'at',
 /** Enqueues the jobs of an NDJSON file, or of standard input, and says how many. */
 export async function enqueueFrom(context: Context, file: string, defaults: Defaults): Promise<number> {
   const { output, signal } = context
-  // A file is read twice: a bad line must not leave half of it enqueued.
+  // A file is read twice: a bad line must not leave half of it enqueued. A pipe can be read but once.
   let total: number | undefined
-  if (file !== '-') {
+  if (isFile(file)) {
     total = 0
     for await (const _ of requestsOf(file, defaults, signal)) total++
   }
@@ -53,11 +53,17 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
   } finally {
     progress.end()
   }
+  if (total !== undefined && enqueued < total && !signal.aborted)
+    throw new ResQueueError('USAGE', `${file} had ${plural(total, 'job')} and has fewer now: ${enqueued} were enqueued`)
   output.done(`${plural(enqueued, 'job')} enqueued${signal.aborted ? '; interrupted' : ''}`, {
     enqueued,
     interrupted: signal.aborted,
   })
   return 0
+}
+
+function isFile(file: string): boolean {
+  return file !== '-' && (statSync(file, { throwIfNoEntry: false })?.isFile() ?? true)
 }
 
 async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line> {

@@ -21,7 +21,7 @@ import { jobStatus, type JobStatus } from './status.ts'
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
   /** See `RedisConfig.url`. Default `REDIS_URL` of the environment, else `redis://127.0.0.1:6379`. */
   readonly redis?: string
-  /** What all keys start with. Default `resque`, the family's; may be empty. */
+  /** What all keys start with. Default `PREFIX` of the environment, else `resque`, the family's; may be empty. */
   readonly namespace?: string
   /**
    * Enqueues resolve only when so many replicas have the job: a failover then loses none that was acknowledged. Where they
@@ -84,7 +84,7 @@ export class ResQueue implements AsyncDisposable {
   constructor(options: ResQueueOptions = {}) {
     const {
       redis = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379',
-      namespace = 'resque',
+      namespace = process.env['PREFIX'] || 'resque',
       replication,
       ...rest
     } = options

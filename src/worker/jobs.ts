@@ -69,6 +69,7 @@ function performs(value: unknown): value is JobClass {
 
 function asJob(file: string, name: string, value: unknown): LoadedJob | undefined {
   if (isDefinition(value)) {
+    refuseGenerator(value.handler)
     return {
       kind: 'handler',
       file,
@@ -77,9 +78,16 @@ function asJob(file: string, name: string, value: unknown): LoadedJob | undefine
     }
   }
   if (!performs(value)) return undefined
+  refuseGenerator((value.prototype as { perform: unknown }).perform)
   const { retry, timeout } = value
   const options = { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) }
   return { kind: 'class', file, type: value, policy: jobPolicy(name, options) }
+}
+
+/** Its call only makes an iterator: nothing would run, and the job would count as done. */
+function refuseGenerator(perform: unknown): void {
+  if (/Generator/.test(Object.prototype.toString.call(perform)))
+    throw new Error('it is a generator function, whose body no call runs: leave out the asterisk')
 }
 
 /** The name that a value gives itself, else the one of the place where it stands. */

@@ -1,3 +1,4 @@
+import { sleep } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Registration } from '../queue/registry.ts'
@@ -19,14 +20,21 @@ export interface ParentEvents {
 
 export interface ParentHooks {
   has(event: keyof ParentEvents): boolean
-  /** Calls the listeners in order, awaiting each. One that throws is logged; the job goes on. */
+  /** Calls the listeners in order, awaiting each. One that throws, or has not settled after five seconds, is logged; the job goes on. */
   tell<E extends keyof ParentEvents>(event: E, ...args: ParentEvents[E]): Promise<void>
 }
+
+/** How long a listener may hold up a job; before the first job it may take its time. Milliseconds. */
+const LISTENER_MS = 5000
 
 const EVENTS = ['beforeFirstFork', 'beforeFork', 'onFailure', 'beforeDelayedEnqueue'] as const
 
 /** Loads the parent-side listeners of a hooks module. Throws `CONFIG` when it does not load. */
-export async function loadParentHooks(file: string | undefined, log: Logger): Promise<ParentHooks> {
+export async function loadParentHooks(
+  file: string | undefined,
+  log: Logger,
+  listenerMs = LISTENER_MS,
+): Promise<ParentHooks> {
   const module = file === undefined ? {} : await importModule(file, 'hooks module')
   const listeners = new Map<string, readonly AnyFunction[]>()
   for (const event of EVENTS) {
@@ -38,11 +46,29 @@ export async function loadParentHooks(file: string | undefined, log: Logger): Pr
     tell: async (event, ...args) => {
       for (const listener of listeners.get(event) ?? []) {
         try {
-          await listener(...(args as unknown as never[]))
+          const work = Promise.resolve(listener(...(args as unknown as never[])))
+          if (await settles(work, event === 'beforeFirstFork' ? undefined : listenerMs)) continue
+          log.error({ event, waited_s: listenerMs / 1000 }, `a ${event} listener does not settle; the job goes on`)
         } catch (error) {
           log.error({ event, 'error.message': messageOf(error) }, `a ${event} listener threw; the job goes on`)
         }
       }
     },
+  }
+}
+
+/** Waits until `work` has settled, or `ms` are over: then it is left to itself. Rejects as it does. */
+async function settles(work: Promise<unknown>, ms: number | undefined): Promise<boolean> {
+  const known = work.then(() => true)
+  if (ms === undefined) return known
+  const over = new AbortController()
+  const late = sleep(ms, over.signal).then(
+    () => false,
+    () => false,
+  )
+  try {
+    return await Promise.race([known, late])
+  } finally {
+    over.abort()
   }
 }

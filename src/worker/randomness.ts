@@ -17,6 +17,7 @@ const fillSync = crypto.randomFillSync
 
 const state = new Uint32Array(4)
 let uuidsAreStale = false
+let timedUuidsAreStale = false
 let intsAreStale = false
 /** The memory itself, weakly: a view of our own would be gone with the next collection, the library's is not ours to keep. */
 const pools: { readonly memory: WeakRef<ArrayBufferLike>; readonly from: number; readonly length: number }[] = []
@@ -77,6 +78,14 @@ export function prepareRandomness(): void {
       }
       return Reflect.apply(original, this, args)
     }
+  const timedUuid = (original: AnyFunction): AnyFunction =>
+    function randomUUIDv7(...args) {
+      if (timedUuidsAreStale) {
+        timedUuidsAreStale = false
+        for (let i = 0; i < UUID_CACHE; i += 1) Reflect.apply(original, this, [])
+      }
+      return Reflect.apply(original, this, args)
+    }
   const crypto_ = { randomUUID: crypto.randomUUID, randomInt: crypto.randomInt }
   const fills = (original: AnyFunction): AnyFunction =>
     function fill(...args) {
@@ -86,6 +95,7 @@ export function prepareRandomness(): void {
     }
   replace(crypto, 'randomUUID', uuid)
   replace(crypto.webcrypto.constructor.prototype as Crypto, 'randomUUID', uuid)
+  if ('randomUUIDv7' in crypto) replace(crypto, 'randomUUIDv7', timedUuid) // from Node 26.1 on
   replace(crypto, 'randomInt', (original: AnyFunction) => (...args: unknown[]) => {
     if (intsAreStale) {
       intsAreStale = false
@@ -102,6 +112,7 @@ export function prepareRandomness(): void {
 export function renewRandomness(seed: Int32Array): void {
   state.set(seed)
   uuidsAreStale = true
+  timedUuidsAreStale = true
   intsAreStale = true
   for (const { memory, from, length } of pools) {
     const buffer = memory.deref()

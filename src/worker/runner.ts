@@ -167,7 +167,8 @@ export function createRunner(options: RunnerOptions): Runner {
         ...(extras.timeoutMs === undefined ? {} : { timeoutMs: extras.timeoutMs }),
       }
       const since = enqueuedAt(payload)
-      const waited = since === undefined ? undefined : Math.max(held.reservedAt - since, 0) / 1000
+      // A retried job keeps its bytes: what passed since they were written is not its waiting.
+      const waited = since === undefined || held.attempts > 0 ? undefined : Math.max(held.reservedAt - since, 0) / 1000
       observer.jobStarted(job.queue, shown, waited)
       if (chatty)
         log.info({ ...fieldsOf(job), ...(waited === undefined ? {} : { wait_s: round(waited) }) }, 'job started')

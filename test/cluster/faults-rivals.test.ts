@@ -56,7 +56,11 @@ test('an HPA on the same target is left alone after three writes, and no pod tha
   }
   await cluster.apply([hpa], { namespace })
   await look.edit({ minReplicas: 2 })
-  await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested', {
+  const isContested = async (): Promise<boolean> => {
+    await fleet.follow() // pods that the HPA brings back have workers too
+    return (await look.condition('Ready')) === 'False ReplicasContested'
+  }
+  await waitFor(isContested, {
     timeoutMs: 120_000,
     describe: async () => JSON.stringify([await look.status(), await look.events()]),
   })
@@ -70,6 +74,8 @@ test('an HPA on the same target is left alone after three writes, and no pod tha
   expect(rescues.length).toBeGreaterThan(0)
 
   // Without the HPA, and told so, it goes on.
+  await look.settled(6)
+  await fleet.follow()
   await cluster.kubectl('-n', namespace, 'delete', 'hpa', 'rival')
   await look.edit({ maxReplicas: 10 })
   await look.reaches(2, 60_000)

@@ -58,7 +58,7 @@ test('a pod that is evicted right before the scale is lowered makes it begin ane
   ns,
 }) => {
   const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
-  const { proxy, look, pods, busy } = set
+  const { proxy, fleet, look, pods, busy } = set
   let evicted: string | undefined
   const version = async (): Promise<string> => {
     const path = `/apis/apps/v1/namespaces/${namespace}/deployments/w`
@@ -76,6 +76,7 @@ test('a pod that is evicted right before the scale is lowered makes it begin ane
       )
       // Its ReplicaSet has made another, and its Deployment knows: what the controller knows is old.
       await waitFor(async () => (await version()) !== before)
+      await fleet.follow()
     },
   })
   await set.start()

@@ -1,6 +1,12 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { keysUnder } from '../support/redis.ts'
+import { own } from '../support/scope.ts'
 import { cliOf } from './cli.ts'
 
 describe('enqueue', () => {
@@ -91,6 +97,17 @@ describe('enqueue', () => {
     expect(ran.stderr).toContain('1,000 jobs had been enqueued before')
     expect(await redis.llen(`${ns}:queue:mail`)).toBe(1000)
   })
+})
+
+test('jobs come from a pipe that is named like a file, and can be read but once', async ({ redis, redisUrl, ns }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const pipe = join(folder, 'jobs')
+  execFileSync('mkfifo', [pipe])
+  const ran = cliOf(redisUrl, ns)('enqueue', 'mail', '--from', pipe)
+  await writeFile(pipe, '{"class":"A"}\n{"class":"B"}\n')
+  expect(await ran).toMatchObject({ code: 0, stdout: '2 jobs enqueued\n' })
+  expect(await redis.llen(`${ns}:queue:mail`)).toBe(2)
 })
 
 describe('queues', () => {

@@ -124,6 +124,7 @@ describe('completion', () => {
     expect(complete('resqueue queue pe')).toBe('peek')
     expect(complete('resqueue failed retry --e')).toBe('--error')
     expect(complete('resqueue work --isolation sp')).toBe('spawn')
+    expect(complete('resqueue worker prune --dry')).toBe('--dry-run')
   })
 
   test('of zsh and fish is printed', async () => {

@@ -55,7 +55,7 @@ test('children share no random numbers, and know their own process', async () =>
   }
   await Promise.all([slot(), slot()])
   expect(pids.size).toBe(500)
-  expect(seen.size).toBe(500 * 6)
+  expect(seen.size).toBe(500 * 7)
   await waitFor(() => zombies().length === 0)
 })
 

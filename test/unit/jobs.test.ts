@@ -1,9 +1,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Logger } from '../../src/log.ts'
 import { loadChildHooks } from '../../src/worker/childhooks.ts'
 import { loadJobs, moduleFiles, nameFromFile } from '../../src/worker/jobs.ts'
 import { currentJob, defineJob } from '../../src/worker/job.ts'
+import { loadParentHooks } from '../../src/worker/parenthooks.ts'
 import { retryPolicy } from '../../src/worker/policy.ts'
 import { ROOT } from '../support/process.ts'
 import { own } from '../support/scope.ts'
@@ -155,5 +157,26 @@ describe('hooks', () => {
     expect(hooks.afterFork).toHaveLength(1)
     expect(hooks.afterPerform).toEqual([])
     await expect(loadChildHooks(join(folder, 'none.mjs'))).rejects.toMatchObject({ code: 'CONFIG' })
+  })
+
+  test('a listener that does not settle is left to itself, and said', async () => {
+    const folder = modules({ 'hooks.mjs': `export const onFailure = () => new Promise(() => {})` })
+    const said: unknown[] = []
+    const log = { error: (fields: object, text: string) => void said.push([fields, text]) } as unknown as Logger
+    const hooks = await loadParentHooks(join(folder, 'hooks.mjs'), log, 20)
+    await hooks.tell('onFailure', {} as never, {} as never)
+    expect(said).toEqual([
+      [{ event: 'onFailure', waited_s: 0.02 }, 'a onFailure listener does not settle; the job goes on'],
+    ])
+  })
+})
+
+test('a generator function is refused: its call runs nothing', async () => {
+  const folder = modules({
+    'gen.mjs': `export class Gen { async *perform() {} }`,
+  })
+  await expect(loadJobs(folder)).rejects.toMatchObject({
+    code: 'JOBS',
+    message: expect.stringContaining('job Gen: it is a generator function') as string,
   })
 })
