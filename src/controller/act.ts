@@ -37,18 +37,26 @@ export async function readScale(world: World, state: State, scaler: Scaler): Pro
   return reply.scale
 }
 
+/**
+ * What is due whether or not the scale may be written: pods that were given up stay marked until they are gone, and what earlier
+ * leaders left is taken away. To be called at every turn that may write anything.
+ */
+export async function tidy(world: World, state: State, action: Action): Promise<void> {
+  const scale = state.scale?.value
+  const hands = handsOf(world, action)
+  state.abandon = () => state.drain.undrain(hands)
+  if (scale) await state.drain.tidy({ ...hands, replicas: scale.replicas })
+}
+
 /** Brings the target a step towards the decision: up at once, down by draining first. At most one write of the scale. */
 export async function act(world: World, state: State, action: Action): Promise<Outcome> {
-  const { api, term, recorder } = world
-  const { scaler, store, view, pods, observed, decision } = action
+  const { recorder } = world
+  const { scaler, view, observed, decision } = action
   const scale = state.scale?.value
   if (!scale) return { afterMs: 0 }
-  const { queues, fleet } = observed
-  const hands = { api, store, term, queues, pods }
+  const hands = handsOf(world, action)
   const drains = scaler.spec.scaleDown.drain
-  state.abandon = () => state.drain.undrain(hands)
-  if (drains) await state.drain.tidy({ ...hands, replicas: scale.replicas })
-  if (decision.replicas >= scale.replicas) await state.drain.undrain(hands)
+  if (decision.replicas >= scale.replicas || !drains) await state.drain.undrain(hands)
   if (decision.replicas === scale.replicas) return {}
   if (decision.replicas > scale.replicas || !drains) {
     const written = await writeScale(world, state, scaler, decision.replicas)
@@ -61,7 +69,7 @@ export async function act(world: World, state: State, action: Action): Promise<O
     scaler,
     scale,
     view,
-    fleet,
+    fleet: observed.fleet,
     waiting: decision.waiting,
     desired: decision.replicas,
     sending: state.writes.sending,
@@ -75,6 +83,10 @@ export async function act(world: World, state: State, action: Action): Promise<O
   believe(state, step.scale, world.clock.monotonic())
   await scaled(world, state, scaler, step.from, step.scale.replicas, decision)
   return { afterMs: 500 }
+}
+
+function handsOf({ api, term }: World, { store, pods, observed }: Action) {
+  return { api, term, store, pods, queues: observed.queues }
 }
 
 /** Writes the scale, unless it is no longer what was decided by. */

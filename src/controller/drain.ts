@@ -1,7 +1,8 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { confirmDrained, markDraining, podKey, unmarkDraining } from '../queue/draining.ts'
+import { confirmDrained, markDraining, podKey, unmarkDraining, type PodKey } from '../queue/draining.ts'
+import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
@@ -27,6 +28,11 @@ import { foreignFrom, type RedisView } from './view.ts'
 const COST_MS = 1000
 /** From confirming to lowering the scale, at most. Milliseconds. */
 const CONFIRMED_MS = 5000
+/**
+ * How long the mark of a pod that is given up lasts: as long as the controller manager may be away while the leader changes,
+ * because the next leader cannot renew it. Where the pod stays after all its mark is taken away. Milliseconds.
+ */
+const GIVEN_UP_MS = 15 * 60_000
 /** Marks are renewed this often. Milliseconds. */
 const RENEW_MS = 20_000
 /** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
@@ -38,10 +44,13 @@ const OTHERS_MS = 5000
 /** Annotations written at a time. */
 const MOST_PATCHES = 8
 
+const markScript = loadScript('drain_mark')
+
 interface Victim {
   readonly pod: Pod
   /** Monotonic ms since which it surely bears our mark; Infinity: the answer is still out. */
   since: number
+  /** -Infinity: the mark is to be set at the next step. */
   renewedAt: number
   costAt: number | undefined
   /** The scale was lowered for it, or may have been: an answer can be lost. */
@@ -146,16 +155,20 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
   /** Marks those whose marks grow old, or that have none yet. Who bears the mark of another owner is no victim of ours. */
   const renew = async (store: Store, term: Term, which: readonly Victim[]): Promise<void> => {
     const due = which.filter(({ renewedAt }) => clock.monotonic() - renewedAt > RENEW_MS)
-    if (due.length === 0) return
-    const marked = await markDraining(
-      store,
-      term.token,
-      due.slice(0, 1000).map(({ pod }) => keyOf(pod)),
-    )
-    const at = clock.monotonic()
-    for (const victim of due) {
-      if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
-      else Object.assign(victim, { renewedAt: at, since: Math.min(victim.since, at) })
+    const givenUp = due.filter(({ releasedAt }) => releasedAt !== undefined)
+    const draining = due.filter(({ releasedAt }) => releasedAt === undefined)
+    for (const [mark, some] of [[keepMarked, givenUp] as const, [markDraining, draining] as const]) {
+      if (some.length === 0) continue
+      const marked = await mark(
+        store,
+        term.token,
+        some.slice(0, 1000).map(({ pod }) => keyOf(pod)),
+      )
+      const at = clock.monotonic()
+      for (const victim of some) {
+        if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
+        else Object.assign(victim, { renewedAt: at, since: Math.min(victim.since, at) })
+      }
     }
   }
 
@@ -179,7 +192,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
 
   /** Reads what is so now, confirms, and lowers the scale. */
   const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
-    const { api, term, scaler, desired, fleet, waiting } = input
+    const { api, store, term, scaler, desired, fleet, waiting } = input
     const { namespace, spec } = scaler
     const read = await getScale(api, namespace, spec.scaleTargetRef.name)
     if (read.kind !== 'ok' || read.scale.replicas !== input.scale.replicas) return { kind: 'changed' }
@@ -191,8 +204,8 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     const confirmed = mine.length === 0 ? new Set<string>() : await confirm(input, mine)
     const confirmedAt = clock.monotonic()
     const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
-    // A mark that is lost, as in a failover, is set again at the next step.
-    for (const victim of ready) if (!mayDie(victim.pod)) victim.renewedAt = -Infinity
+    // A mark that is lost, as in a failover, is set again at the next step; what is left may be too short or too long.
+    for (const victim of mine) victim.renewedAt = -Infinity
     const safe = safeVictims(pods, Math.max(0, pods.length - desired), mayDie)
     const replicas = Math.max(desired, pods.length - safe)
     if (replicas >= read.scale.replicas)
@@ -201,8 +214,12 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
     if (fleet === 'foreign' && waiting > 0)
       return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
-    if (!term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS) return { kind: 'changed' }
     const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
+    // Before the scale is lowered: we may be killed right after it.
+    const keys = given.map(({ victim }) => keyOf(victim.pod))
+    const kept = keys.length === 0 ? new Set() : await keepMarked(store, term.token, keys)
+    if (kept.size < keys.length || !term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS)
+      return { kind: 'changed' }
     for (const { victim } of given) victim.releasedAt = clock.monotonic()
     input.sending(replicas)
     const written = await putScale(api, namespace, spec.scaleTargetRef.name, read.scale, replicas)
@@ -236,10 +253,13 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       )
       const left = active.filter((pod) => isDrainedCost(pod) && !victims.has(pod.uid))
       if (othersCleared !== term.token && now - term.since > OTHERS_MS) {
-        othersCleared = term.token
         const keys = active.slice(0, 1000).map(keyOf)
-        const cleared =
-          keys.length === 0 ? 0 : await unmarkDraining(store, term.token, keys, queues.slice(0, 1000), { others: true })
+        const unmark = async (which: readonly PodKey[], others: boolean): Promise<number> =>
+          which.length === 0 ? 0 : unmarkDraining(store, term.token, which, queues.slice(0, 1000), { others })
+        // Our own on pods that we do not drain are of a scaler that was deleted and made anew.
+        const strangers = active.filter(({ uid }) => !victims.has(uid)).slice(0, 1000)
+        const cleared = (await unmark(keys, true)) + (await unmark(strangers.map(keyOf), false))
+        othersCleared = term.token
         if (cleared > 0) log.info({ pods: cleared }, 'took away drain marks of an earlier leader')
       }
       if (left.length > 0) {
@@ -321,6 +341,16 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
     },
   }
+}
+
+/** Marks pods that are given up, or lengthens their marks. Returns those that bear our mark. At most 1000. */
+async function keepMarked(
+  store: Pick<Store, 'run'>,
+  owner: string,
+  pods: readonly PodKey[],
+): Promise<ReadonlySet<PodKey>> {
+  const flags = (await store.run(markScript, [owner, GIVEN_UP_MS, ...pods])) as number[]
+  return new Set(pods.filter((_, i) => flags[i] === 1))
 }
 
 function namesOf(pods: readonly Pod[]): string {

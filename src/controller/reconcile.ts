@@ -1,6 +1,6 @@
 import { messageOf } from '../errors.ts'
 import { selectQueues } from '../queue/selection.ts'
-import { act, readScale } from './act.ts'
+import { act, readScale, tidy } from './act.ts'
 import type { Scaler } from './api.ts'
 import { statusOf as httpStatus } from './apiserver.ts'
 import { REASONS, type Saying } from './conditions.ts'
@@ -192,6 +192,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
         state.protectFails = true
       }
     }
+    const action = { scaler, store: connection.store, view, pods, observed, decision }
+    if (!world.dryRun) await tidy(world, state, action)
     if (hold) {
       await state.abandon?.()
       await recorder.record(scaler, 'ReplicasContested', hold.message)
@@ -203,8 +205,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       await report(world, state, { ...found, trouble: undefined })
       return { afterMs: pollMs }
     }
-    const { store } = connection
-    const { afterMs = pollMs, waits } = await act(world, state, { scaler, store, view, pods, observed, decision })
+    const { afterMs = pollMs, waits } = await act(world, state, action)
     await report(world, state, { ...found, waits, trouble: undefined })
     return { afterMs: Math.min(afterMs, pollMs) }
   }

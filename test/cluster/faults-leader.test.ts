@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
-import { never } from '../support/wait.ts'
-import { pool, QUICK, stage, startController } from './scaling.ts'
+import { never, waitFor } from '../support/wait.ts'
+import { pool, QUICK, stage, stageFleet, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
 interface Lease {
@@ -54,3 +54,55 @@ test('of two controllers one leads; a killed one is followed, a stopped one writ
   await fourth.says('leading', 40_000)
   await look.reaches(5)
 })
+
+test('pods that were given up take no job while the controller manager is away, whoever leads and however it is held', async ({
+  startPlane,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const cluster = await startPlane({ nodes: 1 })
+  const namespace = await cluster.namespace()
+  const scene = { cluster, namespace, redisUrl, ns }
+  const spec = { ...QUICK, minReplicas: 6, maxReplicas: 20, cooldownSeconds: 3600, target: { jobsPerReplica: 1 } }
+  const { look, fleet, pods } = await stageFleet(scene, pool({ replicas: 6 }), spec)
+  const uids = pods.map(({ metadata }) => metadata.uid)
+  const [busy, idle] = [uids.slice(0, 4), uids.slice(4)]
+  for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
+  const start = (name: string) => startController({ cluster, namespace, redis: redisUrl, ns, env: { POD_NAME: name } })
+  const marks = async (): Promise<number> =>
+    Math.min(...(await Promise.all(idle.map((uid) => redis.pttl(`${ns}:ext:draining:${namespace}/${uid}`)))))
+  /** Their marks last for more than ten minutes, also after a leader has had the time to take them away. */
+  const stayMarked = () =>
+    never(8000, async () => (await marks()) < 600_000 || (await fleet.occupy(idle[0] as string)), 'one works again')
+  const first = await start('one')
+  await first.says('leading')
+  cluster.controllerManager.pause()
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(4, 60_000)
+  await first.process.kill()
+  const second = await start('two')
+  await second.says('leading', 60_000)
+  await stayMarked()
+
+  // There is room for them again: they work.
+  await look.edit({ minReplicas: 6 })
+  await look.reaches(6)
+  await second.says('took away drain marks of an earlier leader')
+  await waitFor(async () => (await marks()) === -2)
+
+  // Given up once more, and the scaler is paused: under the same leader, and under another one.
+  await look.edit({ minReplicas: 0 })
+  await look.reaches(4, 60_000)
+  await look.edit({ paused: true })
+  await waitFor(async () => (await look.condition('Paused')) === 'True Paused')
+  await stayMarked()
+  await second.process.kill()
+  const third = await start('three')
+  await third.says('leading', 60_000)
+  await stayMarked()
+  cluster.controllerManager.resume()
+  await waitFor(async () => (await look.lost(idle)) === 2, { timeoutMs: 60_000 })
+  await look.settled(4)
+  expect(await look.lost(busy)).toBe(0)
+}, 240_000)
