@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetrics.ts'
 import type { Checks } from '../telemetry/health.ts'
 import type { Scaler } from './api.ts'
-import type { ApiServer } from './apiserver.ts'
+import { statusOf, type ApiServer } from './apiserver.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
 import { createRecorder } from './events.ts'
@@ -53,6 +53,8 @@ const REFRESH_MS = 10_000
 const CRD_MS = 300_000
 /** From one look to the next where gone workers are still tended. Milliseconds. */
 const TEND_MS = 400
+/** A namespace that was refused is tried about every 10 s: after this long without a refusal the next one is news. Milliseconds. */
+const REFUSED_MS = 60_000
 /** A turn of the leader's loop is not to be later than this. Milliseconds. */
 const STUCK_MS = 60_000
 
@@ -68,6 +70,18 @@ export function createController(options: ControllerOptions): Controller {
   const broke = (error: unknown): void => {
     metrics.watchBroke()
     log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is begun anew')
+  }
+  /** Namespaces whose scalers may not be listed, or are no more, and when they were refused last: one must not stop all others. */
+  const refused = new Map<string, number>()
+  const refuse = (namespace: string, error: unknown): void => {
+    metrics.watchBroke()
+    const before = refused.get(namespace) ?? -Infinity
+    refused.set(namespace, clock.monotonic())
+    if (clock.monotonic() - before < REFUSED_MS) return
+    log.warn(
+      { namespace, 'error.message': messageOf(error) },
+      'the WorkerScalers of a namespace cannot be listed; it is left out until they can',
+    )
   }
   // A scaler's own status makes no turn: only what people write does, and what comes and goes.
   const byKey = new Map<string, ScalerObject>()
@@ -90,9 +104,23 @@ export function createController(options: ControllerOptions): Controller {
         edits++
         queue?.add(key)
       },
-      trouble: broke,
+      trouble: (error) => {
+        const status = statusOf(error)
+        if (namespace === undefined || (status !== 403 && status !== 404)) return broke(error)
+        refuse(namespace, error)
+        lookWhetherListed()
+      },
     }),
   )
+  // Where all are refused the rights are wrong, and another replica may do better.
+  const isListed = (): boolean =>
+    watches.some(({ synced }) => synced) &&
+    watches.every(({ synced }, i) => synced || refused.has(namespaces?.[i] as string))
+  const listed = Promise.withResolvers<void>()
+  const lookWhetherListed = (): void => {
+    if (isListed()) listed.resolve()
+  }
+  for (const { ready } of watches) void ready.then(lookWhetherListed)
   const scalers = function* (): Generator<ScalerObject> {
     for (const watch of watches) yield* watch.items.values()
   }
@@ -213,8 +241,7 @@ export function createController(options: ControllerOptions): Controller {
       ready: [
         {
           name: 'scalers-listed',
-          problem: () =>
-            watches.every(({ synced }) => synced) ? undefined : 'the WorkerScalers could not be listed yet',
+          problem: () => (isListed() ? undefined : 'the WorkerScalers could not be listed yet'),
         },
         { name: 'not-stopping', problem: () => (stopping ? 'the controller is stopping' : undefined) },
       ],
@@ -225,7 +252,7 @@ export function createController(options: ControllerOptions): Controller {
       signal.addEventListener('abort', () => (stopping = true), { once: true })
       const watching = watches.map((watch) => watch.run(all))
       try {
-        await Promise.race([Promise.all(watches.map(({ ready }) => ready)), aborted(signal)])
+        await Promise.race([listed.promise, aborted(signal)])
         if (signal.aborted) return 'stopped'
         if (lease) return await elect({ api, ...lease, identity, log, clock }, lead, signal)
         await lead({ token: `${identity}/-`, since: clock.monotonic(), signal, valid: () => !signal.aborted })

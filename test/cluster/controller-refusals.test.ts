@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { never, waitFor } from '../support/wait.ts'
-import { applyCrd, looker, pool, QUICK, rbac, scalerManifest, stageFleet, startController } from './scaling.ts'
+import { applyCrd, looker, pool, QUICK, rbac, scalerManifest, stage, stageFleet, startController } from './scaling.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
 import { test } from './support/fixtures.ts'
 
@@ -72,4 +72,26 @@ test('pods that cannot be protected keep nothing from being scaled', async ({ cl
   await look.reaches(4)
   expect(await look.condition('Ready')).toBe('True Scaling')
   expect(controller.log.filter(({ msg }) => msg.includes(words))).toHaveLength(1)
+})
+
+test('a namespace of the scope that cannot be listed is left out, said once, and served when it can be', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  const other = await cluster.namespace()
+  const look = await stage(cluster, namespace, pool(), { ...QUICK, minReplicas: 1 })
+  const args = ['--namespace-scope', `${namespace},${other}`]
+  const controller = await startController({ cluster, namespace, redis: redisUrl, ns, args })
+  await look.reaches(1)
+  expect((await controller.get('/readyz')).status).toBe(200)
+  // It is tried again several times meanwhile.
+  await never(5000, async () => (await controller.get('/readyz')).status !== 200)
+  const said = controller.log.filter(({ level, msg }) => level === 'warn' && /watch|listed/.test(msg))
+  expect(said).toMatchObject([{ namespace: other, 'error.message': expect.stringContaining('403') }])
+
+  const grants = rbac(namespace).filter(({ kind }) => kind !== 'ServiceAccount')
+  await cluster.apply([...grants, pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace: other })
+  await looker(cluster, other).reaches(2)
 })
