@@ -3,8 +3,13 @@ import { sleep } from '../clock.ts'
 import { statusOf, type ApiServer } from './apiserver.ts'
 import { listAll, type KubeObject } from './resources.ts'
 
-/** A watch that says nothing for this long is opened anew, from where it was: bookmarks come about once a minute. */
+/** A watch that says nothing for this long, not even that it ends, is opened anew from where it was. Milliseconds. */
 const SILENCE_MS = 30_000
+/**
+ * The server is asked to end a watch after so long, within the silence: two seconds before, a bookmark says how far it has come. A
+ * watch of what does not change would go on from where it began otherwise, until the server has forgotten that. Seconds.
+ */
+const WATCH_S = 25
 /** However well the watch goes, everything is listed again this often. */
 const RELIST_MS = 10 * 60_000
 const LEAST_BACKOFF_MS = 200
@@ -93,7 +98,7 @@ export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>
   /** Follows the watch to its clean end. */
   const follow = async (until: number, signal: AbortSignal): Promise<void> => {
     counts.watches++
-    const timeoutSeconds = Math.max(1, Math.ceil(Math.min(until - performance.now(), 300_000) / 1000))
+    const timeoutSeconds = Math.max(1, Math.ceil(Math.min(until - performance.now(), WATCH_S * 1000) / 1000))
     const query = { watch: true, allowWatchBookmarks: true, resourceVersion: from, timeoutSeconds }
     for await (const line of api.watch({ path, query, signal, silenceMs })) {
       let event: WatchEvent<T>

@@ -84,6 +84,29 @@ test('what comes, changes and goes is followed without another list', async ({ c
   await sees(following, await add(cluster, namespace))
 })
 
+test('a watch of what does not change keeps up with what happens elsewhere, without a failure or another list', async ({
+  cluster,
+  namespace,
+}) => {
+  const proxy = await startApiProxy(cluster.access)
+  const following = follow(proxy.url, namespace, 30_000)
+  await following.watch.ready
+  const elsewhere = await cluster.namespace()
+  const versions = (): number[] =>
+    proxy.requests
+      .filter((line) => line.includes('watch=true'))
+      .map((line) => Number(/resourceVersion=(\d+)/.exec(line)?.[1]))
+  await waitFor(() => versions().length === 1)
+  await add(cluster, elsewhere)
+  await waitFor(() => versions().length === 2, { timeoutMs: 29_000 })
+  const [first = 0, second = 0] = versions()
+  expect(second).toBeGreaterThan(first)
+  expect(following.watch.counts.lists).toBe(1)
+  expect(following.troubles).toEqual([])
+  expect(following.api.counts.failed).toBe(0)
+  await sees(following, await add(cluster, namespace))
+})
+
 test('a connection that says nothing any more is noticed', async ({ cluster, namespace }) => {
   const { proxy, following } = await setup(cluster, namespace)
   proxy.freezeStreams()
