@@ -41,6 +41,8 @@ const SPARED_MS = 30_000
 const SOON_MS = 500
 /** Marks of other leaders are taken away this long after a term began: by then theirs is over. Milliseconds. */
 const OTHERS_MS = 5000
+/** How often the cost of a pod is written again where another program wrote over it. */
+const MOST_COSTS = 3
 /** Annotations written at a time. */
 const MOST_PATCHES = 8
 
@@ -53,6 +55,8 @@ interface Victim {
   /** -Infinity: the mark is to be set at the next step. */
   renewedAt: number
   costAt: number | undefined
+  /** How often another program has written over its cost. */
+  costsLost: number
   /** The scale was lowered for it, or may have been: an answer can be lost. */
   releasedAt: number | undefined
 }
@@ -206,10 +210,16 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
     // A mark that is lost, as in a failover, is set again at the next step; what is left may be too short or too long.
     for (const victim of mine) victim.renewedAt = -Infinity
+    // Cost managers write costs too. Ours is written again at the next step: without it the pod would wait for ever.
+    const lost = ready.filter(({ pod }) => pods.some((one) => one.uid === pod.uid && !isDrainedCost(one)))
+    for (const victim of lost) Object.assign(victim, { costAt: undefined, costsLost: victim.costsLost + 1 })
     const safe = safeVictims(pods, Math.max(0, pods.length - desired), mayDie)
     const replicas = Math.max(desired, pods.length - safe)
-    if (replicas >= read.scale.replicas)
-      return { kind: 'waiting', afterMs: SOON_MS, why: 'pods that would die first still run jobs' }
+    if (replicas >= read.scale.replicas) {
+      const others = `another program writes the deletion cost of ${namesOf(lost.map(({ pod }) => pod))}`
+      const why = lost.length > 0 ? others : 'pods that would die first still run jobs'
+      return { kind: 'waiting', afterMs: SOON_MS, why }
+    }
     if (inRollout(pods) && !(replicas === 0 && safe === pods.length))
       return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
     if (fleet === 'foreign' && waiting > 0)
@@ -285,15 +295,16 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       const late = notReleased().filter(
         (victim) => timeoutMs > 0 && now - victim.since > timeoutMs && !isIdle(victim, input),
       )
-      if (late.length > 0) {
+      const contested = notReleased().filter(({ costsLost }) => costsLost > MOST_COSTS)
+      const spare = async (which: readonly Victim[], why: string): Promise<void> => {
+        if (which.length === 0) return
         const windowMs = Math.max(scaler.spec.behavior.scaleDown.stabilizationWindowSeconds, 10) * 1000
-        for (const { pod } of late) spared.set(pod.uid, now + windowMs)
-        await letGo(input, late)
-        record(
-          'DrainTimedOut',
-          `${namesOf(late.map(({ pod }) => pod))} still run jobs after ${timeoutMs / 1000} s and work on`,
-        )
+        for (const { pod } of which) spared.set(pod.uid, now + windowMs)
+        await letGo(input, which)
+        record('DrainTimedOut', `${namesOf(which.map(({ pod }) => pod))} ${why}`)
       }
+      await spare(late, `still run jobs after ${timeoutMs / 1000} s and work on`)
+      await spare(contested, 'cannot be given up: another program writes deletion costs')
       const chosen = chooseVictims(staying, count, {
         held: (pod) => Math.max(heldBy(view, pod), mayRun(view, pod) ? 1 : 0),
         preferred: ({ uid }) => victims.has(uid),
@@ -311,7 +322,13 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       if (!term.valid()) return { kind: 'changed' }
       // Known before the answer, which may be late: then these marks are ours to take away all the same.
       for (const pod of fresh) {
-        const unmarked = { since: Infinity, renewedAt: -Infinity, costAt: undefined, releasedAt: undefined }
+        const unmarked = {
+          since: Infinity,
+          renewedAt: -Infinity,
+          costAt: undefined,
+          costsLost: 0,
+          releasedAt: undefined,
+        }
         victims.set(pod.uid, { pod, ...unmarked })
       }
       await renew(store, term, [...victims.values()])

@@ -163,7 +163,10 @@ export async function putScale(
   return scaleOf(reply, `set the scale of ${namespace}/${deployment}`)
 }
 
-/** Sets annotations of a pod; null removes one. `absent`: the pod is gone. */
+/**
+ * Sets annotations of a pod; null removes one. `absent`: it was not done, because the pod is gone, or was written by others again and
+ * again in that instant. Who must know that it was done looks at the pod.
+ */
 export async function annotatePod(
   api: ApiServer,
   pod: { readonly namespace: string; readonly name: string; readonly uid: string },

@@ -17,6 +17,8 @@ async function start(scene: Scene, replicas: number, more: object = {}, slots = 
 
 const marksIn = (redis: Redis, ns: string): Promise<string[]> => keysUnder(redis, `${ns}:ext:draining:`)
 
+type Meta = Pod['metadata']
+
 test('of ten pods the three that work survive, whichever they are', async ({
   cluster,
   namespace,
@@ -155,4 +157,41 @@ test('nothing is lowered in the middle of a rollout', async ({ cluster, namespac
   await fleet.finish(old.metadata.uid)
   await look.edit({ minReplicas: 0, cooldownSeconds: 1 })
   await look.reaches(0, 60_000)
+})
+
+test('a deletion cost that another program writes over is written again, and in the end the pod works on', async ({
+  cluster,
+  namespace,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { look, fleet, pods } = await start(setup, 3, { target: { jobsPerReplica: 1 } })
+  const [one, two, idle] = pods.map(({ metadata }) => metadata) as [Meta, Meta, Meta]
+  for (const { uid } of [one, two]) await waitFor(() => fleet.occupy(uid))
+  /** As Karpenter's cost management: when it sees ours it writes its own. */
+  const overwrite = async ({ name }: Meta): Promise<void> => {
+    const path = `/api/v1/namespaces/${namespace}/pods/${name}`
+    await waitFor(
+      async () => {
+        const { metadata } = await cluster.api.get<Pod>(path)
+        return metadata.annotations?.['controller.kubernetes.io/pod-deletion-cost'] === '-1000000'
+      },
+      { timeoutMs: 30_000 },
+    )
+    const annotations = { 'controller.kubernetes.io/pod-deletion-cost': '5' }
+    await cluster.api.call('PATCH', path, { body: { metadata: { annotations } } })
+  }
+  await look.edit({ minReplicas: 0 })
+  await overwrite(idle)
+  await look.reaches(2)
+  await waitFor(async () => (await look.lost([idle.uid])) === 1)
+  expect(await look.lost([one.uid, two.uid])).toBe(0)
+
+  await fleet.finish(two.uid)
+  for (let times = 1; times <= 4; times++) await overwrite(two)
+  const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'))
+  expect(note).toBe(`${two.name} cannot be given up: another program writes deletion costs`)
+  await waitFor(() => fleet.occupy(two.uid))
+  expect(await look.replicas()).toBe(2)
 })
