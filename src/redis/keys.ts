@@ -5,7 +5,7 @@
 export interface Keys {
   /** What all keys start with: the namespace and a colon, or nothing for an empty namespace. */
   readonly prefix: string
-  /** KEYS[1] of every script: names the namespace and routes the call in a cluster. Never a real key. */
+  /** KEYS[1] of every script: names the namespace and routes the call in a cluster. Never a real key; the store relies on that. */
   readonly scope: string
 
   readonly queues: string

@@ -154,15 +154,21 @@ export function openStore(
     }
   }
 
+  /**
+   * The keys that a script names to Redis. A Redis Cluster gets a second one: while the slot moves, a script that names one missing key would run
+   * on the importing node, where the state is not yet. With two, of which the first is always missing, it is refused with TRYAGAIN.
+   */
+  const declared = (c: Connection): readonly Arg[] => (c.isCluster ? [2, keys.scope, keys.meta] : [1, keys.scope])
+
   const exchange = (script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange> =>
     insist(async (c) => {
       let sentAt = clock.monotonic()
       try {
-        return { reply: await c.call('evalsha', script.sha, 1, keys.scope, ...args), sentAt }
+        return { reply: await c.call('evalsha', script.sha, ...declared(c), ...args), sentAt }
       } catch (error) {
         if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
         sentAt = clock.monotonic()
-        return { reply: await c.call('eval', script.source, 1, keys.scope, ...args), sentAt }
+        return { reply: await c.call('eval', script.source, ...declared(c), ...args), sentAt }
       }
     }, patience)
 
@@ -182,7 +188,7 @@ export function openStore(
       insist(async (c) => {
         const sentAt = clock.monotonic()
         const waited = c.call(wait, ...waitArgs).catch((refused: Error) => refused)
-        const ran = c.call('evalsha', script.sha, 1, keys.scope, ...args).catch((error: Error) => {
+        const ran = c.call('evalsha', script.sha, ...declared(c), ...args).catch((error: Error) => {
           if (!error.message.startsWith('NOSCRIPT')) throw error
         })
         const reply = await ran

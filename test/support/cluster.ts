@@ -39,3 +39,52 @@ export async function startCluster(): Promise<ClusterSetup> {
   }
   return { url: `redis-cluster://${nodes.map((n) => `127.0.0.1:${n.port}`).join(',')}`, nodes }
 }
+
+/**
+ * Moves the slot of `key` by hand, one key after the other, as redis-cli does: `halfway` runs when about half of the keys are gone.
+ * Resolves when every node knows the new owner.
+ */
+export async function moveSlot(
+  { nodes }: ClusterSetup,
+  key: string,
+  from: RedisServer,
+  to: RedisServer,
+  halfway: () => Promise<unknown>,
+): Promise<void> {
+  const [source, target] = [from.client(), to.client()]
+  const slot = (await source.call('cluster', 'keyslot', key)) as number
+  const [sourceId, targetId] = [await source.call('cluster', 'myid'), await target.call('cluster', 'myid')] as string[]
+  await target.call('cluster', 'setslot', slot, 'importing', sourceId as string)
+  await source.call('cluster', 'setslot', slot, 'migrating', targetId as string)
+  const move = async (most: number): Promise<void> => {
+    for (const name of (await source.call('cluster', 'getkeysinslot', slot, most)) as string[]) {
+      await source.call('migrate', to.host, to.port, name, 0, 5000)
+    }
+  }
+  await move(Math.ceil(((await source.call('cluster', 'countkeysinslot', slot)) as number) / 2))
+  await halfway()
+  await move(1000)
+  for (const node of [target, source]) await node.call('cluster', 'setslot', slot, 'node', targetId as string)
+  await waitFor(
+    async () => {
+      const known = await Promise.all(nodes.map((node) => node.client().call('cluster', 'nodes')))
+      return known.every((text) => ownersOf(String(text), slot).join() === targetId)
+    },
+    { describe: 'every node to know the new owner' },
+  )
+}
+
+/** Ids of the nodes that CLUSTER NODES shows with a slot. */
+function ownersOf(text: string, slot: number): string[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter((fields) =>
+      fields.slice(8).some((range) => {
+        const [first, last = first] = range.split('-').map(Number)
+        return first !== undefined && first <= slot && slot <= (last as number)
+      }),
+    )
+    .map(([id]) => id as string)
+}
