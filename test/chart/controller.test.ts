@@ -218,6 +218,14 @@ test('a WorkerScaler names the controller of its release, where that serves its 
     expect(await named(controller)).toBeUndefined()
 })
 
+test('a connection with a certificate Secret has TLS without naming its keys', async ({ helm }) => {
+  const shop = { url: 'redis://shop:6379', allowedNamespaces: ['shop'] }
+  const render = async (tls: object): Promise<string> =>
+    JSON.stringify((await helm.render({ ...REDIS, controller: { connections: { shop: { ...shop, tls } } } })).manifests)
+  expect(await render({ existingSecret: 'shop-tls' })).toContain('{"key":"ca.crt","path":"ca.pem"}')
+  expect(await render({ existingSecret: 'shop-tls', caKey: '', certKey: 'tls.crt' })).not.toContain('ca.pem')
+})
+
 test('without further connections there is no file of them', async ({ helm }) => {
   const out = await helm.render({ ...REDIS })
   expect(out.all('ConfigMap')).toEqual([])

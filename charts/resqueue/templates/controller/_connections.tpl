@@ -6,7 +6,7 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- $allowed := .Values.redis.allowedNamespaces | default (list "*") -}}
 {{- $all := deepCopy (.Values.controller.connections | default dict) -}}
 {{- if and (include "resqueue.ownRedis" .) (or $all (not (has "*" $allowed))) -}}
-{{- $_ := set $all "default" (dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" .Values.redis.tls "allowedNamespaces" $allowed "maxRecoveries" .Values.workerDefaults.maxRecoveries
+{{- $_ := set $all "default" (dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" (merge (dict) .Values.redis.tls (dict "caKey" "")) "allowedNamespaces" $allowed "maxRecoveries" .Values.workerDefaults.maxRecoveries
     "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .))) -}}
 {{- end -}}
 {{- $connections := dict -}}
@@ -40,6 +40,8 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- end -}}
 {{- $tls := $redis.tls | default dict -}}
 {{- if $tls.existingSecret -}}
+{{- /* Without a file the controller would speak plaintext: the certificate authority has the default that redis.tls has. */ -}}
+{{- if not (hasKey $tls "caKey") -}}{{- $_ := set $tls "caKey" "ca.crt" -}}{{- end -}}
 {{- $items := list -}}
 {{- range $key, $file := dict "caKey" "caFile" "certKey" "certFile" "keyKey" "keyFile" -}}
 {{- with get $tls $key -}}
