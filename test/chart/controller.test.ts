@@ -242,6 +242,13 @@ test('roles for people join the built-in ones', async ({ helm }) => {
   expect(verbs(edit['rules'])['workerscalers']).toContain('delete')
 })
 
+test('an account that is not its own has to be named, or it would be that of every pod', async ({ helm }) => {
+  const controller = (name: string) => ({ ...REDIS, controller: { serviceAccount: { create: false, name } } })
+  expect(await helm.refusal(controller(''))).toContain('controller.serviceAccount: with create: false it needs a name')
+  const subjects = (await helm.render(controller('mine'))).all('RoleBinding').map(({ subjects }) => subjects[0].name)
+  expect(new Set(subjects)).toEqual(new Set(['mine']))
+})
+
 test('the admission policy is about this service account alone', async ({ helm }) => {
   const out = await helm.render({ ...REDIS, controller: { admissionPolicy: { enabled: true } } })
   const [policy] = out.all('ValidatingAdmissionPolicy')
