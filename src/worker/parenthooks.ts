@@ -33,7 +33,7 @@ const EVENTS = ['beforeFirstFork', 'beforeFork', 'onFailure', 'beforeDelayedEnqu
 export async function loadParentHooks(
   file: string | undefined,
   log: Logger,
-  listenerMs = LISTENER_MS,
+  listenerMs: number = LISTENER_MS,
 ): Promise<ParentHooks> {
   const module = file === undefined ? {} : await importModule(file, 'hooks module')
   const listeners = new Map<string, readonly AnyFunction[]>()
