@@ -11,7 +11,7 @@ export const GLANCE: Row = {
       about: 'Jobs that wait in all chosen queues.',
       unit: 'short',
       stat: {},
-      targets: [line(`sum(max by (queue) (resqueue_queue_jobs{${QUEUE}}))`, '')],
+      targets: [line(`sum(max by (namespace, job, queue) (resqueue_queue_jobs{${QUEUE}}))`, '')],
     },
     {
       title: 'Longest wait',
@@ -51,14 +51,14 @@ export const GLANCE: Row = {
       about: 'Entries in the failed lists, for a person to look at.',
       unit: 'short',
       stat: { orange: 1 },
-      targets: [line(`max(resqueue_failed_list_jobs{${ALL}})`, '')],
+      targets: [line(`sum(max by (namespace, job) (resqueue_failed_list_jobs{${ALL}}))`, '')],
     },
     {
       title: 'Quarantine',
       about: 'Payloads that cannot be jobs.',
       unit: 'short',
       stat: { orange: 1 },
-      targets: [line(`max(resqueue_quarantined_jobs{${ALL}})`, '')],
+      targets: [line(`sum(max by (namespace, job) (resqueue_quarantined_jobs{${ALL}}))`, '')],
     },
     {
       title: 'Without Redis',
@@ -81,7 +81,7 @@ export const QUEUES: Row = {
       about: 'By queue; every worker shows the same number, so the highest is taken.',
       unit: 'short',
       stacked: true,
-      targets: [line(`max by (queue) (resqueue_queue_jobs{${QUEUE}})`, '{{queue}}')],
+      targets: [line(`sum by (queue) (max by (namespace, job, queue) (resqueue_queue_jobs{${QUEUE}}))`, '{{queue}}')],
     },
     {
       title: 'Age of the first job',
@@ -104,9 +104,9 @@ export const QUEUES: Row = {
         'Failed jobs that wait for their next attempt, points in time with delayed jobs, and entries of the failed lists.',
       unit: 'short',
       targets: [
-        line(`max(resqueue_retry_jobs{${ALL}})`, 'retries'),
-        line(`max(resqueue_delayed_timestamps{${ALL}})`, 'delayed timestamps'),
-        line(`max(resqueue_failed_list_jobs{${ALL}})`, 'failed list'),
+        line(`sum(max by (namespace, job) (resqueue_retry_jobs{${ALL}}))`, 'retries'),
+        line(`sum(max by (namespace, job) (resqueue_delayed_timestamps{${ALL}}))`, 'delayed timestamps'),
+        line(`sum(max by (namespace, job) (resqueue_failed_list_jobs{${ALL}}))`, 'failed list'),
       ],
     },
     {
@@ -121,8 +121,11 @@ export const QUEUES: Row = {
       about: 'The family’s own counters: also workers of other programs count here.',
       unit: 'ops',
       targets: [
-        line(`max(rate(resqueue_processed_jobs_total{${ALL}}[$__rate_interval]))`, 'processed'),
-        line(`max(rate(resqueue_failed_jobs_total{${ALL}}[$__rate_interval]))`, 'failed'),
+        line(
+          `sum(max by (namespace, job) (rate(resqueue_processed_jobs_total{${ALL}}[$__rate_interval])))`,
+          'processed',
+        ),
+        line(`sum(max by (namespace, job) (rate(resqueue_failed_jobs_total{${ALL}}[$__rate_interval])))`, 'failed'),
       ],
     },
   ],

@@ -17,7 +17,7 @@ export const WORKERS: Row = {
       about: 'The family’s registry: one per slot of ours, one per worker of other programs.',
       unit: 'short',
       stacked: true,
-      targets: [line(`max by (state) (resqueue_workers{${ALL}})`, '{{state}}')],
+      targets: [line(`sum by (state) (max by (namespace, job, state) (resqueue_workers{${ALL}}))`, '{{state}}')],
     },
     {
       title: 'Start of a job’s process',
@@ -99,7 +99,9 @@ export const SCALING: Row = {
       title: 'Why: terms of the demand',
       about: 'Replicas that each term asks for; the largest counts.',
       unit: 'short',
-      targets: [line(`max by (name, term) (resqueue_scaler_demand_replicas{${SCALER}})`, '{{name}} {{term}}')],
+      targets: [
+        line(`max by (namespace, name, term) (resqueue_scaler_demand_replicas{${SCALER}})`, '{{name}} {{term}}'),
+      ],
     },
     {
       title: 'Latency as the controller sees it',
@@ -111,7 +113,7 @@ export const SCALING: Row = {
       title: 'Jobs',
       about: 'Waiting and running.',
       unit: 'short',
-      targets: [line(`max by (name, state) (resqueue_scaler_jobs{${SCALER}})`, '{{name}} {{state}}')],
+      targets: [line(`max by (namespace, name, state) (resqueue_scaler_jobs{${SCALER}})`, '{{name}} {{state}}')],
     },
     {
       title: 'Arrivals',
@@ -131,7 +133,7 @@ export const SCALING: Row = {
       unit: 'short',
       targets: [
         line(
-          `sum by (name, direction, reason) (increase(resqueue_scaler_decisions_total{${SCALER}}[1h])) > 0`,
+          `sum by (namespace, name, direction, reason) (increase(resqueue_scaler_decisions_total{${SCALER}}[1h])) > 0`,
           '{{name}} {{direction}} {{reason}}',
         ),
       ],
@@ -141,7 +143,7 @@ export const SCALING: Row = {
       about: '1 while the controller leaves replicas as they are, and why.',
       unit: 'short',
       max: 1,
-      targets: [line(`max by (name, reason) (resqueue_scaler_held{${SCALER}}) == 1`, '{{name}} {{reason}}')],
+      targets: [line(`max by (namespace, name, reason) (resqueue_scaler_held{${SCALER}}) == 1`, '{{name}} {{reason}}')],
     },
     {
       title: 'Draining',
