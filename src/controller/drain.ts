@@ -2,7 +2,6 @@ import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { confirmDrained, markDraining, podKey, unmarkDraining, type PodKey } from '../queue/draining.ts'
-import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
@@ -45,8 +44,6 @@ const OTHERS_MS = 5000
 const MOST_COSTS = 3
 /** Annotations written at a time. */
 const MOST_PATCHES = 8
-
-const markScript = loadScript('drain_mark')
 
 interface Victim {
   readonly pod: Pod
@@ -161,13 +158,10 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     const due = which.filter(({ renewedAt }) => clock.monotonic() - renewedAt > RENEW_MS)
     const givenUp = due.filter(({ releasedAt }) => releasedAt !== undefined)
     const draining = due.filter(({ releasedAt }) => releasedAt === undefined)
-    for (const [mark, some] of [[keepMarked, givenUp] as const, [markDraining, draining] as const]) {
+    for (const [some, lastsMs] of [[givenUp, GIVEN_UP_MS] as const, [draining, undefined] as const]) {
       if (some.length === 0) continue
-      const marked = await mark(
-        store,
-        term.token,
-        some.slice(0, 1000).map(({ pod }) => keyOf(pod)),
-      )
+      const keys = some.slice(0, 1000).map(({ pod }) => keyOf(pod))
+      const marked = await markDraining(store, term.token, keys, lastsMs)
       const at = clock.monotonic()
       for (const victim of some) {
         if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
@@ -227,7 +221,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
     // Before the scale is lowered: we may be killed right after it.
     const keys = given.map(({ victim }) => keyOf(victim.pod))
-    const kept = keys.length === 0 ? new Set() : await keepMarked(store, term.token, keys)
+    const kept = keys.length === 0 ? new Set() : await markDraining(store, term.token, keys, GIVEN_UP_MS)
     if (kept.size < keys.length || !term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS)
       return { kind: 'changed' }
     for (const { victim } of given) victim.releasedAt = clock.monotonic()
@@ -358,16 +352,6 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
     },
   }
-}
-
-/** Marks pods that are given up, or lengthens their marks. Returns those that bear our mark. At most 1000. */
-async function keepMarked(
-  store: Pick<Store, 'run'>,
-  owner: string,
-  pods: readonly PodKey[],
-): Promise<ReadonlySet<PodKey>> {
-  const flags = (await store.run(markScript, [owner, GIVEN_UP_MS, ...pods])) as number[]
-  return new Set(pods.filter((_, i) => flags[i] === 1))
 }
 
 function namesOf(pods: readonly Pod[]): string {

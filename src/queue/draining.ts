@@ -6,7 +6,7 @@ const confirmScript = loadScript('drain_confirm')
 const unmarkScript = loadScript('drain_unmark')
 
 /** How long a mark lasts unless it is renewed. Milliseconds. */
-export const MARK_MS = 60_000
+const MARK_MS = 60_000
 
 /** Names a pod in a mark: `<cluster namespace>/<pod uid>`. */
 export type PodKey = string
@@ -16,16 +16,16 @@ export function podKey(namespace: string, uid: string): PodKey {
 }
 
 /**
- * Marks pods as draining, or renews their marks: from the moment this resolves their workers take no job. Returns those
+ * Marks pods as draining for `lastsMs` from now, whatever was left of an earlier mark: from the moment this resolves their workers take no job. Returns those
  * that bear our mark; one that another owner marked is not among them. At most 1000.
  */
 export async function markDraining(
   store: Pick<Store, 'run'>,
   owner: string,
   pods: readonly PodKey[],
-  patience?: Patience,
+  lastsMs: number = MARK_MS,
 ): Promise<ReadonlySet<PodKey>> {
-  return chosen(pods, await store.run(markScript, [owner, MARK_MS, ...pods], patience))
+  return chosen(pods, await store.run(markScript, [owner, lastsMs, ...pods]))
 }
 
 /** A pod that is to be given up, with all that may run jobs in it. */
