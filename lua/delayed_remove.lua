@@ -18,8 +18,8 @@ also_when_full()
 local n = 0
 for i = 5, #ARGV, 2 do
   n = n + call('LREM', list, ARGV[i - 1], ARGV[i])
-  -- While an equal one is left, the family must find it. Only near the head is looked: for one that is gone Redis would walk a list of any length.
-  if not call('LPOS', list, ARGV[i], 'MAXLEN', 1000) then
+  -- While an equal one is left, the family must find it.
+  if not call('LPOS', list, ARGV[i]) then
     call('SREM', p .. 'timestamps:' .. ARGV[i], 'delayed:' .. ts)
   end
 end
