@@ -76,9 +76,14 @@ local counts, stuck, flows = { back = 0, failed = 0, quarantined = 0 }, 0, {}
 for _, record in ipairs(records) do
   local id = worker_id(record.slot)
   local outcome = 'failed'
-  if not failed_by_prune(id, record.raw) then
+  if failed_by_prune(id, record.raw) then
+    -- What a foreign prune has failed, it has counted; of statuses it knows nothing.
+    local tracked = status_key(record.raw)
+    local old = tracked and pcall_('GET', tracked)
+    if type(old) == 'string' then write_status(tracked, old, 3, 'null') end
+  else
     outcome = put_back(record.queue, record.raw, reason ~= 'owner', record.ms, most, id)
-    if outcome == 'failed' then -- what a foreign prune has failed, it has counted
+    if outcome == 'failed' then
       pcall_('INCR', p .. 'stat:processed')
       pcall_('INCR', p .. 'stat:failed')
     end

@@ -188,6 +188,8 @@ test('a job that a foreign prune has failed for exactly this registration is not
   const jobs = await fill(redis, ns, 0, 3)
   const model = modelProcess(redisUrl, ns)
   await model.register()
+  const statusOf = (n: number): string => `${ns}:job:${(JSON.parse(jobs[n] ?? '') as { id: string }).id}:status`
+  for (const n of [0, 1]) await redis.set(statusOf(n), '{"status":1,"updated":5,"started":5,"result":null}')
   await model.reserve(0, 1, 2)
   const id = (slot: number): string => `host.${model.registration.nonce}.${slot}:4711:q`
   // Ruby's prune unregisters slot 0 and fails its job; slot 1 is unregistered by PHP's, which fails nothing.
@@ -203,6 +205,9 @@ test('a job that a foreign prune has failed for exactly this registration is not
   await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
   await model.release({ kind: 'lease' })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([jobs[1], jobs[2]])
+  expect(await redis.get(statusOf(0))).toMatch(/^\{"status":3,"updated":\d{10},"started":5,"result":null\}$/)
+  expect(await redis.ttl(statusOf(0))).toBeGreaterThan(86_000)
+  expect(await redis.get(statusOf(1))).toContain('"status":1')
 })
 
 test('renewal restores what a foreign prune removed', async ({ redis, ns, redisUrl }) => {
