@@ -1,10 +1,15 @@
--- Removes waiting retries, each named by its due time and its claim.
+-- Removes waiting retries, each named by its due time and its claim, with the attempts that are kept of them: a job enqueued anew begins at
+-- its first. Equal payloads without an id share their attempts, so those that still wait begin anew as well: whether there are any
+-- would take a walk through all. Statuses expire like those of jobs that have ended.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     client nonce, call number, then due time in ms and claim of each (at most 500, and no more than some megabytes of them)
 -- Returns  how many were removed, as text
-local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
+-- @include base
 -- @include numbered
+-- @include json
+-- @include attempts
+-- @include status
 
 local retry = e .. 'retry'
 
@@ -35,6 +40,15 @@ also_when_full()
 local n = 0
 for i = 3, #ARGV, 2 do
   local member = find(ARGV[i], ARGV[i + 1] .. ' ')
-  if member then n = n + call('ZREM', retry, member) end
+  if member then
+    n = n + call('ZREM', retry, member)
+    local queue_bytes, error_bytes, at = string.match(member, '^%S+ %d+ (%d+) (%d+) ()')
+    if at then
+      local error_at = at + queue_bytes
+      local raw = string.sub(member, error_at + error_bytes)
+      call('DEL', job_key(string.sub(member, at, error_at - 1), raw))
+      expire_status(raw)
+    end
+  end
 end
 return answer(tostring(n))

@@ -4,10 +4,12 @@ local function status_value(code, old, result)
   return '{"status":' .. code .. ',"updated":' .. clock[1] .. ',"started":' .. started .. ',"result":' .. result .. '}'
 end
 
+local STATUS_TTL = 86400
+
 -- Writes a status where the job is tracked; terminal ones expire after a day.
 local function write_status(key, old, code, result)
   if code >= 3 then
-    call('SET', key, status_value(code, old, result), 'EX', 86400)
+    call('SET', key, status_value(code, old, result), 'EX', STATUS_TTL)
   else
     call('SET', key, status_value(code, old, result))
   end
@@ -21,4 +23,10 @@ local function status_key(raw)
   end
   local prefix = type(payload.prefix) == 'string' and payload.prefix ~= '' and payload.prefix .. '_' or ''
   return p .. 'job:' .. prefix .. payload.id .. ':status'
+end
+
+-- The status of a removed job, if it is tracked, goes when that of one that has ended would.
+local function expire_status(raw)
+  local key = status_key(raw)
+  if key then call('EXPIRE', key, STATUS_TTL) end
 end

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
+import { RETRY, modelProcess } from '../support/process-model.ts'
 import { startProxy } from '../support/proxy.ts'
 import { snapshot } from '../support/redis.ts'
 import { everyScriptTwice, openQueue } from './client.ts'
@@ -161,4 +162,30 @@ test('a thousand retries go in chunks, those that do not fit stay', async ({ red
   expect(await client.retries.remove({ queue: 'go' }, { limit: 10 })).toBe(10)
   expect(await client.retries.remove({ queue: 'go' })).toBe(790)
   expect(await client.retries.count()).toBe(400)
+})
+
+test('a retry that is removed takes its attempts along, and its status will expire', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const client = openQueue(redisUrl, ns)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const status = `${ns}:job:é1:status`
+  for (const raw of ['{"class":"Ruby","args":[]}', '{"class":"A","args":[],"id":"é1"}']) {
+    if (raw.includes('id')) await redis.set(status, '{"status":1,"updated":5,"started":5,"result":null}')
+    await client.queues.push('q', raw)
+    await model.reserve(0)
+    await model.end(0, { verb: 'retry', delayMs: 0, attempt: 3, error: 'E: ü' })
+    expect(await redis.keys(`${ns}:ext:job:*`)).toHaveLength(1)
+    expect(await client.retries.remove({ queue: 'q' })).toBe(1)
+    expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+    await client.queues.push('q', raw)
+    expect((await model.reserve(0))[0]).toMatchObject({ attempts: 0 })
+    await model.end(0, RETRY)
+    await client.retries.remove({ all: true })
+  }
+  expect(await redis.get(status)).toContain('"status":1')
+  expect(await redis.ttl(status)).toBeGreaterThan(86_000)
 })
