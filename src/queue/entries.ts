@@ -7,7 +7,7 @@ const bytesScript = loadScript('element_bytes')
 /** Entries looked at in one call: few where most are moved, many where a walk deep into the list has to pay. */
 const CHUNK = 500
 const WIDE_CHUNK = 1000
-/** Characters beyond which a chunk stays small. */
+/** Characters beyond which a chunk stays small, and more than which no script compares or hashes in one call. */
 const MUCH_TEXT = 2_000_000
 
 /** One element of a list that is only looked through: a failed list or the quarantine. */
@@ -24,6 +24,22 @@ export interface Acted {
   readonly missing: number
   /** Go no further. */
   readonly enough?: boolean
+}
+
+/** Runs of entries that together cost no more than a call may, in characters; one entry at least. */
+export function* portions<T>(entries: Iterable<T>, cost: (entry: T) => number): Generator<readonly T[]> {
+  let some: T[] = []
+  let characters = 0
+  for (const entry of entries) {
+    characters += cost(entry)
+    if (characters > MUCH_TEXT && some.length > 0) {
+      yield some
+      some = []
+      characters = cost(entry)
+    }
+    some.push(entry)
+  }
+  if (some.length > 0) yield some
 }
 
 /** The SHA-1 that a script knows an entry by. */

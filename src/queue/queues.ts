@@ -2,7 +2,7 @@ import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
-import { shaOf } from './entries.ts'
+import { portions, shaOf } from './entries.ts'
 import { queueName } from './enqueue.ts'
 import type { Lane } from './lane.ts'
 import { matcherOf, type Item } from './match.ts'
@@ -14,7 +14,8 @@ const headsScript = loadScript('queue_heads')
 const removeScript = loadScript('queue_remove')
 const dequeueScript = loadScript('dequeue')
 
-/** Elements looked at in one call. */
+/** Elements looked at in one call: in the first, before their size is known, and at most. */
+const FIRST_CHUNK = 100
 const CHUNK = 1000
 
 /** A queue as it stood at one instant. */
@@ -105,17 +106,22 @@ export async function dequeue(
   const key = lane.store.keys.queue(queue)
   let removed = 0
   // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look twice.
-  for (let passed = 0; ;) {
+  for (let passed = 0, size = FIRST_CHUNK; ;) {
     signal?.throwIfAborted()
-    const [first, last] = [-(passed + CHUNK), -(passed + 1)]
-    const chunk = (await lane.store.command('lrange', [key, first, last], { signal })) as string[]
-    const wanted = new Set(chunk.filter((raw) => isWanted(raw, fits)).map(shaOf))
-    const n = wanted.size === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...wanted]))
+    const last = -(passed + 1)
+    const seen = (await lane.store.command('lrange', [key, last - size + 1, last], { signal })) as string[]
+    // The script hashes all that it looks at: of large elements, only those nearest the tail.
+    const [chunk = []] = portions(seen.toReversed(), (raw) => raw.length)
+    const first = last - chunk.length + 1
+    const wanted = chunk.filter((raw) => isWanted(raw, fits)).map(shaOf)
+    const n = wanted.length === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...new Set(wanted)]))
     removed += n
     if (n > 0) progress?.(removed)
     // The head is reached, unless jobs that were enqueued since moved some of these out of the script's sight.
-    if (chunk.length === 0 || (chunk.length < CHUNK && n >= wanted.size)) return removed
+    if (chunk.length === 0 || (chunk.length === seen.length && seen.length < size && n >= wanted.length)) return removed
     passed += chunk.length - Math.min(n, chunk.length)
+    // Twice what fitted: no more is read in vain, and small elements soon come a thousand at a time.
+    size = Math.min(CHUNK, 2 * chunk.length)
   }
 }
 

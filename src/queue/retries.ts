@@ -1,14 +1,13 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
+import { portions } from './entries.ts'
 import type { Lane } from './lane.ts'
 import type { MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
 
 const removeScript = loadScript('retry_remove')
 const CHUNK = 500
-/** Characters of retries that one call removes. */
-const MUCH_TEXT = 2_000_000
 
 /** A job that failed and waits to run again. */
 export interface RetryEntry {
@@ -78,7 +77,7 @@ export async function removeRetries(
     signal?.throwIfAborted()
     const page = await readPage(lane.store, offset, CHUNK)
     const chosen = page.filter((entry) => fits(entry, rest)).slice(0, limit - done)
-    for (const some of portions(chosen)) {
+    for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
       const names = some.flatMap((entry) => [entry.dueAt.getTime(), entry.claim])
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))
       progress?.(done)
@@ -87,20 +86,6 @@ export async function removeRetries(
     offset += page.length - (dryRun ? 0 : chosen.length)
   }
   return done
-}
-
-/** Runs of entries that together are not too long; one entry at least. */
-function* portions(entries: readonly RetryEntry[]): Generator<readonly RetryEntry[]> {
-  let from = 0
-  let characters = 0
-  for (const [at, { raw, error }] of entries.entries()) {
-    characters += raw.length + error.length
-    if (characters <= MUCH_TEXT || at === from) continue
-    yield entries.slice(from, at)
-    from = at
-    characters = raw.length + error.length
-  }
-  if (from < entries.length) yield entries.slice(from)
 }
 
 async function readPage(store: Store, offset: number, limit: number): Promise<readonly RetryEntry[]> {

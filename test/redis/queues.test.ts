@@ -176,6 +176,39 @@ test('dequeue of many: order kept, while workers take at the head and others enq
   expect(order).toHaveLength(5200 - removed)
 })
 
+test('dequeue looks at few elements at a time where they are large, and at many where they are small', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  const looked: number[] = []
+  proxy.on(
+    /^EVALSHA /,
+    ({ args }) => {
+      const [first = 0, last = 0] = args.map(Number).filter((n) => n < 0)
+      looked.push(last - first + 1)
+      return undefined
+    },
+    Infinity,
+  )
+  const client = openQueue(proxy.url, ns)
+  const raw = (i: number, size: number): string =>
+    `{"class":"${i % 3 ? 'Go' : 'Keep'}","args":["${'x'.repeat(size)}",${i}]}`
+  const large = Array.from({ length: 150 }, (_, i) => raw(i, 100_000))
+  const huge = raw(1, 3_000_000)
+  await redis.rpush(`${ns}:queue:q`, ...large, huge, ...large)
+  expect(await client.queues.dequeue('q', ['Go'])).toBe(201)
+  expect(Math.max(...looked)).toBe(19)
+  const kept = large.filter((_, i) => i % 3 === 0)
+  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).join() === [...kept, ...kept].join()).toBe(true)
+
+  looked.length = 0
+  await redis.rpush(`${ns}:queue:small`, ...Array.from({ length: 3000 }, (_, i) => raw(i, 10)))
+  expect(await client.queues.dequeue('small', ['Go'])).toBe(2000)
+  expect(Math.max(...looked)).toBe(1000)
+})
+
 test('pausing and resuming a queue; resuming wakes a worker for what waits', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   await client.enqueue('a/b', 'A')
