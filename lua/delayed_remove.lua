@@ -2,7 +2,8 @@
 -- the second goes when nothing is left of it.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, second, then of each item (at most 500) how many that are equal, and the item
+-- ARGV     client nonce, call number, second, then of each item how many that are equal, and the item. Each costs a walk through the
+--          second's list, so at most 500, and no more than some millions of elements to walk over and bytes of items in all
 -- Returns  how many were removed, as text
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered

@@ -1,6 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
+import { portions } from './entries.ts'
 import type { Lane } from './lane.ts'
 import type { MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -102,9 +103,17 @@ export async function removeDelayed(
     const chosen = chunk.slice(0, limit - removed)
     const [first] = chosen
     if (first) {
-      const items = [...Map.groupBy(chosen, ({ raw }) => raw)].flatMap(([raw, equal]) => [equal.length, raw])
-      removed += dryRun ? chosen.length : Number(await lane.run(removeScript, [first.second, ...items]))
-      progress?.(removed)
+      const items = Map.groupBy(chosen, ({ raw }) => raw)
+      // The script walks through the list of the second for each item.
+      const walk = await delayedTimestampSize(lane.store, first.second)
+      for (const some of portions(items, ([raw]) => raw.length + walk)) {
+        signal?.throwIfAborted()
+        const named = some.flatMap(([raw, equal]) => [equal.length, raw])
+        removed += dryRun
+          ? some.reduce((sum, [, equal]) => sum + equal.length, 0)
+          : Number(await lane.run(removeScript, [first.second, ...named]))
+        progress?.(removed)
+      }
     }
     if (removed >= limit) break
   }

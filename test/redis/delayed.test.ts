@@ -109,6 +109,42 @@ test('of equal items no more go than were asked for, and the rest is found by th
   expect(await redis.exists(`${ns}:timestamps:${item}`, `${ns}:delayed_queue_schedule`)).toBe(0)
 })
 
+test('where many items share a second, few are removed in one call, and marks stay for equal ones far behind', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  const calls: number[] = []
+  proxy.on(
+    /^EVALSHA /,
+    ({ args }) => {
+      calls.push(args.filter((arg) => arg.includes('"class"')).length)
+      return undefined
+    },
+    Infinity,
+  )
+  const client = openQueue(proxy.url, ns)
+  const item = (i: number): string => `{"class":"A","args":[${i}],"queue":"q"}`
+  const items = Array.from({ length: 19_990 }, (_, i) => item(i))
+  // The first ten stand once more behind all others.
+  await redis.rpush(`${ns}:delayed:${AT}`, ...items, ...items.slice(0, 10))
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  const mark = (raw: string): string => `${ns}:timestamps:${raw}`
+  const marked = items.slice(0, 2000)
+  for (const raw of marked) await redis.sadd(mark(raw), `delayed:${AT}`)
+
+  expect(await client.delayed.remove({ all: true }, { limit: 600 })).toBe(600)
+  expect(Math.max(...calls)).toBeLessThanOrEqual(103)
+  expect(await redis.exists(...marked.slice(0, 10).map(mark))).toBe(10)
+  expect(await redis.exists(...marked.slice(10, 600).map(mark))).toBe(0)
+  expect(await redis.exists(...marked.slice(600).map(mark))).toBe(1400)
+  // What is far behind goes in the same way.
+  expect(await client.delayed.remove({ class: 'A', args: [5] })).toBe(1)
+  expect(await redis.exists(mark(item(5)))).toBe(0)
+  expect(await client.delayed.timestampSize(AT)).toBe(19_399)
+})
+
 test('a removal sent twice answers as the first, and other types are refused', async ({ redis, redisUrl, ns }) => {
   const proxy = await startProxy(portOf(redisUrl))
   everyScriptTwice(proxy)
