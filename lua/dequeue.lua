@@ -1,11 +1,14 @@
--- Removes elements of a queue that are equal to one of those named, among the places looked at. The rest keeps its order.
+-- Removes elements of a queue that are equal to one of those named, among the places looked at. The rest keeps its order,
+-- and statuses of what was removed expire.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     client nonce, call number, queue, first and last place looked at (counted from the tail: -1 is the last element; at
 --          most 1000, and no more than some megabytes of them: each is hashed), then the elements' SHA-1
 -- Returns  how many were removed, as text
-local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
+-- @include base
 -- @include numbered
+-- @include json
+-- @include status
 -- @include window
 
 local list, first, last = p .. 'queue:' .. ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -25,4 +28,7 @@ for i = 1, #there do
 end
 also_when_full()
 remove_at(list, indexes)
+for i = 1, #indexes do
+  expire_status(there[indexes[i] - first + 1])
+end
 return answer(tostring(#indexes))

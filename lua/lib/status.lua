@@ -28,5 +28,5 @@ end
 -- The status of a removed job, if it is tracked, goes when that of one that has ended would.
 local function expire_status(raw)
   local key = status_key(raw)
-  if key then call('EXPIRE', key, STATUS_TTL) end
+  if key then call('PEXPIRE', key, STATUS_TTL * 1000) end
 end

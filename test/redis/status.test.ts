@@ -104,3 +104,18 @@ test('a job that has ended is not marked as running by a late call', async ({ re
   await markRunning(store, 'x')
   expect(await redis.exists(key)).toBe(0)
 })
+
+test('the status of a tracked job that is removed expires, those of others stay', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const ttl = (id: string, prefix = ''): Promise<number> => redis.ttl(`${ns}:job:${prefix}${id}:status`)
+  const track = true
+  const stays = String(await client.enqueue('q', 'Stay', {}, { track }))
+  const goes = String(await client.enqueue('q', 'Go', {}, { track, prefix: 'p' }))
+  const later = String(await client.enqueueAt(4_000_000_000, 'q', 'Stay', {}, { track }))
+  const never = String(await client.enqueueAt(4_000_000_000, 'q', 'Go', {}, { track }))
+  expect(await client.queues.dequeue('q', ['Go'])).toBe(1)
+  expect(await client.delayed.remove({ class: 'Go' })).toBe(1)
+  for (const left of [await ttl(goes, 'p_'), await ttl(never)]) expect(left).toBeGreaterThan(86_000)
+  expect([await ttl(stays), await ttl(later)]).toEqual([-1, -1])
+  expect(await client.status(never).get()).toMatchObject({ state: 'waiting' })
+})
