@@ -172,7 +172,8 @@ test('every query of the dashboard is one that Prometheus understands', async ({
 test('queue depths are never added up over the workers of a release', () => {
   const depth = panelQueries.filter(([, expr]) => /resqueue_queue_|resqueue_\w+_list_jobs|resqueue_workers/.test(expr))
   expect(depth.length).toBeGreaterThan(4)
-  for (const [title, expr] of depth) expect(expr, title).toMatch(/max(?: by \((?:namespace, job(?:, (?:queue|state))?|queue)\))? ?\(/)
+  for (const [title, expr] of depth)
+    expect(expr, title).toMatch(/max(?: by \((?:namespace, job(?:, (?:queue|state))?|queue)\))? ?\(/)
 })
 
 test('the dashboard is laid out without gaps and overlaps, and every panel is explained', () => {
