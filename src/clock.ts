@@ -28,3 +28,21 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', done, { once: true })
   })
 }
+
+/**
+ * Waits until `work` has settled, or `ms` are over: then it is left to itself, and the answer is false. Rejects as `work` does. An abort of
+ * `signal` ends the waiting as well, and is nobody's lateness.
+ */
+export async function settlesWithin(work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
+  const over = new AbortController()
+  const either = signal ? AbortSignal.any([over.signal, signal]) : over.signal
+  const late = sleep(ms, either).then(
+    () => false,
+    () => true,
+  )
+  try {
+    return await Promise.race([work.then(() => true), late])
+  } finally {
+    over.abort()
+  }
+}

@@ -1,5 +1,4 @@
-import { setTimeout as rest } from 'node:timers/promises'
-import type { Clock } from '../clock.ts'
+import { settlesWithin, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { parsePayload } from '../queue/payload.ts'
@@ -61,13 +60,8 @@ export function createCaretaker(
         const parsed = parsePayload(raw)
         if (parsed.ok) await hooks.tell('beforeDelayedEnqueue', queue, parsed.payload.class, parsed.payload.args)
       }
-      return true
     })()
-    const over = new AbortController()
-    const gaveUp = rest(listenersMs, false, { signal: AbortSignal.any([over.signal, ...(signal ? [signal] : [])]) })
-    const settled = await Promise.race([told, gaveUp.catch(() => true)])
-    over.abort()
-    if (settled) return
+    if (await settlesWithin(told, listenersMs, signal)) return
     const waited_s = listenersMs / 1000
     log.error(
       { event: 'beforeDelayedEnqueue', waited_s },

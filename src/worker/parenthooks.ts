@@ -1,4 +1,4 @@
-import { sleep } from '../clock.ts'
+import { settlesWithin } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Registration } from '../queue/registry.ts'
@@ -47,28 +47,13 @@ export async function loadParentHooks(
       for (const listener of listeners.get(event) ?? []) {
         try {
           const work = Promise.resolve(listener(...(args as unknown as never[])))
-          if (await settles(work, event === 'beforeFirstFork' ? undefined : listenerMs)) continue
-          log.error({ event, waited_s: listenerMs / 1000 }, `a ${event} listener does not settle; the job goes on`)
+          if (event === 'beforeFirstFork') await work
+          else if (!(await settlesWithin(work, listenerMs)))
+            log.error({ event, waited_s: listenerMs / 1000 }, `a ${event} listener does not settle; the job goes on`)
         } catch (error) {
           log.error({ event, 'error.message': messageOf(error) }, `a ${event} listener threw; the job goes on`)
         }
       }
     },
-  }
-}
-
-/** Waits until `work` has settled, or `ms` are over: then it is left to itself. Rejects as it does. */
-async function settles(work: Promise<unknown>, ms: number | undefined): Promise<boolean> {
-  const known = work.then(() => true)
-  if (ms === undefined) return known
-  const over = new AbortController()
-  const late = sleep(ms, over.signal).then(
-    () => false,
-    () => false,
-  )
-  try {
-    return await Promise.race([known, late])
-  } finally {
-    over.abort()
   }
 }

@@ -16,9 +16,8 @@ const POOL_BYTES = 256
 const fillSync = crypto.randomFillSync
 
 const state = new Uint32Array(4)
-let uuidsAreStale = false
-let timedUuidsAreStale = false
-let intsAreStale = false
+/** Functions of Node's whose caches are still the copy of another process. */
+let stale = new Set<string>()
 /** The memory itself, weakly: a view of our own would be gone with the next collection, the library's is not ours to keep. */
 const pools: { readonly memory: WeakRef<ArrayBufferLike>; readonly from: number; readonly length: number }[] = []
 
@@ -70,23 +69,16 @@ function remember(filled: unknown): void {
 export function prepareRandomness(): void {
   crypto.getRandomValues(state)
   replace(Math, 'random', () => random)
-  const uuid = (original: AnyFunction): AnyFunction =>
-    function randomUUID(...args) {
-      if (uuidsAreStale) {
-        uuidsAreStale = false
-        for (let i = 0; i < UUID_CACHE; i += 1) crypto_.randomUUID()
+  /** Before the first own draw, what was inherited is used up. */
+  const cached =
+    (name: string, draws: number, draw: () => unknown) =>
+    (original: AnyFunction): AnyFunction =>
+      function drawn(...args) {
+        if (stale.delete(name)) for (let i = 0; i < draws; i += 1) draw()
+        return Reflect.apply(original, this, args)
       }
-      return Reflect.apply(original, this, args)
-    }
-  const timedUuid = (original: AnyFunction): AnyFunction =>
-    function randomUUIDv7(...args) {
-      if (timedUuidsAreStale) {
-        timedUuidsAreStale = false
-        for (let i = 0; i < UUID_CACHE; i += 1) Reflect.apply(original, this, [])
-      }
-      return Reflect.apply(original, this, args)
-    }
-  const crypto_ = { randomUUID: crypto.randomUUID, randomInt: crypto.randomInt }
+  const { randomUUID, randomInt } = crypto
+  const uuid = cached('randomUUID', UUID_CACHE, () => randomUUID())
   const fills = (original: AnyFunction): AnyFunction =>
     function fill(...args) {
       const result = Reflect.apply(original, this, args)
@@ -95,14 +87,19 @@ export function prepareRandomness(): void {
     }
   replace(crypto, 'randomUUID', uuid)
   replace(crypto.webcrypto.constructor.prototype as Crypto, 'randomUUID', uuid)
-  if ('randomUUIDv7' in crypto) replace(crypto, 'randomUUIDv7', timedUuid) // from Node 26.1 on
-  replace(crypto, 'randomInt', (original: AnyFunction) => (...args: unknown[]) => {
-    if (intsAreStale) {
-      intsAreStale = false
-      for (let i = 0; i < INT_CACHE; i += 1) crypto_.randomInt(2)
-    }
-    return original(...args)
-  })
+  if ('randomUUIDv7' in crypto) {
+    const { randomUUIDv7 } = crypto // from Node 26.1 on
+    replace(
+      crypto,
+      'randomUUIDv7',
+      cached('randomUUIDv7', UUID_CACHE, () => randomUUIDv7()),
+    )
+  }
+  replace(
+    crypto,
+    'randomInt',
+    cached('randomInt', INT_CACHE, () => randomInt(2)),
+  )
   replace(crypto, 'randomFillSync', fills)
   replace(crypto.webcrypto.constructor.prototype as Crypto, 'getRandomValues', fills)
   syncBuiltinESMExports()
@@ -111,9 +108,7 @@ export function prepareRandomness(): void {
 /** In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. `seed` is 128 bits from the kernel. */
 export function renewRandomness(seed: Int32Array): void {
   state.set(seed)
-  uuidsAreStale = true
-  timedUuidsAreStale = true
-  intsAreStale = true
+  stale = new Set(['randomUUID', 'randomUUIDv7', 'randomInt'])
   for (const { memory, from, length } of pools) {
     const buffer = memory.deref()
     if (buffer) fillSync(new Uint8Array(buffer, from, length))
