@@ -6,13 +6,14 @@ import {
   enqueue,
   enqueueBulk,
   type BulkOptions,
+  type Checked,
   type Enqueuer,
   type EnqueueOptions,
-  type JobRef,
   type JobRequest,
 } from './enqueue.ts'
 import { createEvents, type ClientEvents, type Events } from './events.ts'
 import { recreateJob, reserveJob, type Job } from './job.ts'
+import type { EnqueueRest, JobRef } from './jobref.ts'
 import { openLane, type Lane } from './lane.ts'
 import { openProducer, type Replication } from './producer.ts'
 import { jobStatus, type JobStatus } from './status.ts'
@@ -29,20 +30,6 @@ export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'name
    */
   readonly replication?: Replication
 }
-
-/** The arguments of `enqueue(queue, job, args)`: an object (what PHP workers need), a list, or null. */
-export type JobArgs = object | null
-
-/** What a job takes as its first argument, as far as its definition says. */
-export type ArgsOf<J> = J extends string
-  ? JobArgs
-  : J extends { readonly jobName: string; readonly args?: infer A }
-    ? A extends readonly unknown[]
-      ? A[0]
-      : JobArgs
-    : J extends abstract new (...args: never[]) => { perform(...args: infer P): unknown }
-      ? P[0]
-      : JobArgs
 
 /** What the groups of a client share: a connection that is made at the first use. */
 export interface Session {
@@ -124,11 +111,10 @@ export class ResQueue implements AsyncDisposable {
   async enqueue<J extends JobRef>(
     queue: string,
     job: J,
-    args?: ArgsOf<J>,
-    options?: EnqueueOptions | boolean,
+    ...rest: EnqueueRest<J, EnqueueOptions | boolean>
   ): Promise<string | false>
   /** Enqueues a job with positional arguments, as Ruby Resque has them: `args` is the payload's list, as it is. */
-  async enqueue(request: JobRequest): Promise<string | false>
+  async enqueue<const R extends JobRequest>(request: R & Checked<R>): Promise<string | false>
   async enqueue(
     first: string | JobRequest,
     job?: JobRef,
@@ -141,7 +127,10 @@ export class ResQueue implements AsyncDisposable {
   }
 
   /** Enqueues many jobs in few calls and resolves to their ids in order; a vetoed one is false. See `enqueue`. */
-  async enqueueBulk(requests: Iterable<JobRequest>, options?: BulkOptions): Promise<(string | false)[]> {
+  async enqueueBulk<const R extends JobRequest>(
+    requests: Iterable<R & Checked<R>>,
+    options?: BulkOptions,
+  ): Promise<(string | false)[]> {
     return this.#call(({ enqueuer }) => enqueueBulk(enqueuer, requests, options))
   }
 
@@ -150,8 +139,7 @@ export class ResQueue implements AsyncDisposable {
     at: Date | number,
     queue: string,
     job: J,
-    args?: ArgsOf<J>,
-    options: EnqueueOptions = {},
+    ...[args, options]: EnqueueRest<J, EnqueueOptions>
   ): Promise<string | false> {
     const request = requestOf(queue, job, args, { ...options, at })
     return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
@@ -162,8 +150,7 @@ export class ResQueue implements AsyncDisposable {
     seconds: number,
     queue: string,
     job: J,
-    args?: ArgsOf<J>,
-    options: EnqueueOptions = {},
+    ...[args, options]: EnqueueRest<J, EnqueueOptions>
   ): Promise<string | false> {
     const request = requestOf(queue, job, args, { ...options, in: seconds })
     return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
@@ -239,5 +226,5 @@ function requestOf(
     )
   }
   const rest = typeof options === 'boolean' ? { track: options } : options
-  return { ...rest, queue, class: job, args: args === undefined ? [] : [args] }
+  return { ...rest, queue, class: job, args: args === undefined ? [] : [args] } as JobRequest
 }

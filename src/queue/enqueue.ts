@@ -5,12 +5,8 @@ import { checkSeconds, type RetryOption } from '../retry.ts'
 import { encodePayload, newId } from './encode.ts'
 import { DoNotCreate, type ClientEvents, type Events } from './events.ts'
 import { encodeExtras } from './extras.ts'
+import type { JobRef, ParamsOf } from './jobref.ts'
 import { MAX_CHARS, MAX_ITEMS, type Item, type Producer } from './producer.ts'
-
-/**
- * What names a job: its name, a definition (`defineJob`), or a job class (its static `jobName`, else the class's name).
- */
-export type JobRef = string | { readonly jobName: string } | (abstract new (...args: never[]) => unknown)
 
 /** Options of one enqueue. */
 export interface EnqueueOptions {
@@ -30,13 +26,27 @@ export interface EnqueueOptions {
   readonly timeout?: number
 }
 
-/** A job with a list of positional arguments, as Ruby Resque has them; `args` goes into the payload as it is. */
-export interface JobRequest extends EnqueueOptions {
-  readonly queue: string
-  readonly class: JobRef
-  /** Default `[]`. */
-  readonly args?: readonly unknown[]
-}
+/**
+ * A job with a list of positional arguments, as Ruby Resque has them; `args` goes into the payload as it is. It may be left out, for
+ * `[]`, where the job can do without arguments.
+ */
+export type JobRequest<J extends JobRef = JobRef> = J extends unknown
+  ? EnqueueOptions & { readonly queue: string; readonly class: J } & ([] extends ParamsOf<J>
+        ? { readonly args?: ParamsOf<J> }
+        : { readonly args: ParamsOf<J> })
+  : never
+
+/**
+ * A request whose arguments are those that its job takes. Of a list whose length the compiler does not know (one built in a callback),
+ * each element must be one of them.
+ */
+export type Checked<R> = R extends { readonly class: infer J extends JobRef }
+  ? R extends { readonly args: infer A extends readonly unknown[] }
+    ? number extends A['length']
+      ? Omit<JobRequest, 'args'> & { readonly args: readonly ParamsOf<J>[number][] }
+      : JobRequest<J>
+    : JobRequest<J>
+  : never
 
 /** What enqueueing needs of a client. */
 export interface Enqueuer {

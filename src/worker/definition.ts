@@ -14,6 +14,18 @@ export type JobHandler<Args extends readonly unknown[], Result> = (
   ...args: [...args: Args, job: JobContext]
 ) => Result | Promise<Result>
 
+/**
+ * A handler whose parameters all say their types, which need not end with the context then. One that leaves types out tells nothing of
+ * its parameters: it gets them from `JobHandler`, context included.
+ */
+export type AnnotatedHandler<Params extends readonly unknown[], Result> = readonly unknown[] extends Params
+  ? never
+  : Params extends readonly [...unknown[], infer Last]
+    ? 0 extends 1 & Last
+      ? never
+      : (...args: Params) => Result
+    : (...args: Params) => Result
+
 /** What `defineJob` returns: give it to `enqueue`, and its arguments are checked. */
 export interface JobDefinition<Args extends readonly unknown[] = readonly unknown[]> {
   /** The class name in payloads; empty when the job is named after its file or export. */

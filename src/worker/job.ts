@@ -3,24 +3,42 @@
  * stay small.
  */
 import { ResQueueError } from '../errors.ts'
+import type { WithoutContext } from '../queue/jobref.ts'
 import { checkSeconds } from '../retry.ts'
-import { makeDefinition, type JobDefinition, type JobHandler, type JobOptions } from './definition.ts'
+import {
+  makeDefinition,
+  type AnnotatedHandler,
+  type JobDefinition,
+  type JobHandler,
+  type JobOptions,
+} from './definition.ts'
 import type { Verdict } from './verdict.ts'
 
 export { currentJob, type JobContext, type JobLog } from './currentjob.ts'
 export type { RetryOptions } from '../retry.ts'
-export type { JobDefinition, JobHandler, JobOptions } from './definition.ts'
+export type { AnnotatedHandler, JobDefinition, JobHandler, JobOptions } from './definition.ts'
 
 /**
  * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without it a default export is
  * named after its file in CamelCase, a named one after its export. The handler gets the payload's args, then a `JobContext`.
  */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- three of them, so that defineJob<[Email]>(…) means the next form
+export function defineJob<Name extends string, Params extends readonly unknown[], Result>(
+  name: Name,
+  handler: AnnotatedHandler<Params, Result>,
+  options?: JobOptions,
+): JobDefinition<WithoutContext<Params>>
 // oxlint-disable-next-line typescript/no-explicit-any -- a handler without declared arguments takes what foreign producers send
 export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
   name: string,
   handler: JobHandler<Args, Result>,
   options?: JobOptions,
 ): JobDefinition<Args>
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- three of them, so that defineJob<[Email]>(…) means the next form
+export function defineJob<Params extends readonly unknown[], Result, Options extends JobOptions>(
+  handler: AnnotatedHandler<Params, Result>,
+  options?: Options,
+): JobDefinition<WithoutContext<Params>>
 // oxlint-disable-next-line typescript/no-explicit-any -- a handler without declared arguments takes what foreign producers send
 export function defineJob<Args extends readonly unknown[] = any[], Result = unknown>(
   handler: JobHandler<Args, Result>,
