@@ -1,3 +1,4 @@
+import { settlesWithin } from '../clock.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Ending } from '../queue/turn.ts'
@@ -8,13 +9,16 @@ import type { FailureBackend } from './options.ts'
 /** Where failures go; several backends at once are allowed (R35). */
 export interface Backends {
   /**
-   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws, the
-   * list `failed` is used and the error logged: no failure goes unrecorded.
+   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws, or has not
+   * settled after 30 s, the list `failed` is used and the error logged: no failure goes unrecorded, and none keeps its slot for good.
    */
   ending(failure: Failure): Promise<Ending>
 }
 
 type Save = (failure: Failure) => unknown
+
+/** How long a user's backend may take for one failure: time for a slow call over the network, and for another try. Milliseconds. */
+const SAVE_MS = 30_000
 
 /** The lists that the finish script writes: the common one, one per queue, both, or none. */
 export type FailureLists = '' | 'r' | 'm' | 'rm'
@@ -27,7 +31,11 @@ export function failureLists(configured: readonly FailureBackend[]): FailureList
 }
 
 /** Prepares the configured backends. A module exports `save(failure)`, or a default function. Throws `CONFIG`. */
-export async function createBackends(configured: readonly FailureBackend[], log: Logger): Promise<Backends> {
+export async function createBackends(
+  configured: readonly FailureBackend[],
+  log: Logger,
+  saveMs: number = SAVE_MS,
+): Promise<Backends> {
   const modules: Save[] = []
   for (const backend of configured) if (backend.kind === 'module') modules.push(await loadSave(backend.file))
   const lists = failureLists(configured)
@@ -36,11 +44,12 @@ export async function createBackends(configured: readonly FailureBackend[], log:
       let target = lists
       for (const save of modules) {
         try {
-          await save(failure)
+          if (!(await settlesWithin(Promise.resolve(save(failure)), saveMs)))
+            throw new Error(`it has not settled after ${saveMs / 1000} s`)
         } catch (error) {
           log.error(
             { job: failure.job.id, 'error.message': messageOf(error) },
-            'the failure backend threw; the failed list is used',
+            'the failure backend failed; the failed list is used',
           )
           if (!target.includes('r')) target = target === 'm' ? 'rm' : 'r'
         }

@@ -2,7 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Logger } from '../../src/log.ts'
+import { createBackends } from '../../src/worker/backends.ts'
 import { loadChildHooks } from '../../src/worker/childhooks.ts'
+import type { Failure } from '../../src/worker/endings.ts'
 import { loadJobs, moduleFiles, nameFromFile } from '../../src/worker/jobs.ts'
 import { currentJob, defineJob } from '../../src/worker/job.ts'
 import { loadParentHooks } from '../../src/worker/parenthooks.ts'
@@ -169,6 +171,30 @@ describe('hooks', () => {
       [{ event: 'onFailure', waited_s: 0.02 }, 'a onFailure listener does not settle; the job goes on'],
     ])
   })
+})
+
+test('a failure backend that never settles keeps no failure back: the failed list has it', async () => {
+  const folder = modules({ 'backend.mjs': `export const save = () => new Promise(() => {})` })
+  const said: unknown[] = []
+  const log = { error: (fields: object, text: string) => void said.push([fields, text]) } as unknown as Logger
+  const backends = await createBackends(
+    [{ kind: 'multi-queue' }, { kind: 'module', file: join(folder, 'backend.mjs') }],
+    log,
+    20,
+  )
+  const ending = await backends.ending({
+    job: { id: 'a', queue: 'q', class: 'A', attempt: 1, payload: {} },
+    error: { type: 'Error', message: 'broken', backtrace: [] },
+    failedAt: new Date(0),
+    worker: 'w',
+  } as unknown as Failure)
+  expect(ending).toMatchObject({ verb: 'failed', lists: 'rm' })
+  expect(said).toEqual([
+    [
+      { job: 'a', 'error.message': 'it has not settled after 0.02 s' },
+      'the failure backend failed; the failed list is used',
+    ],
+  ])
 })
 
 test('a generator function is refused: its call runs nothing', async () => {
