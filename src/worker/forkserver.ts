@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { ResQueueError } from '../errors.ts'
@@ -61,11 +61,18 @@ function endFrom(pid: number, status: number, peakMemoryBytes: number, cpuMicros
 export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNews): Promise<Zygote> {
   const [controlFd, childControl] = addon.socketpair()
   // Its own session: a terminal's Ctrl-C is for the worker, which then ends its jobs in its own way.
-  const child = spawn(process.execPath, commandLine('zygote', FLAGS, options), {
-    stdio: ['ignore', 'pipe', 'pipe', childControl],
-    detached: true,
-  })
-  addon.close(childControl)
+  let child: ChildProcess
+  try {
+    child = spawn(process.execPath, commandLine('zygote', FLAGS, options), {
+      stdio: ['ignore', 'pipe', 'pipe', childControl],
+      detached: true,
+    })
+  } catch (error) {
+    addon.close(controlFd)
+    throw error
+  } finally {
+    addon.close(childControl)
+  }
   const control = new Socket({ fd: controlFd, readable: true, writable: true })
   const said = lineSplitter((line) => options.events.notice('info', `while loading jobs: ${line}`))
   const stderr = lineSplitter((line) => options.events.notice('warn', `while loading jobs: ${line}`))
@@ -148,9 +155,10 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
     control.on('data', (chunk) => reader.push(chunk as Buffer))
     // A zygote that is gone breaks its channel, too: its exit tells.
     control.on('error', () => control.destroy())
-    child.on('error', (error) =>
-      reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error })),
-    )
+    child.on('error', (error) => {
+      control.destroy()
+      reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error }))
+    })
     child.on('exit', (code, signal) => {
       const last = control.destroyed ? undefined : addon.drain(controlFd)
       if (last) reader.push(last)

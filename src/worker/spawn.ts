@@ -15,7 +15,7 @@ const REFILL_MS = 5
 /** A process that is not ready after this long never will be. A machine on which the first one took long gets ten times that. */
 const BOOT_MS = 60_000
 
-/** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load. */
+/** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when no process can be made. */
 export async function startSpawn(options: EngineOptions, shortestBootMs: number = BOOT_MS): Promise<Backend> {
   const all = new Set<SpawnedProcess>()
   const idle: SpawnedProcess[] = []
@@ -47,8 +47,29 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
     })
     return process
   }
+  const failed = (error: unknown): void => {
+    trouble = messageOf(error)
+    if (!pause && (!retired || waiting.length > 0)) {
+      const pauseMs = Math.min(PAUSE_MS * 2 ** failures, MAX_PAUSE_MS)
+      failures += 1
+      options.events.notice('error', `a job process did not start: ${trouble}`, { again_in_s: pauseMs / 1000 })
+      pause = setTimeout(() => {
+        pause = undefined
+        refill()
+      }, pauseMs)
+    }
+    // No descriptors or processes left for the moment: given back, the job would be here again at once, and those behind it.
+    if (error instanceof ResQueueError && error.code === 'UNAVAILABLE') return
+    // The job code worked when the engine started, and no job has begun: another worker may be better off.
+    for (const give of waiting.splice(0, booting > 0 ? 1 : waiting.length)) give(trouble)
+  }
   const bootSpare = (): void => {
-    const process = boot()
+    let process: SpawnedProcess
+    try {
+      process = boot()
+    } catch (error) {
+      return failed(error)
+    }
     const late = setTimeout(() => process.kill('SIGKILL'), bootMs)
     process.ready.then(
       () => {
@@ -62,18 +83,7 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
       (error: unknown) => {
         clearTimeout(late)
         booting -= 1
-        trouble = messageOf(error)
-        if (!pause && !retired) {
-          const pauseMs = Math.min(PAUSE_MS * 2 ** failures, MAX_PAUSE_MS)
-          failures += 1
-          options.events.notice('error', `a job process did not start: ${trouble}`, { again_in_s: pauseMs / 1000 })
-          pause = setTimeout(() => {
-            pause = undefined
-            refill()
-          }, pauseMs)
-        }
-        // The job code worked when the engine started, and no job has begun: another worker may be better off.
-        for (const give of waiting.splice(0, booting > 0 ? 1 : waiting.length)) give(trouble)
+        failed(error)
       },
     )
   }
@@ -90,9 +100,10 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
   }
 
   const from = performance.now()
-  const first = boot()
+  let first: SpawnedProcess
   let policies: ReadonlyMap<string, JobPolicy>
   try {
+    first = boot()
     const loaded = await first.ready
     policies = new Map(loaded.policies.map((policy): [string, JobPolicy] => [policy.name, policy]))
   } catch (error) {
@@ -153,6 +164,8 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
     async retire() {
       retired = true
       clearTimeout(pause)
+      pause = undefined
+      refill() // for the jobs that wait for a process
       for (const process of idle.splice(0)) process.kill('SIGKILL')
       if (running > 0) await new Promise<void>((resolve) => (drained = resolve))
       for (const process of all) process.kill('SIGKILL')

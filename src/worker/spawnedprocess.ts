@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import type { Duplex } from 'node:stream'
+import { messageOf, ResQueueError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
 import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
@@ -10,9 +11,12 @@ import { FRAME, frameReader } from './protocol.ts'
 /** How long output may still come after the process's end, when something it started holds the pipes. */
 const LINGER_MS = 200
 
+/** What a machine has too little of for the moment: descriptors, processes, memory. */
+const SCARCE: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
+
 /** A fresh Node process that loads job code and then waits for a job. */
 export interface SpawnedProcess extends JobProcess {
-  /** Rejects with `JOBS` or `CONFIG` when code does not load, or the process ends first. */
+  /** Rejects with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when it could not be made, or when the process ends first. */
   readonly ready: Promise<Loaded>
   readonly gone: Promise<void>
   alive(): boolean
@@ -20,15 +24,36 @@ export interface SpawnedProcess extends JobProcess {
   jobs(): number
 }
 
-/** Boots a process. */
+/** Why there is no process: `UNAVAILABLE` where there may be one later. */
+function notStarted(cause: unknown): Error {
+  const what = `a job process cannot be started: ${messageOf(cause)}`
+  if (!SCARCE.has((cause as { code?: unknown }).code)) return new Error(what, { cause })
+  const remedy = 'raise the limit of open files (ulimit -n), processes or memory, or lower --concurrency.'
+  return new ResQueueError('UNAVAILABLE', `${what}: ${remedy}`, { cause })
+}
+
+function start(options: EngineOptions): { child: ChildProcess; channel: Duplex } {
+  let child: ChildProcess
+  try {
+    child = spawn(process.execPath, commandLine('spawned', [], options), {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      // A group of its own on POSIX, so that what a job starts can be ended with it.
+      detached: process.platform !== 'win32',
+    })
+  } catch (error) {
+    throw notStarted(error)
+  }
+  // Out of descriptors, Node leaves the process without streams, and tells of it later.
+  const channel = (child.stdio as ChildProcess['stdio'] | undefined)?.[3] as Duplex | undefined
+  if (channel) return { child, channel }
+  child.once('error', () => {})
+  throw notStarted(Object.assign(new Error('no descriptors are left'), { code: 'EMFILE' }))
+}
+
+/** Boots a process. Throws `UNAVAILABLE` where the machine has too little left for one. */
 export function spawnProcess(options: EngineOptions): SpawnedProcess {
   const from = performance.now()
-  const child = spawn(process.execPath, commandLine('spawned', [], options), {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    // A group of its own on POSIX, so that what a job starts can be ended with it.
-    detached: process.platform !== 'win32',
-  })
-  const channel = child.stdio[3] as Duplex
+  const { child, channel } = start(options)
   let listener: ProcessListener | undefined
   let taken = 0
   let hasBegun = false
@@ -87,7 +112,11 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     const timer = setTimeout(close, LINGER_MS)
     child.once('close', close)
   }
-  child.once('error', (error) => over({ lost: `a job process cannot be started: ${error.message}` }))
+  child.once('error', (error) => {
+    const reason = notStarted(error)
+    settle?.reject(reason)
+    over({ lost: reason.message })
+  })
   child.once('exit', (code, signal) => {
     // The group's number may be taken by others only once all its members are gone: those that are left go now.
     endGroup(child.pid, 'SIGKILL')

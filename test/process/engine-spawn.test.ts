@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Outcome } from '../../src/worker/outcome.ts'
 import { startSpawn } from '../../src/worker/spawn.ts'
-import { ROOT } from '../support/process.ts'
+import { ROOT, spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench } from './engine.ts'
+import { bench, fixture } from './engine.ts'
 
 /** A job module that loads unless its file `obstacle` exists. `otherwise` is what it does then. */
 function fragile(otherwise: string): { jobs: string; obstruct(): void; clear(): void } {
@@ -69,3 +69,13 @@ test('a process that never gets ready is ended, and its job goes back uncounted'
     reason: expect.stringContaining('SIGKILL before it was ready'),
   })
 }, 30_000)
+
+test('out of descriptors, jobs wait until there is a process for them', async () => {
+  const host = ['ulimit -n 96; exec "$@"', 'sh', process.execPath, fixture('scarce.ts'), fixture('every.ts'), 'Later']
+  const { waitForExit, lines } = spawnCommand('sh', ['-c', ...host])
+  const end = await waitForExit(50_000)
+  const said = lines.map(({ text }) => text)
+  expect(said.filter((line) => line.includes('a job process did not start')).length).toBeGreaterThan(2)
+  expect(said.filter((line) => line.endsWith('succeeded succeeded'))).toHaveLength(5)
+  expect(end).toEqual({ code: 0, signal: null })
+})
