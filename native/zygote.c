@@ -243,6 +243,12 @@ static void part_own_pipes(void) {
   }
 }
 
+/* What workers are told by; where service managers signal a whole tree, so are all the processes below. */
+static void on_worker_signals(void (*action)(int)) {
+  static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], action);
+}
+
 static void raise_oom_score(void) {
   int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -262,8 +268,7 @@ static void become_child(pid_t zygote, int control, const int fds[3], void *loop
   close(fds[2]);
   raise_oom_score();
   /* Handlers that were set before the fork would swallow signals without anyone hearing of them. */
-  static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_DFL);
+  on_worker_signals(SIG_DFL);
   uv_loop_fork(loop);
   part_own_pipes();
   uv_set_process_title(title);
@@ -291,6 +296,8 @@ struct errand zygote_serve(int control, void *loop, const char *waiting_title) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   /* The closing of `control` tells of the worker's death, and leaves time to end whole groups. This wakes a stopped zygote. */
   prctl(PR_SET_PDEATHSIG, SIGCONT);
+  /* Its children must not go with it while the worker lets them end: it leaves when `control` closes. */
+  on_worker_signals(SIG_IGN);
 
   struct sigaction ours, theirs;
   memset(&ours, 0, sizeof ours);

@@ -45,7 +45,8 @@ struct errand {
 };
 
 /*
- * Serves fork requests from `control` until it closes or asks to quit, then kills every child and leaves by _exit.
+ * Serves fork requests from `control` until it closes or asks to quit, then kills every child and leaves by _exit. Of signals, only KILL
+ * ends it.
  * Returns in children only, each time with its errand, of which type and body are still to be awaited.
  */
 struct errand zygote_serve(int control, void *loop, const char *waiting_title);

@@ -127,7 +127,7 @@ export function createChild(host: ChildHost): Child {
       registry,
       hooks,
       log: () => log,
-      signal: () => (stop ??= stopSignal()).signal,
+      signal: () => (stop ??= stopSignal(() => host.send(frame(FRAME.heard)))).signal,
       fresh: done === 0,
       within: (context, work) => {
         current = context
@@ -194,9 +194,12 @@ interface StopSignal {
  * A job that looks at its signal is told of TERM through it and has until KILL to end; one that does not is ended by TERM. The
  * timer keeps a job alive that waits for nothing but its signal.
  */
-function stopSignal(): StopSignal {
+function stopSignal(heard: () => void): StopSignal {
   const controller = new AbortController()
-  const abort = (): void => controller.abort(new DOMException('The job was told to stop', 'AbortError'))
+  const abort = (): void => {
+    heard()
+    controller.abort(new DOMException('The job was told to stop', 'AbortError'))
+  }
   const keepAlive = setInterval(() => {}, 2 ** 30)
   process.on('SIGTERM', abort)
   return {

@@ -8,6 +8,8 @@ import { FRAME } from './protocol.ts'
 export type Message =
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'peak'; readonly bytes: number }
+  /** The process got a TERM, of which its job was told. */
+  | { readonly kind: 'heard' }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly text: string; readonly fields: Record<string, unknown> }
   /** The body is not what its type promises: job code wrote to the channel. */
   | { readonly kind: 'garbled'; readonly seen: string }
@@ -20,6 +22,7 @@ const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'] satisfies L
 export function readMessage(type: number, body: Buffer): Message | undefined {
   if (type === FRAME.garbled) return { kind: 'garbled', seen: body.toString() }
   if (type === FRAME.succeeded) return { kind: 'report', report: { kind: 'succeeded', result: body.toString() } }
+  if (type === FRAME.heard) return { kind: 'heard' }
   if (type === FRAME.skipped) return { kind: 'report', report: { kind: 'skipped' } }
   try {
     if (type === FRAME.failed) return { kind: 'report', report: { kind: 'failed', error: readError(body) } }

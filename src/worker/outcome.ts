@@ -21,7 +21,11 @@ export type Outcome = (
       readonly reason: string
       /** Whether it counts towards `--max-recoveries`. */ readonly counted: boolean
     }
-) & { readonly process?: ProcessReport }
+) & {
+  readonly process?: ProcessReport
+  /** A signal that the job's code was told of through its AbortSignal, and that the engine had not sent. */
+  readonly heard?: NodeJS.Signals
+}
 
 /** What is known of a job process that ended uncleanly, or was measured when it ended cleanly. */
 export interface ProcessReport {

@@ -19,6 +19,8 @@ export const FRAME = {
   failed: 0x58,
   /** From the child, before one of these three: the most memory that it held so far, in bytes. */
   peak: 0x4d,
+  /** From the child: it got a TERM, of which its job was told. */
+  heard: 0x48,
   /** From the child: a line of `job.log`. */
   log: 0x4c,
   /** From a process that loads jobs: what it loaded; or why not. */

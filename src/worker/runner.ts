@@ -12,6 +12,7 @@ import type { Engine, JobRun } from './engine.ts'
 import type { Outcome } from './outcome.ts'
 import type { ParentHooks } from './parenthooks.ts'
 import type { Stop } from './stop.ts'
+import type { StopWord } from './stopword.ts'
 
 export interface RunnerOptions {
   readonly engine: Engine
@@ -20,6 +21,7 @@ export interface RunnerOptions {
   readonly observer: WorkerObserver
   readonly log: Logger
   readonly clock: Clock
+  readonly stopWord: StopWord
   /** Family id of a slot's worker, for failure records. */
   workerId(slot: number): string
   /** Writes the status *running* of a job whose id stands where the turn script does not look. Never rejects. */
@@ -50,7 +52,7 @@ interface Run {
 }
 
 export function createRunner(options: RunnerOptions): Runner {
-  const { hooks, backends, observer, log, clock } = options
+  const { hooks, backends, observer, log, clock, stopWord } = options
   const chatty = log.isLevelEnabled('info')
 
   const endOf = (held: Held, payload: Payload | undefined, ending: Ending): End => ({
@@ -67,7 +69,8 @@ export function createRunner(options: RunnerOptions): Runner {
   })
 
   /** What is recorded of an outcome; at once unless code of the operator's is told of a failure. */
-  const conclude = ({ held, payload, job, extras, shown, began }: Run, outcome: Outcome): End | Promise<End> => {
+  const conclude = (run: Run, outcome: Outcome, seconds: number): End | Promise<End> => {
+    const { held, payload, job, extras, shown } = run
     const verdict = judge(
       job,
       outcome,
@@ -76,7 +79,6 @@ export function createRunner(options: RunnerOptions): Runner {
       options.workerId(held.slot),
       clock.now(),
     )
-    const seconds = (clock.monotonic() - began) / 1000
     if (verdict.kind === 'return') {
       log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
       return endOf(held, payload, { verb: 'return', counted: verdict.counted })
@@ -106,7 +108,12 @@ export function createRunner(options: RunnerOptions): Runner {
   const close = (run: Run, outcome: Outcome): End | undefined | Promise<End | undefined> => {
     const { stop } = run
     if (stop.interrupted) return undefined
-    const end = conclude(run, outcome)
+    const seconds = (clock.monotonic() - run.began) / 1000
+    const weighed = stopWord.weigh(outcome)
+    const end =
+      weighed instanceof Promise
+        ? weighed.then((known) => (stop.interrupted ? undefined : conclude(run, known, seconds)))
+        : conclude(run, weighed, seconds)
     if (!(end instanceof Promise)) return end
     return stop.unlessInterrupted(end).then((known) => (stop.interrupted ? undefined : known))
   }

@@ -98,6 +98,7 @@ export function supervise(
     let unbegun = false
     let unmade = false
     let peakMemoryBytes: number | undefined
+    let heard = false
     let settled = false
     let afterStart: ((pid: number) => void) | undefined
     let killTimer: NodeJS.Timeout | undefined
@@ -148,6 +149,10 @@ export function supervise(
           peakMemoryBytes = message.bytes
           return
         }
+        if (message.kind === 'heard') {
+          heard = true
+          return
+        }
         if (message.kind === 'log') {
           const { level, text, fields } = message
           if (options.events.log) options.events.log(job, level, text, fields)
@@ -161,7 +166,8 @@ export function supervise(
           finish((stderr) => {
             const said = report.kind === 'failed' && stderr !== ''
             const memory = peakMemoryBytes === undefined ? {} : { peakMemoryBytes }
-            return { ...report, process: { pid, ...memory, ...(said ? { stderr } : {}) } }
+            const told = heard ? ({ heard: 'SIGTERM' } as const) : {}
+            return { ...report, ...told, process: { pid, ...memory, ...(said ? { stderr } : {}) } }
           }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.

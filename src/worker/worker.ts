@@ -26,6 +26,7 @@ import { loadParentHooks } from './parenthooks.ts'
 import { createQueueList } from './queuelist.ts'
 import { createRunner } from './runner.ts'
 import { act, type WorkerActions, type WorkerSignal } from './signals.ts'
+import { createStopWord } from './stopword.ts'
 import { startTurns, type TurnLoop } from './turns.ts'
 import { startWaiter, type Waiter } from './waiter.ts'
 
@@ -71,6 +72,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const queueList = createQueueList(store, selection)
   const hard = new AbortController() // ends every insistence on Redis
   const left = Promise.withResolvers<{ exitCode: number }>()
+  const stopWord = createStopWord()
 
   let registration: Registration | undefined
   let works: Works | undefined
@@ -177,6 +179,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       return told
     },
     drain: (why, withDeadline) => {
+      stopWord.hear()
       if (!stopping || withDeadline)
         log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
       stopping = true
@@ -279,6 +282,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         observer,
         log,
         clock,
+        stopWord,
         markRunning: tellRunning,
         workerId: (slot) => workerId(own(), slot),
       }),
@@ -297,13 +301,12 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   }
 
   const assemble = (caretaker: Caretaker, runner: ReturnType<typeof createRunner>): Works => {
-    const { drainMark } = identity
     const crew = createCrew(concurrency, runner, (end) => turns.end(end))
     const turns = startTurns({
       store,
       clock,
       slots: concurrency,
-      drainMark,
+      drainMark: identity.drainMark,
       maxRecoveries: options.maxRecoveries,
       patience,
       process: own,
@@ -340,7 +343,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       store,
       clock,
       intervalMs: options.intervalMs,
-      drainMark,
+      drainMark: identity.drainMark,
       patience,
       process: own,
       able,

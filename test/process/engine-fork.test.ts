@@ -129,6 +129,20 @@ test('timers and threads started while loading lead to spawn, and are named', as
   expect(notices).toEqual([expect.stringMatching(/a timer \(setTimeout or setInterval\).*a worker thread/)])
 })
 
+test('the zygote hears no signal that is meant for its worker', async () => {
+  const { begin, run, output, notices } = await bench({ isolation: 'fork' })
+  const { pid } = zygote()
+  const job = begin('Wait')
+  await waitFor(() => output.includes('stdout ready'))
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) process.kill(pid, signal)
+  expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  expect(zygote().pid).toBe(pid)
+  job.abort('enough')
+  // Its children hear them.
+  expect(await job.outcome).toMatchObject({ kind: 'cancelled', process: { signal: 'SIGTERM' } })
+  expect(notices).toEqual([])
+})
+
 describe.each(['fork', 'spawn', 'inline'] as const)('reload with %s', (isolation) => {
   test('gives new code to the next job; bad code is refused and the old stays', async () => {
     const jobs = join(folder(), 'jobs.mjs')

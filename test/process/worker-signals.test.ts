@@ -110,6 +110,40 @@ describe('TERM', () => {
   })
 })
 
+describe.each(['fork', 'spawn'] as const)('a signal to all processes of a worker with %s', (isolation) => {
+  test('puts the jobs back whose processes it ends, uncounted, in whatever order it reaches them', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
+    const ledger = startLedger()
+    const sender = startSender(redisUrl, ns)
+    const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger, isolation, concurrency: 3 })
+    const [lost, ...jobs] = [
+      job('q', 'Note', [60_000]),
+      job('q', 'Note', [60_000]),
+      job('q', 'Burn', [ledger.gate]),
+      job('q', 'Gate', [ledger.gate]), // looks at its AbortSignal
+    ] as const
+    await sender.send(lost)
+    // To a job alone it is the job's failure.
+    process.kill((await ledger.sees('start', lost.id)).pid, 'SIGTERM')
+    await waitFor(async () => (await redis.llen(`${ns}:failed`)) === 1)
+    await sender.send(...jobs)
+    for (const { id } of jobs) await ledger.sees('start', id)
+    const family = worker.family()
+    for (const { pid } of family) if (isAlive(pid)) process.kill(pid, 'SIGTERM')
+    for (const { id } of jobs) await waitForDeath(ledger.of('start', id)[0]?.pid ?? 0)
+    worker.process.signal('SIGTERM')
+    expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
+    const queued = (await redis.lrange(`${ns}:queue:q`, 0, -1)).map(idOf)
+    expect(queued.sort()).toEqual(ids(...jobs).sort())
+    expect(await redis.llen(`${ns}:failed`)).toBe(1)
+    expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+    expectKept([lost, ...jobs], await takeAccount(redis, ns, ledger), ledger)
+  })
+})
+
 test('QUIT lets running jobs end, however long they take', async ({ redis, redisUrl, ns }) => {
   const { worker, ledger, running, behind, queued } = await busyWorker(
     { redis, redisUrl, ns },
