@@ -4,6 +4,7 @@ import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble, RunControl } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
 import { startZygote, type Zygote } from './forkserver.ts'
+import { sayObstacles } from './obstacles.ts'
 import type { Outcome } from './outcome.ts'
 import { FRAME, frame } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
@@ -161,10 +162,14 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     closeAll()
   }
 
-  const obstacles = zygote.loaded.obstacles
+  const { obstacles, timers } = zygote.loaded
   if (obstacles.length > 0) {
     await quit() // It has left by itself, this waits for it.
-    throw new Unfit(`the job modules opened ${obstacles.join(', ')} while loading, which a fork would share`)
+    throw new Unfit(sayObstacles(obstacles))
+  }
+  if (timers.length > 0) {
+    const what = 'timers that were started while job modules were loaded, and unref()ed, run in every job as well'
+    options.events.notice('info', `${what}: ${timers.join(', ')}`)
   }
   try {
     await selfTest(make, vacateAfterTest)

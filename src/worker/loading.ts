@@ -1,6 +1,7 @@
 import { messageOf, ResQueueError } from '../errors.ts'
 import { loadChildHooks, type ChildHooks } from './childhooks.ts'
 import type { JobPolicy } from './engine.ts'
+import type { Obstacle } from './obstacles.ts'
 import { loadJobs, type JobRegistry } from './jobs.ts'
 import { FRAME, frame } from './protocol.ts'
 
@@ -19,7 +20,9 @@ export interface LoadConfig {
 export interface Loaded {
   readonly policies: readonly JobPolicy[]
   /** What was opened while loading that a fork would share: then this job set must be spawned. */
-  readonly obstacles: readonly string[]
+  readonly obstacles: readonly Obstacle[]
+  /** Timers of which children get a copy each, in words. */
+  readonly timers: readonly string[]
 }
 
 export interface LoadedCode {
@@ -39,10 +42,12 @@ export async function loadCode(config: LoadConfig): Promise<LoadedCode> {
   return { registry: await loadJobs(config.jobs), hooks: await loadChildHooks(config.hooks) }
 }
 
-/** The frame that tells the worker what was loaded. */
-export function loadedFrame(code: LoadedCode, obstacles: readonly string[]): Buffer {
+const NOTHING = { obstacles: [], timers: [] } as const
+
+/** The frame that tells the worker what was loaded, and what the process that is to be forked holds. */
+export function loadedFrame(code: LoadedCode, held: Pick<Loaded, 'obstacles' | 'timers'> = NOTHING): Buffer {
   const policies = [...code.registry.jobs.values()].map((job) => job.policy)
-  return frame(FRAME.loaded, JSON.stringify({ policies, obstacles } satisfies Loaded))
+  return frame(FRAME.loaded, JSON.stringify({ policies, ...held } satisfies Loaded))
 }
 
 /** The frame that tells the worker why nothing was loaded. */

@@ -1,9 +1,14 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/**
- * What must not be there when a process is forked, because parent and children would share it: sockets, timers, threads. A
- * snapshot before job code is loaded and one after tell what job code has opened.
- */
+/** What must not be there when a process is forked, because parent and children would share it: sockets, timers, threads. */
+export interface Obstacle {
+  /** In words. */
+  readonly what: string
+  /** It was there before job code was loaded: `--import`, `--require` or `NODE_OPTIONS` brought it. */
+  readonly preloaded: boolean
+}
+
+/** What a process holds. */
 export interface Snapshot {
   readonly resources: ReadonlyMap<string, number>
   /** Descriptor → what it points to. */
@@ -11,8 +16,15 @@ export interface Snapshot {
   readonly threads: ReadonlyMap<string, string>
 }
 
-/** Threads that Node's own work brings: libuv's pool starts itself anew in a child. */
-const OWN_THREADS = /^(libuv-worker|node-V8Worker|DelayedTaskSche|SignalInspector|node-MainThread|node)$/
+/** What the worker gave to this process: stdin, stdout, stderr, the channel between the two. */
+const OWN_DESCRIPTORS: ReadonlySet<string> = new Set(['0', '1', '2', '3'])
+/** What Node counts for this process's own stdout and stderr. */
+const OWN_RESOURCES: ReadonlyMap<string, number> = new Map([['PipeWrap', 2]])
+/**
+ * Threads that Node's own work brings, as its majors name them: libuv's pool starts itself anew in a child, and its io_uring belongs to a loop,
+ * which a child replaces.
+ */
+const OWN_THREADS = /^(libuv-worker|(node-)?V8Worker|DelayedTaskSche|SignalInspector|iou-(sqp|wrk)-\d+)$/
 const SETTLE_MS = 500
 const STEP_MS = 10
 
@@ -29,13 +41,19 @@ function entries(folder: string, read: (name: string) => string): Map<string, st
   return found
 }
 
+/** Where the descriptors of a process lead. */
+function links(pid: number | 'self'): Map<string, string> {
+  return entries(`/proc/${pid}/fd`, (name) => readlinkSync(`/proc/${pid}/fd/${name}`))
+}
+
 /** What this process holds now. */
 export function snapshot(): Snapshot {
   const resources = new Map<string, number>()
-  for (const name of process.getActiveResourcesInfo()) resources.set(name, (resources.get(name) ?? 0) + 1)
+  for (const name of process.getActiveResourcesInfo())
+    resources.set(name, (resources.get(name) ?? -(OWN_RESOURCES.get(name) ?? 0)) + 1)
   return {
     resources,
-    descriptors: entries('/proc/self/fd', (name) => readlinkSync(`/proc/self/fd/${name}`)),
+    descriptors: links('self'),
     threads: entries('/proc/self/task', (name) => readFileSync(`/proc/self/task/${name}/comm`, 'utf8').trim()),
   }
 }
@@ -86,34 +104,77 @@ const RESOURCES: Readonly<Record<string, string>> = {
   StatWatcher: 'a file watcher',
 }
 
-/** What is there after and was not before, in words. */
-export function difference(before: Snapshot, after: Snapshot): string[] {
-  const found: string[] = []
-  for (const [fd, link] of after.descriptors) {
-    if (link.startsWith('socket:') && before.descriptors.get(fd) !== link) found.push(describeSocket(link))
+function numbered(count: number, name: string): string {
+  return `${count > 1 ? `${count} × ` : ''}${RESOURCES[name] ?? name}`
+}
+
+/** What the worker has open, of which it may have passed on what was passed on to itself. Nothing where that may not be seen. */
+function openInWorker(): ReadonlySet<string> {
+  try {
+    return new Set(links(process.ppid).values())
+  } catch {
+    return new Set()
   }
-  const sockets = found.length
-  for (const [name, count] of after.resources) {
-    const more = count - (before.resources.get(name) ?? 0)
+}
+
+function socketsOf({ descriptors }: Snapshot, before: Snapshot, inherited: ReadonlySet<string>): Obstacle[] {
+  return [...descriptors]
+    .filter(([fd, link]) => link.startsWith('socket:') && !OWN_DESCRIPTORS.has(fd) && !inherited.has(link))
+    .map(([fd, link]) => ({ what: describeSocket(link), preloaded: before.descriptors.get(fd) === link }))
+}
+
+function resourcesOf({ resources }: Snapshot, before: Snapshot, socketsTold: boolean): Obstacle[] {
+  return [...resources].flatMap(([name, count]) => {
     // Their descriptors have told already, and better.
-    if (more <= 0 || (sockets > 0 && /^(TCP|Pipe|UDP|TLS)/.test(name))) continue
-    found.push(`${more > 1 ? `${more} × ` : ''}${RESOURCES[name] ?? name}`)
-  }
-  for (const [id, name] of after.threads) {
-    if (!before.threads.has(id) && !OWN_THREADS.test(name))
-      found.push(name === 'WorkerThread' ? 'a worker thread' : `a thread named ${name}`)
-  }
-  return found
+    if (socketsTold && /^(TCP|Pipe|UDP|TLS)/.test(name)) return []
+    const old = Math.min(count, Math.max(before.resources.get(name) ?? 0, 0))
+    return [
+      ...(old > 0 ? [{ what: numbered(old, name), preloaded: true }] : []),
+      ...(count > old ? [{ what: numbered(count - old, name), preloaded: false }] : []),
+    ]
+  })
+}
+
+function threadsOf({ threads }: Snapshot, before: Snapshot): Obstacle[] {
+  return [...threads]
+    .filter(([id, name]) => id !== String(process.pid) && !OWN_THREADS.test(name))
+    .map(([id, name]) => ({
+      what: name === 'WorkerThread' ? 'a worker thread' : `a thread named ${name}`,
+      preloaded: before.threads.has(id),
+    }))
+}
+
+/** What stands against a fork of this process; `before` was taken before job code was loaded. */
+function findObstacles(before: Snapshot, inherited: ReadonlySet<string>): Obstacle[] {
+  const now = snapshot()
+  const sockets = socketsOf(now, before, inherited)
+  return [...sockets, ...resourcesOf(now, before, sockets.length > 0), ...threadsOf(now, before)]
 }
 
 /** Waits until what loading began has come to rest, at most half a second, and names what stayed. */
-export async function obstacles(before: Snapshot): Promise<string[]> {
+export async function obstacles(before: Snapshot): Promise<Obstacle[]> {
   const deadline = performance.now() + SETTLE_MS
+  const inherited = openInWorker()
   for (;;) {
     // A turn first: connections are often begun on the next tick.
     await new Promise((resolve) => setImmediate(resolve))
-    const found = difference(before, snapshot())
+    const found = findObstacles(before, inherited)
     if (found.length === 0 || performance.now() > deadline) return found
     await new Promise((resolve) => setTimeout(resolve, STEP_MS))
   }
+}
+
+/** Why a process with these obstacles is not forked, in a sentence's end. */
+export function sayObstacles(found: readonly Obstacle[]): string {
+  const [preloads, jobs] = [true, false].map((preloaded) =>
+    found
+      .filter((obstacle) => obstacle.preloaded === preloaded)
+      .map(({ what }) => what)
+      .join(', '),
+  )
+  const clauses = [
+    ...(jobs ? [`the job modules opened ${jobs} while loading`] : []),
+    ...(preloads ? [`a preload (--import, --require, NODE_OPTIONS) opened ${preloads}`] : []),
+  ]
+  return `${clauses.join(', and ')}, which a fork would share`
 }

@@ -108,7 +108,7 @@ try {
   await child.rehearse(1)
   ready = true
   process.title = `${config.title}: Waiting`
-  channel.send(loadedFrame(code, []))
+  channel.send(loadedFrame(code))
   channel.listen(child, true)
 } catch (error) {
   const channel = await streamChannel()

@@ -12,6 +12,7 @@ import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, t
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
 import { prepareRandomness, renewRandomness } from './randomness.ts'
+import { watchUnref } from './timers.ts'
 
 const CONTROL_FD = 3
 
@@ -84,6 +85,7 @@ async function main(): Promise<void> {
   if (typeof fetch === 'function') await (await fetch('data:,')).text()
   await new Promise((resolve) => setImmediate(resolve))
   const before = snapshot()
+  const timersLeft = watchUnref()
   let code: LoadedCode
   try {
     code = await loadCode(config)
@@ -107,7 +109,7 @@ async function main(): Promise<void> {
     renew()
   }
   const leaveByExit = prepareDeparture(addon.exit)
-  writeSync(CONTROL_FD, loadedFrame(code, stayed))
+  writeSync(CONTROL_FD, loadedFrame(code, { obstacles: stayed, timers: timersLeft() }))
   if (stayed.length > 0) process.exit(0)
   globalThis.gc?.()
   // A child's first touch of each page costs: those that every job needs are touched before the job is there.

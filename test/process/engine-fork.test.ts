@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, Socket } from 'node:net'
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -9,10 +9,10 @@ import { startFork } from '../../src/worker/fork.ts'
 import type { Outcome } from '../../src/worker/outcome.ts'
 import { FRAME } from '../../src/worker/protocol.ts'
 import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '../support/proc.ts'
-import { ROOT, spawnNode } from '../support/process.ts'
+import { spawnNode } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture, shipped } from './engine.ts'
+import { bench, fixture, folder, shipped } from './engine.ts'
 
 interface Draw {
   readonly pid: number
@@ -28,14 +28,6 @@ function zygote(): ProcessInfo {
 }
 
 const waiting = (): ProcessInfo[] => descendants().filter((p) => p.command.includes(': Waiting') && p.state !== 'Z')
-
-/** A folder of the test's own, inside the checkout so that its modules find the package. */
-function folder(): string {
-  mkdirSync(join(ROOT, 'build'), { recursive: true })
-  const path = mkdtempSync(join(ROOT, 'build', 'jobs-'))
-  own(path, () => rmSync(path, { recursive: true, force: true }))
-  return path
-}
 
 test('children share no random numbers, and know their own process', async () => {
   const { run } = await bench({ isolation: 'fork', concurrency: 2 })
@@ -108,26 +100,6 @@ test('children that do not begin are killed, their jobs go back uncounted, and a
   expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
   expect(notices[0]).toMatch(/3 forked children did not begin/)
 }, 30_000)
-
-test('a connection made while loading leads to spawn, and is named', async () => {
-  const server = createServer((socket) => socket.on('error', () => {}))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  own('server', () => server.close())
-  const { port } = server.address() as { port: number }
-  process.env['RESQUEUE_TEST_PORT'] = String(port)
-  const { engine, run, notices } = await bench({ isolation: 'auto', jobs: fixture('socket.ts') })
-  expect(engine.isolation).toBe('spawn')
-  expect(notices).toEqual([expect.stringContaining(`a tcp connection to 127.0.0.1:${port}`)])
-  expect(await run('Port')).toMatchObject({ kind: 'succeeded', result: String(port) })
-})
-
-test('timers and threads started while loading lead to spawn, and are named', async () => {
-  process.env['RESQUEUE_TEST_THREAD'] = '1'
-  own('environment', () => delete process.env['RESQUEUE_TEST_THREAD'])
-  const { engine, notices } = await bench({ isolation: 'auto', jobs: fixture('timer.ts') })
-  expect(engine.isolation).toBe('spawn')
-  expect(notices).toEqual([expect.stringMatching(/a timer \(setTimeout or setInterval\).*a worker thread/)])
-})
 
 test('the zygote hears no signal that is meant for its worker', async () => {
   const { begin, run, output, notices } = await bench({ isolation: 'fork' })

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Engine, EngineOptions, JobRun } from '../../src/worker/engine.ts'
 import { createEngine } from '../../src/worker/isolation.ts'
@@ -29,6 +30,14 @@ spawnSync(process.execPath, ['--input-type=module', '--eval', begin, '_', JSON.s
   stdio: ['ignore', 'ignore', 'inherit', 'ignore'],
   timeout: 10_000,
 })
+
+/** A folder of the test's own, inside the checkout so that its modules find the package. */
+export function folder(): string {
+  mkdirSync(join(ROOT, 'build'), { recursive: true })
+  const path = mkdtempSync(join(ROOT, 'build', 'jobs-'))
+  own(path, () => rmSync(path, { recursive: true, force: true }))
+  return path
+}
 
 /** An engine under test, with what it told. Stopped with the test. */
 export interface Bench {

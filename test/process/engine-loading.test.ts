@@ -1,0 +1,113 @@
+import { writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { spawnCommand } from '../support/process.ts'
+import { own } from '../support/scope.ts'
+import { bench, fixture, folder } from './engine.ts'
+
+/** A server that says nothing: its port. */
+async function listen(): Promise<number> {
+  const server = createServer((socket) => socket.on('error', () => {}))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  own('server', () => server.close())
+  return (server.address() as AddressInfo).port
+}
+
+/** A module that every process which loads jobs loads before. */
+function preload(flag: '--import' | '--require', text: string): void {
+  const file = join(folder(), flag === '--import' ? 'preload.mjs' : 'preload.cjs')
+  writeFileSync(file, text)
+  nodeOptions(`${flag} ${file}`)
+}
+
+function nodeOptions(value: string): void {
+  const before = process.env['NODE_OPTIONS']
+  process.env['NODE_OPTIONS'] = value
+  own('NODE_OPTIONS', () => {
+    if (before === undefined) delete process.env['NODE_OPTIONS']
+    else process.env['NODE_OPTIONS'] = before
+  })
+}
+
+test('a connection made while loading leads to spawn, and is named', async () => {
+  const port = await listen()
+  process.env['RESQUEUE_TEST_PORT'] = String(port)
+  const { engine, run, notices } = await bench({ isolation: 'auto', jobs: fixture('socket.ts') })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([expect.stringContaining(`a tcp connection to 127.0.0.1:${port}`)])
+  expect(await run('Port')).toMatchObject({ kind: 'succeeded', result: String(port) })
+})
+
+test('timers and threads started while loading lead to spawn, and are named', async () => {
+  process.env['RESQUEUE_TEST_THREAD'] = '1'
+  own('environment', () => delete process.env['RESQUEUE_TEST_THREAD'])
+  const { engine, notices } = await bench({ isolation: 'auto', jobs: fixture('timer.ts') })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([expect.stringMatching(/a timer \(setTimeout or setInterval\).*a worker thread/)])
+})
+
+test('a connection of a preload leads to spawn, and is told from those of job modules', async () => {
+  const port = await listen()
+  preload(
+    '--import',
+    `import { connect } from 'node:net'
+    const socket = connect(${port}, '127.0.0.1')
+    await new Promise((resolve) => socket.on('connect', resolve))
+    socket.unref()`,
+  )
+  const { engine, run, notices } = await bench({ isolation: 'auto', jobs: fixture('timer.ts') })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([
+    expect.stringMatching(
+      `the job modules opened a timer .*, and a preload .* opened a tcp connection to 127.0.0.1:${port}, which`,
+    ),
+  ])
+  expect(await run('Nothing')).toMatchObject({ kind: 'succeeded' })
+})
+
+test('timers and threads of a preload lead to spawn, threads without a name of their own too', async () => {
+  preload(
+    '--require',
+    `const { Worker } = require('node:worker_threads')
+    setInterval(() => {}, 1000)
+    new Worker('setInterval(() => {}, 1000)', { eval: true, name: 'node-MainThread' }).unref()`,
+  )
+  const { engine, notices } = await bench({ isolation: 'auto' })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([
+    expect.stringMatching(/a preload .* opened a timer .*, a thread named node-MainThread, which/),
+  ])
+})
+
+test.each(['0', '1'])('nothing of Node itself stands against a fork, with io_uring set to %s', async (uring) => {
+  process.env['UV_USE_IO_URING'] = uring
+  own('UV_USE_IO_URING', () => delete process.env['UV_USE_IO_URING'])
+  nodeOptions('--max-old-space-size=300 --enable-source-maps')
+  const { engine, run, notices } = await bench({ isolation: 'fork', hooks: fixture('hooks.ts') })
+  expect(notices).toEqual([])
+  expect(engine.isolation).toBe('fork')
+  expect(await run('Work')).toMatchObject({ kind: 'succeeded' })
+})
+
+test('a connection that the worker itself was started with stands against no fork', async () => {
+  const command = `exec 200<>/dev/tcp/127.0.0.1/${await listen()}; exec "$@"`
+  const host = [process.execPath, fixture('host.ts'), 'fork', fixture('every.ts'), 'Later', '[]']
+  const { waitForLine, waitForExit } = spawnCommand('bash', ['-c', command, 'bash', ...host])
+  expect(await waitForLine(/^(isolation|notice)/)).toBe('isolation fork')
+  expect(await waitForExit()).toEqual({ code: 0, signal: null })
+})
+
+test('timers that do not keep a process alive are told of, and do not stand against a fork', async () => {
+  const jobs = join(folder(), 'jobs.mjs')
+  writeFileSync(
+    jobs,
+    `setInterval(function flush() {}, 60_000).unref()
+    clearTimeout(setTimeout(() => {}, 70_000).unref())
+    export class Job { perform() {} }`,
+  )
+  const { engine, run, notices } = await bench({ isolation: 'fork', jobs })
+  expect(engine.isolation).toBe('fork')
+  expect(notices).toEqual([expect.stringMatching(/^info timers .*: setInterval of 60000 ms \(flush\)$/)])
+  expect(await run('Job')).toMatchObject({ kind: 'succeeded' })
+})
