@@ -11,6 +11,14 @@ interface Native {
   readonly _exiting?: boolean
 }
 
+/**
+ * Takes away whoever listens to this process's end. What loading code wants done at its end is of the process that loaded it: done in each child, the
+ * first would remove the others' files.
+ */
+export function forgetDepartures(): void {
+  for (const event of ['beforeExit', 'exit']) process.removeAllListeners(event)
+}
+
 /** The last words of a process that an error ends, as Node's own. */
 function say(thrown: unknown): void {
   try {

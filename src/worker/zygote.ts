@@ -7,7 +7,7 @@ import { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
-import { prepareDeparture } from './departure.ts'
+import { forgetDepartures, prepareDeparture } from './departure.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
@@ -123,7 +123,9 @@ async function main(): Promise<void> {
   }
   // The natural end of the zygote's own life: only then has Node waited for what its helper threads had to do. Forked earlier, a child
   // would wait for work that no thread of its own will ever finish.
+  forgetDepartures()
   process.once('beforeExit', () => {
+    forgetDepartures()
     addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
     renew()
     leaveByExit()

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -110,4 +110,39 @@ test('timers that do not keep a process alive are told of, and do not stand agai
   expect(engine.isolation).toBe('fork')
   expect(notices).toEqual([expect.stringMatching(/^info timers .*: setInterval of 60000 ms \(flush\)$/)])
   expect(await run('Job')).toMatchObject({ kind: 'succeeded' })
+})
+
+test('what loading wants done at the end of its process is not done in children, what a job wants is', async () => {
+  const place = folder()
+  const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
+  writeFileSync(notes, '')
+  writeFileSync(
+    jobs,
+    `import { appendFileSync } from 'node:fs'
+    const note = (word) => appendFileSync(${JSON.stringify(notes)}, word + '\\n')
+    process.on('exit', () => note('loading: exit'))
+    process.on('beforeExit', () => note('loading: beforeExit'))
+    process.once('exit', () => note('loading: exit, once'))
+    export class Returns { perform() {} }
+    export class Throws { perform() { setTimeout(() => { throw new Error('late') }) ; return new Promise(() => {}) } }
+    export class Never { perform() { return new Promise(() => {}) } }
+    export class Exits { perform(code) { process.exit(code) } }
+    export class Tidies { perform(code) {
+      process.on('exit', (code) => note('job: exit ' + code))
+      if (code) process.exit(code)
+    } }`,
+  )
+  const { engine, run } = await bench({ isolation: 'fork', jobs })
+  expect(await run('Returns')).toMatchObject({ kind: 'succeeded' })
+  expect(await run('Throws')).toMatchObject({ kind: 'failed', error: { message: 'late' } })
+  expect(await run('Never')).toMatchObject({
+    kind: 'failed',
+    error: { message: expect.stringContaining('never ended') },
+  })
+  expect(await run('Exits', [3])).toMatchObject({ kind: 'exited', code: 3 })
+  expect(await run('Exits', [0])).toMatchObject({ kind: 'exited', code: 0 })
+  expect(await run('Tidies', [4])).toMatchObject({ kind: 'exited', code: 4 })
+  expect(await run('Tidies', [0])).toMatchObject({ kind: 'succeeded' })
+  await engine.stop()
+  expect(readFileSync(notes, 'utf8')).toBe('job: exit 4\njob: exit 0\n')
 })
