@@ -16,7 +16,7 @@ import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
 import { engineEvents } from './engineevents.ts'
 import { enroll } from './enroll.ts'
-import { sayFarewell } from './farewell.ts'
+import { HASTY_FAREWELL_MS, sayFarewell } from './farewell.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
@@ -46,10 +46,6 @@ export interface WorkerHandle {
   /** What a signal of this name does; docs/configuration.md, "Signals". */
   signal(name: WorkerSignal): void
 }
-
-/** How long a leaving worker insists on Redis, and one that was told to leave at once. Milliseconds. */
-const FAREWELL_MS = 10_000
-const HASTY_FAREWELL_MS = 2000
 
 /** What exists once the worker has registered. */
 interface Works {
@@ -92,7 +88,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let fencing: Promise<void> | undefined
   let leaving: Promise<void> | undefined
 
-  const patience = workerPatience(store, log, hard.signal, () => (moved = clock.monotonic()))
+  const patience = workerPatience(store, log, hard.signal, () => {
+    moved = clock.monotonic()
+    if (stopping) settle()
+  })
   const own = (): Registration => registration as Registration
   const running = (): number => works?.crew.size ?? 0
   const quota = (): number =>
@@ -104,10 +103,13 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     process.title = `resque-${VERSION} (${selection.label}): ${state}` // R56
   }
 
+  /** Without Redis, and with nothing that runs or is to be recorded, there is nothing that a leaving worker could wait for. */
+  const forlorn = (): boolean => stopping && patience.troubled && works?.turns.occupied === 0
+
   /** Leaves when there is nothing left to do. */
   const settle = (): void => {
-    if (!works || fencing || works.turns.occupied > 0 || !works.turns.quiet) return
-    if (stopping || taken >= maxJobs) void leave()
+    const done = works?.turns.quiet && works.turns.occupied === 0 && !fencing && (stopping || taken >= maxJobs)
+    if (done || forlorn()) void leave()
   }
 
   /** Stops what runs, and leaves when it is gone: the release puts it back, and nobody else may run it while we do. */
@@ -153,18 +155,19 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       })
   }
 
-  const leave = (): Promise<void> => (leaving ??= farewell())
+  const leave = (): Promise<void> => (leaving ??= Promise.resolve().then(farewell)) // it tells of its own trouble, and settles again
   const farewell = async (): Promise<void> => {
     clearTimeout(deadline)
     works?.waiter?.stop()
     await sayFarewell({
       store,
       log,
+      clock,
       turns: works?.turns,
       nonce: registration?.nonce,
       maxRecoveries: options.maxRecoveries,
       patience,
-      withinMs: exitCode === 0 ? FAREWELL_MS : HASTY_FAREWELL_MS,
+      hasty: exitCode !== 0 || forlorn(),
     })
     works?.heartbeat.stop()
     hard.abort()
