@@ -1,4 +1,4 @@
-import { turnOnToken, type End, type Held, type TurnReply } from '../queue/turn.ts'
+import { turnOnToken, type Held, type TurnReply } from '../queue/turn.ts'
 import type { Store } from '../redis/store.ts'
 import type { Slots } from './slots.ts'
 import { isStale, type TurnOptions } from './turnoptions.ts'
@@ -18,7 +18,8 @@ export interface Beside {
   /** Before anything is done about an answer. */
   answered(): void
   begin(held: Held): void
-  end(end: End): void
+  /** It goes back in front of its queue, uncounted. */
+  giveBack(held: Held): void
   wake(queue: string): void
   gone(): void
   stopFor(error: unknown): void
@@ -36,7 +37,8 @@ export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): A
     const got = news.filter(({ claim }) => claim >= base)
     const stale = isStale(reply, options.clock)
     for (const held of news) {
-      if (!options.willing()) giveBack(held)
+      // It was asked for before this worker itself was told to take no more; what was granted before others paused or drained it runs.
+      if (!options.willing()) loop.giveBack(held)
       else if (!stale) loop.begin(held)
     }
     // What its token stood for was handed out, unless the slots were filled by others.
@@ -44,13 +46,6 @@ export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): A
     if (reply.more || (stale && news.length > 0) || (token !== '' && !served)) loop.wake(token)
     const { state, more, pausedQueues } = reply
     options.turned({ state, more, pausedQueues, wanted, got: got.length })
-  }
-
-  /** It was asked for before this worker itself was told to take no more; what was granted before others paused or drained it runs. */
-  const giveBack = ({ slot, claim, queue, reservedAt }: Held): void => {
-    slots.hold(slot, claim)
-    const ending = { verb: 'return', counted: false } as const
-    loop.end({ slot, claim, queue, reservedAt, status: '', forget: false, ending })
   }
 
   return async (blocking, wait, signal) => {

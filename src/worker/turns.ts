@@ -26,6 +26,11 @@ export interface TurnLoop {
   drop(slot: number): void
   /** Asks for jobs for all idle slots; `queue` is the one whose token was taken. */
   wake(queue?: string): void
+  /**
+   * Brings records of idle slots that we do not know of, and takes nothing new, so that it may be asked for at any time. What they hold runs, or goes
+   * back where this worker was told to take no more.
+   */
+  recall(): void
   /** Waits for a token with a turn behind it that asks for jobs for all slots idle now. Resolves when both were answered. */
   readonly ahead: Ahead
   /** Resolves when every end handed in was acknowledged, or the loop was stopped. */
@@ -43,6 +48,8 @@ interface Shift {
   /** Jobs that its outstanding call asks for. */
   asked: number
   woken: boolean
+  /** Its next turn is one that recalls. */
+  recalling: boolean
   /** Queues whose tokens woke it; each is named in a turn, which rings again where work is left. */
   tokens: string[]
   turning: boolean
@@ -88,18 +95,20 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const take = async (shift: Shift): Promise<void> => {
     if (shift.turning || resting || stopped) return
     const sent = shift.ends
-    if (sent.length === 0 && !shift.woken) return settle()
+    const recalling = shift.recalling
+    if (sent.length === 0 && !shift.woken && !recalling) return settle()
     shift.turning = true
     shift.ends = []
+    shift.recalling = false
     const quota = Math.max(
       shifts.reduce((left, { asked }) => left - asked, options.quota()),
       0,
     )
-    const next = Math.min(sent.length, quota)
-    const idle = slots.idle(shift.slots, quota - next)
+    const next = recalling ? 0 : Math.min(sent.length, quota)
+    const idle = slots.idle(shift.slots, recalling ? Infinity : quota - next)
     const wanted = next + idle.length
-    const token = shift.tokens.shift() ?? ''
-    shift.woken = shift.tokens.length > 0
+    const token = recalling ? '' : (shift.tokens.shift() ?? '')
+    shift.woken = recalling || shift.tokens.length > 0
     if (sent.length === 0 && wanted === 0 && token === '') {
       shift.turning = false
       settle()
@@ -107,10 +116,10 @@ export function startTurns(options: TurnOptions): TurnLoop {
       return
     }
     const base = slots.number(wanted)
-    shift.asked = wanted
+    shift.asked = recalling ? 0 : wanted
     const mine = era
     try {
-      const queues = wanted > 0 ? options.queues() : []
+      const queues = wanted > 0 && !recalling ? options.queues() : []
       const ring = token !== '' || idle.length > 0 || clock.monotonic() - rungAt >= RING_MS
       if (ring) rungAt = clock.monotonic()
       const request = { ends: sent, next, idle, base, queues, wokenBy: token, ring }
@@ -131,7 +140,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
         else if (stale) shift.woken = true
-        else if (!slots.holds(held.slot, held.claim)) begin(held)
+        else if (slots.holds(held.slot, held.claim)) continue
+        else if (recalling && !options.willing()) giveBack(held)
+        else begin(held)
       }
       const got = reply.held.length
       if (reply.more) {
@@ -146,7 +157,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
         }
       }
       shift.turning = false
-      options.turned({ state: reply.state, more: reply.more, pausedQueues: reply.pausedQueues, wanted, got })
+      const { state, more, pausedQueues } = reply
+      options.turned({ state, more, pausedQueues, wanted: recalling ? got : wanted, got })
     } catch (error) {
       if (mine !== era || stopped) return
       shift.ends = [...sent, ...shift.ends]
@@ -171,6 +183,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
     options.start(held)
   }
 
+  /** For what comes although this worker was told to take no more. */
+  const giveBack = ({ slot, claim, queue, reservedAt }: Held): void => {
+    slots.hold(slot, claim)
+    const ending = { verb: 'return', counted: false } as const
+    end({ slot, claim, queue, reservedAt, status: '', forget: false, ending })
+  }
+
   const end = (one: End): void => {
     if (!slots.holds(one.slot, one.claim)) return // of an earlier registration
     shiftOf(one.slot).ends.push(one)
@@ -184,6 +203,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
     for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {
       shift.woken = true
       if (queue !== '' && !shift.tokens.includes(queue)) shift.tokens.push(queue)
+      schedule(shift)
+    }
+  }
+
+  const recall = (): void => {
+    for (const shift of shifts) {
+      shift.recalling = true
       schedule(shift)
     }
   }
@@ -208,7 +234,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
     },
     answered: () => void count++,
     begin,
-    end,
+    giveBack,
     wake,
     gone: () => {
       resting = true
@@ -230,12 +256,14 @@ export function startTurns(options: TurnOptions): TurnLoop {
     end,
     drop: slots.free,
     wake,
+    recall,
     ahead,
     flushed: () => (flushed() ? Promise.resolve() : new Promise((resolve) => flushWaiters.push(resolve))),
     reset: () => {
       era++
       slots.reset()
-      for (const shift of shifts) Object.assign(shift, { ends: [], asked: 0, tokens: [], turning: false })
+      for (const shift of shifts)
+        Object.assign(shift, { ends: [], asked: 0, tokens: [], recalling: false, turning: false })
       resting = false
     },
     stop: () => {
@@ -251,6 +279,7 @@ function divide(slots: readonly number[], count: number): Shift[] {
     ends: [],
     asked: 0,
     woken: false,
+    recalling: false,
     tokens: [],
     turning: false,
     scheduled: false,

@@ -242,8 +242,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     remote = reply.state
     const freed = queueList.setPaused(reply.pausedQueues)
     const atRest = before.quiet && turns.quiet && turns.count === before.count
-    const unknown = atRest && reply.records > turns.occupied // records that we do not know of: asking again brings them
-    if (reply.waiting > 0 || unknown || resumed || freed) turns.wake()
+    if (atRest && reply.records > turns.occupied) turns.recall() // records that we do not know of
+    if (reply.waiting > 0 || resumed || freed) turns.wake()
     if (resumed || freed) waiter?.nudge()
     queueList.refreshIfChanged(reply.knownQueues, moved, patience).then((changed) => changed && waiter?.nudge(), fail)
     if (reply.retryDue || reply.delayedDue)

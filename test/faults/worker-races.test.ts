@@ -218,3 +218,63 @@ test('nor one that was told of a job which was cancelled: at the deadline the jo
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
   expect(await redis.exists(`${ns}:failed`)).toBe(0)
 }, 30_000)
+
+/** What a failover leaves that un-finishes a job: its record is there again. Resolves with the job's bytes. */
+async function unfinish(redis: Redis, ns: string, slot: number): Promise<string> {
+  const raw = '{"class":"Note","args":[0],"id":"undone"}'
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  await redis.hset(`${ns}:ext:inflight:${nonce}`, slot, `1 ${Date.now()} 1 q${raw}`)
+  return raw
+}
+
+test('a paused worker gives back what it does not know of', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', blocking: false })
+  await waitFor(() => worker.view.registered)
+  worker.signal('SIGUSR2')
+  const raw = await unfinish(redis, ns, 0)
+  await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 1)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
+  expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+  expect(ledger.of('start')).toEqual([])
+  worker.signal('SIGCONT')
+  await ledger.sees('end', 'undone')
+}, 30_000)
+
+test('a worker that was paused from elsewhere runs what it holds, and takes nothing new', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  await redis.set(`${ns}:pause-all-workers`, 'true')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[0],"id":"new"}')
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', concurrency: 20, blocking: false })
+  await waitFor(() => worker.view.registered)
+  await unfinish(redis, ns, 17)
+  await ledger.sees('end', 'undone')
+  await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '1')
+  expect(ledger.of('start').map(({ id }) => id)).toEqual(['undone'])
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
+}, 30_000)
+
+test('a worker that was told to leave gives back what it does not know of while its last job runs', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', concurrency: 2, blocking: false })
+  await redis.rpush(`${ns}:queue:q`, `{"class":"Gate","args":["${ledger.gate}"],"id":"last"}`)
+  await ledger.sees('start', 'last')
+  worker.signal('SIGTERM')
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  const idle = (await redis.hexists(`${ns}:ext:inflight:${nonce}`, '0')) ? 1 : 0
+  const raw = await unfinish(redis, ns, idle)
+  await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 1)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
+  expect(ledger.of('end', 'last')).toEqual([])
+  ledger.open()
+  expect(await worker.done).toEqual({ exitCode: 0 })
+  expect(ledger.of('start').map(({ id }) => id)).toEqual(['last'])
+}, 30_000)
