@@ -51,7 +51,15 @@ const REFUSALS: readonly Refusal[] = [
     'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE',
   ],
   [
-    /^NOPERM\b/,
+    /^All sentinels .*\bWRONGPASS\b/,
+    'REDIS_REFUSED',
+    true,
+    false,
+    'The Sentinels refuse the password. They are given the one of Redis, without a user name',
+  ],
+  [
+    // The second is what Redis before 7.2 says of a command inside a script.
+    /^NOPERM\b|\bThe user executing the script (?:can't|is lacking)\b/,
     'REDIS_REFUSED',
     true,
     false,
@@ -64,7 +72,17 @@ const REFUSALS: readonly Refusal[] = [
     false,
     'A key holds another type than the Resque protocol says. Another program may use the same namespace',
   ],
+  [
+    /\bScript attempted to access (?:a non local key|keys that do not hash to the same slot)\b/,
+    'REDIS_REFUSED',
+    true,
+    false,
+    "This is a node of a Redis Cluster. Use a redis-cluster:// URL, and a namespace with a hash tag such as '{resque}'",
+  ],
 ]
+
+/** What can only be so while the slot of the namespace is on its way to another node, where all keys are known to share one. */
+const MOVING = /\bScript attempted to access a non local key\b/
 
 /** Redis before 7.0 wraps what a command inside a script was refused for. */
 const WRAPPED = /^ERR Error running script \(call to [^)]*\): (?:@user_script: ?\d+: )*-?/
@@ -74,18 +92,23 @@ export function refusalOf(error: unknown): string {
   return messageOf(error).replace(WRAPPED, '').trimEnd()
 }
 
-/** Sorts an error of ioredis: a reply of Redis, or a socket that went away. */
-export function classify(error: unknown): Verdict {
+/**
+ * Sorts an error of ioredis: a reply of Redis, or a socket that went away. `inCluster`: it came by a connection to a whole Redis Cluster, where
+ * all keys share a slot.
+ */
+export function classify(error: unknown, inCluster = false): Verdict {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
   const message = refusalOf(error)
   const name = error instanceof Error ? error.name : ''
   for (const [pattern, code, final, reconnect, advice] of REFUSALS) {
     if (pattern.test(message)) {
+      const passing = inCluster && MOVING.test(message)
+      const told = passing ? 'The slot of the namespace is being moved to another node' : advice
       return {
         kind: 'refused',
-        final,
+        final: final && !passing,
         reconnect,
-        error: new ResQueueError(code, `${advice} (Redis says: ${message}).`, { cause: error }),
+        error: new ResQueueError(code, `${told} (Redis says: ${message}).`, { cause: error }),
       }
     }
   }

@@ -129,7 +129,7 @@ export function openStore(
           return reply
         } catch (error) {
           signal?.throwIfAborted()
-          const verdict = classify(error)
+          const verdict = classify(error, c.isCluster)
           if (verdict.kind === 'refused') {
             refused = verdict.error
             if (!stubborn || verdict.final) throw verdict.error
@@ -201,7 +201,7 @@ export function openStore(
         const replies = (await batch.exec()) ?? []
         return replies.map(([error, reply]) => {
           if (!error) return reply
-          const verdict = classify(error)
+          const verdict = classify(error, c.isCluster)
           if (verdict.kind === 'unknown') throw error
           return verdict.error
         })
