@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
 import { ResQueueError } from '../errors.ts'
-import { parseEndpoint, readPassword, type RedisConfig } from './url.ts'
+import { parseEndpoint, readPassword, type HostPort, type RedisConfig } from './url.ts'
 
 /** ioredis behind its one door: a single primary (Sentinel included) or a cluster. */
 export type Connection = Redis | Cluster
@@ -40,15 +42,20 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),
   }
   /** Every reconnection reads the password file again: a rotated secret needs no restart. */
+  const rotated = (): string | undefined => {
+    try {
+      return readPassword(config, endpoint)
+    } catch {
+      return undefined // Not there at this instant: the password in hand may still be right, and the next reconnection reads again.
+    }
+  }
   const fresh = (redis: Redis): Redis => {
     if (config.passwordFile !== undefined) {
       redis.on('close', () => {
-        try {
-          const rotated = readPassword(config, endpoint)
-          if (rotated !== undefined) redis.options.password = rotated
-        } catch {
-          // Not there at this instant: the password in hand may still be right, and the next reconnection reads again.
-        }
+        const now = rotated()
+        if (now === undefined) return
+        redis.options.password = now
+        if (redis.options.sentinelPassword) redis.options.sentinelPassword = now
       })
     }
     return redis
@@ -58,22 +65,31 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
       return fresh(new Redis({ ...options, host: endpoint.host, port: endpoint.port }))
     case 'socket':
       return fresh(new Redis({ ...options, path: endpoint.path }))
-    case 'sentinel':
-      return fresh(
-        new Redis({
-          ...options,
-          sentinels: endpoint.sentinels.map((s) => ({ ...s })),
-          name: endpoint.name,
-          // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in clear.
-          ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),
-          sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
-        }),
-      )
+    case 'sentinel': {
+      const redis = new Redis({
+        ...options,
+        sentinels: endpoint.sentinels.map((s) => ({ ...s })),
+        name: endpoint.name,
+        // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in clear.
+        ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),
+        sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
+      })
+      // Sentinels are told the password when they ask for one: those without would have ioredis warn on stderr each time.
+      redis.on('sentinelError', (error: Error) => {
+        const now = SENTINEL_ASKS.test(error.message) ? (rotated() ?? password) : undefined
+        if (now !== undefined) redis.options.sentinelPassword = now
+      })
+      return fresh(redis)
+    }
     case 'cluster': {
       const cluster = new Cluster(
         endpoint.nodes.map((n) => ({ ...n })),
         {
-          redisOptions: options,
+          redisOptions: options.tls
+            ? { ...options, tls: { ...options.tls, checkServerIdentity: identityOf(endpoint.nodes) } }
+            : options,
+          // ioredis would connect to the addresses of hosts; certificates hold their names.
+          ...(options.tls ? { dnsLookup: (host, told) => told(null, host) } : {}),
           lazyConnect: true,
           enableOfflineQueue: false,
           clusterRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
@@ -82,6 +98,22 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
       cluster.on('+node', fresh)
       return cluster
     }
+  }
+}
+
+/** What a Sentinel says that wants a password, or another one. */
+const SENTINEL_ASKS = /\b(NOAUTH|WRONGPASS)\b/
+
+/**
+ * Checks the certificates of cluster nodes. A cluster gives the addresses of its nodes, unless it was told to give names; a node's certificate that
+ * does not hold its address may hold a name of the URL instead.
+ */
+function identityOf(named: readonly HostPort[]): ConnectionOptions['checkServerIdentity'] {
+  const names = named.map(({ host }) => host).filter((host) => isIP(host) === 0)
+  return (host, certificate) => {
+    const mismatch = checkServerIdentity(host, certificate)
+    if (!mismatch || isIP(host) === 0) return mismatch
+    return names.some((name) => !checkServerIdentity(name, certificate)) ? undefined : mismatch
   }
 }
 

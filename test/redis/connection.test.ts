@@ -3,12 +3,17 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import type { ResQueueError } from '../../src/errors.ts'
+import { queueInfos, removeQueue } from '../../src/queue/queues.ts'
 import { openStore } from '../../src/redis/store.ts'
+import { startCluster, startTlsCluster } from '../support/cluster.ts'
+import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { test } from '../support/fixtures.ts'
 import { own } from '../support/scope.ts'
-import { startTlsSentinel } from '../support/sentinel.ts'
+import { startGuardedSentinel, startTlsSentinel } from '../support/sentinel.ts'
 import { startTlsRedis } from '../support/tls.ts'
+import { openTestLane } from './client.ts'
 
 test('a password file that is missing for a moment costs nothing: the password in hand is tried', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
@@ -66,4 +71,80 @@ test('with TLS nothing is said in clear, neither to the Sentinels nor to the pri
   own('store', () => store.close())
   await expect(store.command('ping', [], { deadlineMs: 300 })).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
   expect([...(await first.promise).subarray(0, 2)]).toEqual([0x16, 0x03])
+})
+
+test('Sentinels that ask for a password are given that of Redis, and the new one after it was changed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, 'first')
+  const primary = await startRedis({ args: ['--requirepass', 'first'], password: 'first' })
+  const sentinel = await startGuardedSentinel(primary, { own: 'first', primary: 'first' })
+  const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'first' })]
+  const store = openStore({ url: `redis-sentinel://127.0.0.1:${sentinel.port}/mymaster`, namespace: 'x', passwordFile })
+  own('store', () => store.close())
+  expect(await store.command('ping', [])).toBe('PONG')
+  for (const one of [admin, sentinelAdmin]) await one.call('ACL', 'SETUSER', 'default', 'resetpass', '>second')
+  writeFileSync(passwordFile, 'second')
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  expect(await store.command('ping', [])).toBe('PONG')
+})
+
+test('Sentinels that ask for none are given none', async () => {
+  const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+  const proxy = await startProxy(await startGuardedSentinel(primary, { primary: 'secret' }), { record: true })
+  const store = openStore({ url: `redis-sentinel://:secret@127.0.0.1:${proxy.port}/mymaster`, namespace: 'x' })
+  own('store', () => store.close())
+  expect(await store.command('ping', [])).toBe('PONG')
+  expect(proxy.requests.map((text) => text.split(' ')[0])).not.toContain('AUTH')
+})
+
+test('Sentinels with a password of their own say so', async () => {
+  const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+  const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
+  const store = openStore({ url: `redis-sentinel://:secret@127.0.0.1:${sentinel.port}/mymaster`, namespace: 'x' })
+  own('store', () => store.close())
+  await expect(store.command('ping', [])).rejects.toMatchObject({
+    code: 'REDIS_REFUSED',
+    message: expect.stringContaining('The Sentinels refuse the password'),
+  })
+})
+
+test('nodes of a cluster with TLS are known by their addresses, by names that they announce, or by those of the URL', async () => {
+  const announced = ['--cluster-announce-hostname', 'localhost', '--cluster-preferred-endpoint-type', 'hostname']
+  const good = [
+    [['localhost'], [], 'localhost'],
+    [['localhost'], announced, 'localhost'],
+    [['127.0.0.1'], [], '127.0.0.1'],
+  ] as const
+  const bad = [
+    [['elsewhere.example'], [], 'localhost'],
+    [['localhost'], [], '127.0.0.1'],
+    [['127.0.0.1'], [], 'localhost'],
+  ] as const
+  const ping = async ([names, args, host]: (typeof good | typeof bad)[number]): Promise<unknown> => {
+    const { server, ca } = await startTlsCluster(names, args)
+    const store = openStore({ url: `rediss-cluster://${host}:${server.port}`, namespace: '{x}', tls: { ca } })
+    own('store', () => store.close())
+    return store.command('ping', [], { deadlineMs: 3000 })
+  }
+  const answers = await Promise.all([...good, ...bad].map((one) => ping(one).catch(({ code }: ResQueueError) => code)))
+  const refused = 'REDIS_UNAVAILABLE'
+  expect(answers).toEqual(['PONG', 'PONG', 'PONG', refused, refused, refused])
+}, 60_000)
+
+test('a command that a script may not use is told as a missing permission', async () => {
+  const server = await startRedis()
+  const admin = server.client()
+  await admin.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-lindex')
+  await admin.rpush('x:queue:a', 'job')
+  const store = openStore({ url: `redis://app:pw@127.0.0.1:${server.port}`, namespace: 'x' })
+  own('store', () => store.close())
+  await expect(queueInfos(store, ['a'])).rejects.toThrow('resqueue doctor --acl')
+})
+
+test('the URL of a single server does not do for a Redis Cluster', async () => {
+  const { nodes } = await startCluster()
+  const told = nodes.map(({ url }) => removeQueue(openTestLane(url, 'x'), 'a').catch((error: Error) => error.message))
+  expect((await Promise.all(told)).filter((message) => String(message).includes('redis-cluster://'))).toHaveLength(1)
 })

@@ -1,4 +1,5 @@
 import { startRedis, type RedisServer } from './redis.ts'
+import { startTlsRedis, type CertificateNames, type TlsRedis } from './tls.ts'
 import { waitFor } from './wait.ts'
 
 /** Three primaries that share the slots. All are killed with the test at the latest. */
@@ -38,6 +39,19 @@ export async function startCluster(): Promise<ClusterSetup> {
     )
   }
   return { url: `redis-cluster://${nodes.map((n) => `127.0.0.1:${n.port}`).join(',')}`, nodes }
+}
+
+/** A cluster of one node that speaks TLS only. It gives 127.0.0.1 as its address; `args` may tell it to give a name. */
+export async function startTlsCluster(names: CertificateNames, args: readonly string[] = []): Promise<TlsRedis> {
+  const cluster = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--tls-cluster', 'yes']
+  const node = await startTlsRedis({ names, args: [...cluster, '--cluster-announce-ip', '127.0.0.1', ...args] })
+  const client = node.server.client({ tls: { rejectUnauthorized: false } })
+  await client.call('cluster', 'addslotsrange', 0, SLOTS - 1)
+  await waitFor(async () => String(await client.call('cluster', 'info')).includes('cluster_state:ok'), {
+    timeoutMs: 30_000,
+    describe: 'the cluster to be whole',
+  })
+  return node
 }
 
 /**

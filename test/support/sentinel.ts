@@ -91,11 +91,23 @@ export async function startTlsSentinel(primary: TlsRedis, name = 'mymaster'): Pr
   return (await startOne(primary.server.port, name, 1, (port) => tlsArgs(port, primary))).port
 }
 
+/** A Sentinel that watches a primary which may want a password, and asks for one itself where `own` is given. */
+export function startGuardedSentinel(
+  primary: RedisServer,
+  { own: password, primary: primaryPassword }: { readonly own?: string; readonly primary: string },
+): Promise<RedisServer> {
+  return startOne(primary.port, 'mymaster', 1, undefined, [
+    `sentinel auth-pass mymaster ${primaryPassword}`,
+    ...(password === undefined ? [] : [`requirepass ${password}`]),
+  ])
+}
+
 async function startOne(
   primaryPort: number,
   name: string,
   quorum: number,
   argsOf: (port: number) => readonly string[] = () => [],
+  lines: readonly string[] = [],
 ): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), 'resqueue-sentinel-'))
   own('sentinel folder', () => rm(dir, { recursive: true, force: true }))
@@ -107,6 +119,7 @@ async function startOne(
       `sentinel monitor ${name} 127.0.0.1 ${primaryPort} ${quorum}`,
       `sentinel down-after-milliseconds ${name} 1000`,
       `sentinel failover-timeout ${name} 5000`,
+      ...lines,
       '',
     ].join('\n'),
   )

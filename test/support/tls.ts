@@ -1,5 +1,6 @@
 import { createSign, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './ports.ts'
@@ -17,16 +18,24 @@ export interface TlsRedis {
   readonly key: string
 }
 
-/** Starts a Redis with a fresh certificate for 127.0.0.1 and localhost. `clientAuth`: clients must show one as well. */
-export async function startTlsRedis(options: { clientAuth?: boolean } = {}): Promise<TlsRedis> {
+/** What a certificate is for: host names, and IPv4 addresses. */
+export type CertificateNames = readonly string[]
+
+/**
+ * Starts a Redis with a fresh certificate, for 127.0.0.1 and localhost unless others are named. `clientAuth`: clients must show one as well. `args` are
+ * added to its command line.
+ */
+export async function startTlsRedis(
+  options: { clientAuth?: boolean; names?: CertificateNames; args?: readonly string[] } = {},
+): Promise<TlsRedis> {
   const dir = await mkdtemp(join(tmpdir(), 'resqueue-tls-'))
   own('certificate', () => rm(dir, { recursive: true, force: true }))
   const cert = join(dir, 'cert.pem')
   const key = join(dir, 'key.pem')
-  const made = selfSigned()
+  const made = selfSigned(options.names ?? ['localhost', '127.0.0.1'])
   await Promise.all([writeFile(cert, made.cert), writeFile(key, made.key, { mode: 0o600 })])
-  const port = await freePort()
-  const args = tlsArgs(port, { cert, key }, options)
+  const port = await freePort(10_000)
+  const args = [...tlsArgs(port, { cert, key }, options), ...(options.args ?? [])]
   return { server: await startRedis({ port, args }), url: `rediss://127.0.0.1:${port}`, ca: cert, cert, key }
 }
 
@@ -58,12 +67,16 @@ const OID = {
 }
 
 /** A certificate by hand, in DER, because Node has no call that makes one. Valid for a day. */
-function selfSigned(): { cert: string; key: string } {
+function selfSigned(holders: CertificateNames): { cert: string; key: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const algorithm = sequence(oid(OID.ecdsaWithSha256))
   const name = sequence(der(0x31, sequence(oid(OID.commonName), der(0x0c, Buffer.from('resqueue test')))))
   const hour = 3_600_000
-  const names = sequence(der(0x82, Buffer.from('localhost')), der(0x87, Buffer.from([127, 0, 0, 1])))
+  const names = sequence(
+    ...holders.map((holder) =>
+      isIP(holder) === 4 ? der(0x87, Buffer.from(holder.split('.').map(Number))) : der(0x82, Buffer.from(holder)),
+    ),
+  )
   const toBeSigned = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))), // version 3
     der(0x02, Buffer.concat([Buffer.from([1]), randomBytes(8)])), // serial number
@@ -86,7 +99,7 @@ function selfSigned(): { cert: string; key: string } {
   )
   const signature = createSign('sha256').update(toBeSigned).sign(privateKey)
   const certificate = sequence(toBeSigned, algorithm, der(0x03, Buffer.concat([Buffer.from([0]), signature])))
-  const lines = certificate.toString('base64').replaceAll(/.{64}/g, '$&\n')
+  const lines = certificate.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n')
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`,
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
