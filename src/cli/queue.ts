@@ -103,7 +103,7 @@ async function resume({ operands, output: out, store: open }: Context): Promise<
 }
 
 async function rm(context: Context): Promise<number> {
-  const { operands, output: out } = context
+  const { operands, output: out, signal } = context
   const lane = await context.lane()
   const known = (await lane.store.command('smismember', [lane.store.keys.queues, ...operands])) as number[]
   const infos = await queueInfos(lane.store, operands)
@@ -118,7 +118,7 @@ async function rm(context: Context): Promise<number> {
     return nothing(context)
   const results: [string, unknown][] = []
   for (const queue of operands) {
-    const removed = await removeQueue(lane, queue)
+    const removed = await removeQueue(lane, queue, { signal })
     results.push([`${queue}: removed with ${plural(removed, 'job')}`, { queue, removed_jobs: removed }])
   }
   out.each(results)

@@ -9,9 +9,9 @@ import { matcherOf, type Item } from './match.ts'
 import { parsePaused } from './paused.ts'
 import { parsePayload } from './payload.ts'
 import type { Producer } from './producer.ts'
+import { removeAll } from './removal.ts'
 
 const headsScript = loadScript('queue_heads')
-const removeScript = loadScript('queue_remove')
 const dequeueScript = loadScript('dequeue')
 
 /** Elements looked at in one call: in the first, before their size is known, and at most. */
@@ -85,9 +85,13 @@ export async function pushRaw(producer: Producer, queue: string, payload: string
   await producer.push([{ queue: queueName(queue), raw, id: parsed.payload.id, status: undefined, at: undefined }])
 }
 
-/** Removes a queue with its jobs, its name, its token, its flow and its pause (R66). Returns how many jobs it had. */
-export async function removeQueue(lane: Lane, queue: string): Promise<number> {
-  return Number(await lane.run(removeScript, [queue, 'all']))
+/** Removes a queue with its jobs, its name, its token, its flow and its pause (R66), in one atomic call. Returns how many jobs it had. */
+export async function removeQueue(
+  lane: Lane,
+  queue: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<number> {
+  return removeAll(lane, queue, 'all', signal)
 }
 
 /**
@@ -101,7 +105,7 @@ export async function dequeue(
   items: readonly Item[] = [],
   { progress, signal }: { readonly progress?: (removed: number) => void; readonly signal?: AbortSignal } = {},
 ): Promise<number> {
-  if (items.length === 0) return Number(await lane.run(removeScript, [queue, 'jobs']))
+  if (items.length === 0) return removeAll(lane, queue, 'jobs', signal)
   const fits = matcherOf(items)
   const key = lane.store.keys.queue(queue)
   let removed = 0

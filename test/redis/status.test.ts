@@ -1,10 +1,11 @@
 import { expect } from 'vitest'
+import { removeQueue } from '../../src/queue/queues.ts'
 import { markRunning } from '../../src/queue/status.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
 import { own } from '../support/scope.ts'
 import { load, readGolden } from '../wire/golden.ts'
-import { openQueue } from './client.ts'
+import { openQueue, openTestLane } from './client.ts'
 
 test('statuses as php-resque and redisQueue write them are read', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
@@ -118,4 +119,35 @@ test('the status of a tracked job that is removed expires, those of others stay'
   for (const left of [await ttl(goes, 'p_'), await ttl(never)]) expect(left).toBeGreaterThan(86_000)
   expect([await ttl(stays), await ttl(later)]).toEqual([-1, -1])
   expect(await client.status(never).get()).toMatchObject({ state: 'waiting' })
+})
+
+test('statuses expire of all jobs that go with their queue, however many and whatever stands between them', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const client = openQueue(redisUrl, ns)
+  const track = true
+  const stays = String(await client.enqueue('other', 'A', {}, { track }))
+  for (const remove of [() => client.queues.dequeue('q'), () => client.queues.remove('q')]) {
+    const first = String(await client.enqueue('q', 'A', {}, { track }))
+    await client.enqueueBulk(Array.from({ length: 2490 }, () => ({ queue: 'q', class: 'A' })))
+    await redis.rpush(`${ns}:queue:q`, 'junk', '{"class":"A","args":[]}', `{"class":"A","args":["${'x'.repeat(2e6)}"]}`)
+    const last = String(await client.enqueue('q', 'A', {}, { track, prefix: 'p' }))
+    expect(await remove()).toBe(2495)
+    for (const name of [first, `p_${last}`]) {
+      expect(await redis.ttl(`${ns}:job:${name}:status`)).toBeGreaterThan(86_000)
+    }
+    expect(await redis.keys(`${ns}:ext:removed:*`)).toEqual([])
+  }
+  expect(await redis.ttl(`${ns}:job:${stays}:status`)).toBe(-1)
+})
+
+test('a removal that is cut off leaves no job behind for long', async ({ redis, redisUrl, ns }) => {
+  await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}', '{"class":"A","args":[]}')
+  expect(await removeQueue(openTestLane(redisUrl, ns), 'q', { signal: AbortSignal.abort() })).toBe(2)
+  const [aside = '', ...others] = await redis.keys(`${ns}:ext:removed:*`)
+  expect(others).toEqual([])
+  expect(await redis.pttl(aside)).toBeGreaterThan(0)
+  expect(await redis.exists(`${ns}:queue:q`)).toBe(0)
 })

@@ -5,7 +5,7 @@ import { some, type Check, type Finding, type Patient } from './finding.ts'
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
 export const COMMANDS: readonly string[] = words(`
   auth blpop client|setname del eval evalsha exists get hdel hexists hget hgetall hlen hmget hscan hset hsetnx
-  incr incrby info lindex llen lpop lpos lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping pttl rpush sadd
+  incr incrby info lindex llen lpop lpos lpush lrange lrem lset ltrim memory|usage mget mset pexpire ping pttl rename rpush sadd
   scard select set sismember smembers smismember srandmember srem sscan time type unlink wait zadd zcard zcount
   zrange zrangebyscore zrem zscore
 `)
@@ -68,6 +68,7 @@ function wordsOf(command: string, key: string): readonly string[] {
   if (sub !== undefined) return [name, sub, sub === 'setname' ? 'x' : key]
   const fixed = KEYLESS[name]
   if (fixed) return [name, ...fixed, ...(name.startsWith('eval') ? [key] : [])]
+  if (name === 'rename') return [name, key, key]
   const more = ARGUMENTS[name] ?? 0
   return [name, key, ...Array.from({ length: more }, () => '1')]
 }
