@@ -9,7 +9,6 @@ import { markRunning } from '../queue/status.ts'
 import type { State } from '../queue/turn.ts'
 import type { Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
-import { VERSION } from '../version.ts'
 import { createBackends, failureLists } from './backends.ts'
 import type { Caretaker } from './caretaker.ts'
 import { createCrew, type Crew } from './crew.ts'
@@ -27,6 +26,7 @@ import { createQueueList } from './queuelist.ts'
 import { createRunner } from './runner.ts'
 import { act, type WorkerActions, type WorkerSignal } from './signals.ts'
 import { createStopWord } from './stopword.ts'
+import { createTitle } from './title.ts'
 import { startTurns, type TurnLoop } from './turns.ts'
 import { startWaiter, type Waiter } from './waiter.ts'
 
@@ -69,6 +69,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const hard = new AbortController() // ends every insistence on Redis
   const left = Promise.withResolvers<{ exitCode: number }>()
   const stopWord = createStopWord()
+  const title = createTitle(selection.label)
 
   let registration: Registration | undefined
   let works: Works | undefined
@@ -99,9 +100,6 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       ? 0
       : Math.min(concurrency, Math.max(maxJobs - taken, 0))
   const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
-  const title = (state: string): void => {
-    process.title = `resque-${VERSION} (${selection.label}): ${state}` // R56
-  }
 
   /** Without Redis, and with nothing that runs or is to be recorded, there is nothing that a leaving worker could wait for. */
   const forlorn = (): boolean => stopping && patience.troubled && works?.turns.occupied === 0
@@ -249,17 +247,11 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (reply.retryDue || reply.delayedDue)
       void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
     void caretaker.reap(patience)
-    title(
-      running() > 0
-        ? `Processing ${running()} since ${new Date(clock.now()).toISOString()}`
-        : quota() === 0
-          ? 'Paused'
-          : 'Waiting for jobs',
-    )
+    title.working(running(), quota() > 0, clock.now())
   }
 
   const start = async (): Promise<void> => {
-    title('Starting')
+    title.starting()
     const hooks = await loadParentHooks(options.hooks, log)
     const backends = await createBackends(options.failureBackends, log)
     engine = await createEngine({
