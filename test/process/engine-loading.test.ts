@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
 import { bench, fixture, folder } from './engine.ts'
 
 /** A server that says nothing: its port. */
@@ -143,6 +144,8 @@ test('what loading wants done at the end of its process is not done in children,
   expect(await run('Exits', [0])).toMatchObject({ kind: 'exited', code: 0 })
   expect(await run('Tidies', [4])).toMatchObject({ kind: 'exited', code: 4 })
   expect(await run('Tidies', [0])).toMatchObject({ kind: 'succeeded' })
+  // It has reported before it leaves.
+  await waitFor(() => readFileSync(notes, 'utf8').includes('exit 0'))
   await engine.stop()
   expect(readFileSync(notes, 'utf8')).toBe('job: exit 4\njob: exit 0\n')
 })

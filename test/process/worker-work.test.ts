@@ -291,7 +291,7 @@ describe('a job that fails', () => {
     expect(good?.[0]).toContain(jobs[0]?.raw)
     expect(bad?.[0]).toContain(jobs[1]?.raw)
     expect(all?.[0]).toContain(jobs[1]?.raw)
-    await worker.says('backend threw')
+    await worker.says('the failure backend failed')
     await worker.stop()
   })
 })
