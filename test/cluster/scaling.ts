@@ -186,7 +186,7 @@ export async function startController(setup: ControllerSetup): Promise<RunningCo
       return found === undefined ? undefined : Number(found.slice(line.length + 1))
     },
   }
-  await controller.says('controller started')
+  await controller.says('controller started', 60_000)
   return controller
 }
 
