@@ -1,12 +1,14 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { confirmDrained, markDraining, podKey, unmarkDraining, type PodKey } from '../queue/draining.ts'
+import { markDraining, unmarkDraining } from '../queue/draining.ts'
 import type { Store } from '../redis/store.ts'
 import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
+import { clearMarks, confirmMarks, GIVEN_UP_MS, keyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
+import { unmarkedVictim, type Victim, type Victims } from './drain/victims.ts'
 import type { Term } from './leader.ts'
-import { heldBy, mayRun, processesIn, type Fleet } from './observe.ts'
+import { heldBy, mayRun, type Fleet } from './observe.ts'
 import {
   chooseVictims,
   COST_ANNOTATION,
@@ -21,19 +23,12 @@ import {
   type PodObject,
 } from './pods.ts'
 import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
-import { foreignFrom, type RedisView } from './view.ts'
+import type { RedisView } from './view.ts'
 
 /** From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds. */
 const COST_MS = 1000
 /** From confirming to lowering the scale, at most. Milliseconds. */
 const CONFIRMED_MS = 5000
-/**
- * How long the mark of a pod that is given up lasts: as long as the controller manager may be away while the leader changes,
- * because the next leader cannot renew it. Where the pod stays after all its mark is taken away. Milliseconds.
- */
-const GIVEN_UP_MS = 15 * 60_000
-/** Marks are renewed this often. Milliseconds. */
-const RENEW_MS = 20_000
 /** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
 const SPARED_MS = 30_000
 /** Between two looks at a drain under way. Milliseconds. */
@@ -44,19 +39,6 @@ const OTHERS_MS = 5000
 const MOST_COSTS = 3
 /** Annotations written at a time. */
 const MOST_PATCHES = 8
-
-interface Victim {
-  readonly pod: Pod
-  /** Monotonic ms since which it surely bears our mark; Infinity: the answer is still out. */
-  since: number
-  /** -Infinity: the mark is to be set at the next step. */
-  renewedAt: number
-  costAt: number | undefined
-  /** How often another program has written over its cost. */
-  costsLost: number
-  /** The scale was lowered for it, or may have been: an answer can be lost. */
-  releasedAt: number | undefined
-}
 
 /** What a step of a drain works with. */
 export interface DrainInput {
@@ -102,14 +84,13 @@ export interface Drain {
 }
 
 export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
-  const victims = new Map<string, Victim>()
+  const victims: Victims = new Map()
   /** Pods that took too long, and until when they are left alone. */
   const spared = new Map<string, number>()
   /** Foreign workers: since when each pod was seen idle, in every look. */
   const idleSince = new Map<string, number>()
   let othersCleared: string | undefined
 
-  const keyOf = (pod: Pod): string => podKey(pod.namespace, pod.uid)
   const notReleased = (): Victim[] => [...victims.values()].filter(({ releasedAt }) => releasedAt === undefined)
 
   const setCost = async (api: ApiServer, pods: readonly Pod[], value: string | null): Promise<void> => {
@@ -126,7 +107,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     if (which.length === 0 || !term.valid()) return
     const pods = which.map(({ pod }) => pod)
     // Work first: a cost that stays for a moment harms nobody, since nothing is lowered without looking at costs.
-    await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, 1000))
+    await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, MOST_MARKS))
     for (const { uid } of pods) victims.delete(uid)
     await setCost(
       api,
@@ -153,41 +134,6 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
   }
 
-  /** Marks those whose marks grow old, or that have none yet. Who bears the mark of another owner is no victim of ours. */
-  const renew = async (store: Store, term: Term, which: readonly Victim[]): Promise<void> => {
-    const due = which.filter(({ renewedAt }) => clock.monotonic() - renewedAt > RENEW_MS)
-    const givenUp = due.filter(({ releasedAt }) => releasedAt !== undefined)
-    const draining = due.filter(({ releasedAt }) => releasedAt === undefined)
-    for (const [some, lastsMs] of [[givenUp, GIVEN_UP_MS] as const, [draining, undefined] as const]) {
-      if (some.length === 0) continue
-      const keys = some.slice(0, 1000).map(({ pod }) => keyOf(pod))
-      const marked = await markDraining(store, term.token, keys, lastsMs)
-      const at = clock.monotonic()
-      for (const victim of some) {
-        if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
-        else Object.assign(victim, { renewedAt: at, since: Math.min(victim.since, at) })
-      }
-    }
-  }
-
-  /** Those that bear our mark and run nothing, right now. */
-  const confirm = async (
-    { store, term, view, fleet }: DrainInput,
-    which: readonly Victim[],
-  ): Promise<ReadonlySet<string>> => {
-    // A worker of another program that was started anew has another id than at the last look.
-    const others = fleet === 'ours' ? undefined : await foreignFrom(store, new Set(which.map(({ pod }) => pod.name)))
-    return confirmDrained(
-      store,
-      term.token,
-      which.map(({ pod }) => ({
-        pod: keyOf(pod),
-        processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
-        foreign: others?.get(pod.name) ?? [],
-      })),
-    )
-  }
-
   /** Reads what is so now, confirms, and lowers the scale. */
   const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
     const { api, store, term, scaler, desired, fleet, waiting } = input
@@ -199,7 +145,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     })
     const pods = listed.items.map(podOf).filter((pod) => isActive(pod) && isOf(pod, spec.scaleTargetRef.name))
     const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
-    const confirmed = mine.length === 0 ? new Set<string>() : await confirm(input, mine)
+    const confirmed = mine.length === 0 ? new Set<string>() : await confirmMarks(input, mine)
     const confirmedAt = clock.monotonic()
     const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
     // A mark that is lost, as in a failover, is set again at the next step; what is left may be too short or too long.
@@ -250,19 +196,14 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       for (const [uid, until] of spared) if (!present.has(uid) || until <= now) spared.delete(uid)
       const released = [...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)
       // The controller manager may be away: it goes on with whom it finds then.
-      if (active.length > replicas && !inRollout(active)) return renew(store, term, released)
+      if (active.length > replicas && !inRollout(active)) return renewMarks({ store, term }, victims, released, clock)
       await letGo(
         { api, store, term, queues },
         released.filter(({ releasedAt = now }) => now - releasedAt > SPARED_MS),
       )
       const left = active.filter((pod) => isDrainedCost(pod) && !victims.has(pod.uid))
       if (othersCleared !== term.token && now - term.since > OTHERS_MS) {
-        const keys = active.slice(0, 1000).map(keyOf)
-        const unmark = async (which: readonly PodKey[], others: boolean): Promise<number> =>
-          which.length === 0 ? 0 : unmarkDraining(store, term.token, which, queues.slice(0, 1000), { others })
-        // Our own on pods that we do not drain are of a scaler that was deleted and made anew.
-        const strangers = active.filter(({ uid }) => !victims.has(uid)).slice(0, 1000)
-        const cleared = (await unmark(keys, true)) + (await unmark(strangers.map(keyOf), false))
+        const cleared = await clearMarks({ store, term, queues }, victims, active)
         othersCleared = term.token
         if (cleared > 0) log.info({ pods: cleared }, 'took away drain marks of an earlier leader')
       }
@@ -315,17 +256,8 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       const fresh = chosen.filter(({ uid }) => !victims.has(uid))
       if (!term.valid()) return { kind: 'changed' }
       // Known before the answer, which may be late: then these marks are ours to take away all the same.
-      for (const pod of fresh) {
-        const unmarked = {
-          since: Infinity,
-          renewedAt: -Infinity,
-          costAt: undefined,
-          costsLost: 0,
-          releasedAt: undefined,
-        }
-        victims.set(pod.uid, { pod, ...unmarked })
-      }
-      await renew(store, term, [...victims.values()])
+      for (const pod of fresh) victims.set(pod.uid, unmarkedVictim(pod))
+      await renewMarks({ store, term }, victims, [...victims.values()], clock)
       if (began && victims.size > 0)
         record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
 
