@@ -32,6 +32,7 @@ export const REASONS = {
   drains: 'WorkersDrain',
   drainOff: 'DrainDisabled',
   foreign: 'ForeignWorkers',
+  unaware: 'WorkersLackNamespace',
   noWorkers: 'NoWorkers',
   queuesMatch: 'QueuesMatch',
   queuesDiffer: 'QueuesDiffer',

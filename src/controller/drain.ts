@@ -52,7 +52,7 @@ export interface DrainInput {
   readonly view: RedisView
   readonly fleet: Fleet
   readonly queues: readonly string[]
-  /** Jobs that wait, for foreign workers that know no marks. */
+  /** Jobs that wait, for workers that know no marks. */
   readonly waiting: number
   readonly desired: number
   /** Told of each write of the scale before it goes out. */
@@ -87,7 +87,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
   const victims: Victims = new Map()
   /** Pods that took too long, and until when they are left alone. */
   const spared = new Map<string, number>()
-  /** Foreign workers: since when each pod was seen idle, in every look. */
+  /** Since when each pod was seen idle, in every look: for workers that know no marks. */
   const idleSince = new Map<string, number>()
   let othersCleared: string | undefined
 
@@ -162,7 +162,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     }
     if (inRollout(pods) && !(replicas === 0 && safe === pods.length))
       return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
-    if (fleet === 'foreign' && waiting > 0)
+    if ((fleet === 'foreign' || fleet === 'unaware') && waiting > 0)
       return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
     const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
     // Before the scale is lowered: we may be killed right after it.

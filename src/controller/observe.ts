@@ -17,6 +17,8 @@ const NO_FLOW = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 export type Fleet =
   /** Ours: they know drain marks. */
   | 'ours'
+  /** Ours, but some do not know the namespace of their pod and so find no drain mark. */
+  | 'unaware'
   /** Those of another program of the family, found by their host names. */
   | 'foreign'
   /** None has registered yet, or there are no pods. */
@@ -74,13 +76,10 @@ export function mayRun(view: RedisView, pod: Pod): boolean {
 export function observe(input: ObserveInput): Observed {
   const { scaler, selection, view, pods, replicas, starts, shareOf, hold, now } = input
   const active = pods.filter(isActive)
-  const fleet: Fleet = active.some((pod) => view.byPod.has(pod.uid))
-    ? 'ours'
-    : active.some((pod) => view.foreignByHost.has(pod.name))
-      ? 'foreign'
-      : 'none'
+  const fleet = fleetOf(active, view)
+  const isOurs = fleet === 'ours' || fleet === 'unaware'
   const works = (pod: Pod): boolean => {
-    if (fleet !== 'ours') return pod.ready
+    if (!isOurs) return pod.ready
     return processesIn(view, pod).some(({ load }) => pod.ready || load.held > 0)
   }
   for (const pod of active) {
@@ -104,7 +103,7 @@ export function observe(input: ObserveInput): Observed {
     fleet,
     queues,
     shared: queues.filter((queue) => shareOf(queue) < 1),
-    otherQueues: fleet === 'ours' ? otherQueues(selection, working, view) : undefined,
+    otherQueues: isOurs ? otherQueues(selection, working, view) : undefined,
     observation: {
       replicas,
       pods: {
@@ -127,6 +126,17 @@ export function observe(input: ObserveInput): Observed {
       hold,
     },
   }
+}
+
+function fleetOf(pods: readonly Pod[], view: RedisView): Fleet {
+  if (pods.some((pod) => view.byPod.has(pod.uid)))
+    return pods.every((pod) => findsMarks(view, pod)) ? 'ours' : 'unaware'
+  return pods.some((pod) => view.foreignByHost.has(pod.name)) ? 'foreign' : 'none'
+}
+
+/** Whether the workers of ours in a pod look for its drain mark where it is set. */
+function findsMarks(view: RedisView, pod: Pod): boolean {
+  return processesIn(view, pod).every(({ registration }) => registration.pod_namespace === pod.namespace)
 }
 
 function queueOf(name: string, view: RedisView, due: ReadonlyMap<string, Due[]>, share: number): QueueObservation {

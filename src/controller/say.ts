@@ -26,6 +26,9 @@ const LIMITS: Readonly<Partial<Record<Limit, string>>> = {
   PodsNotStarting: 'new pods restart again and again: more of them would not help; all are tried again every 5 minutes',
 }
 
+/** What comes of workers that know no drain marks. */
+const UNMARKED = 'a pod is given up only after it was seen idle twice and nothing waits, yet may have taken a job since'
+
 const NO_WORKERS =
   "no worker of these pods is registered in the scaler's Redis: those that are ready may run jobs and are not given up. Where that lasts, spec.redis or its namespace is not what the workers use, or Redis has lost its data and the workers are to be restarted"
 
@@ -98,8 +101,14 @@ function drains(scaler: Scaler, fleet: Fleet | undefined): Saying {
     return {
       status: 'False',
       reason: REASONS.foreign,
-      message:
-        'workers of another program: a pod is given up only after it was seen idle twice and nothing waits, yet may have taken a job since. Give its image STOPSIGNAL SIGQUIT, or a preStop hook that sends QUIT and waits',
+      message: `workers of another program: ${UNMARKED}. Give its image STOPSIGNAL SIGQUIT, or a preStop hook that sends QUIT and waits`,
+    }
+  }
+  if (fleet === 'unaware') {
+    return {
+      status: 'False',
+      reason: REASONS.unaware,
+      message: `workers whose POD_NAMESPACE is not the namespace of their pod look for no drain marks of it: ${UNMARKED}. Set POD_NAMESPACE from metadata.namespace`,
     }
   }
   return { status: 'Unknown', reason: REASONS.noWorkers, message: NO_WORKERS }
@@ -121,7 +130,7 @@ function queuesMatch(observed: Observed | undefined): Saying {
       message: `other scalers list ${observed.shared.slice(0, 20).join(', ')} too: what waits there is shared out by maxReplicas and slots`,
     }
   }
-  if (observed.fleet !== 'ours') {
+  if (observed.fleet !== 'ours' && observed.fleet !== 'unaware') {
     const message = 'no worker of ResQueue has registered from these pods: what they serve is not known'
     return { status: 'Unknown', reason: REASONS.noWorkers, message }
   }

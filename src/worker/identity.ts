@@ -11,6 +11,7 @@ const ownNonces = new Set<string>()
 export interface Identity {
   readonly host: string
   readonly instance: string
+  /** `<namespace>/<uid>` of the pod; empty where one of them is not known: then the controller cannot drain it. */
   readonly drainMark: string
   /** A registration under a new nonce. */
   registration(slots: number, queues: string, isolation: string): Registration

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { runCli } from '../support/process.ts'
 import { never, waitFor } from '../support/wait.ts'
+import { startFakeFleet } from './fakefleet.ts'
 import { pool, QUICK, stage, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
@@ -62,6 +63,33 @@ test('a pod that is ready without a worker that Redis knows may run a job: it is
   await never(5000, async () => (await look.replicas()) < 3, 'a pod was given up')
   expect(await look.condition('DrainSupported')).toBe('Unknown NoWorkers')
   await redis.sadd(`${ns}:workers`, ...ids)
+  await look.reaches(0, 60_000)
+})
+
+test('workers that do not know the namespace of their pod find no drain mark: their pods are given up like those of other programs', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const target = { jobsPerReplica: 10 }
+  const look = await stage(cluster, namespace, pool({ replicas: 3 }), { ...SINGLE, minReplicas: 3, target })
+  await look.settled(3)
+  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, podNamespace: '' })
+  await fleet.follow()
+  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False WorkersLackNamespace', {
+    timeoutMs: 30_000,
+  })
+  expect(await look.condition('QueuesMatch')).toBe('True QueuesMatch')
+  // A mark would not keep them from what waits.
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
+  await look.edit({ minReplicas: 0 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await never(3000, async () => (await look.replicas()) < 3, 'a pod was given up')
+  await redis.del(`${ns}:queue:q`)
   await look.reaches(0, 60_000)
 })
 

@@ -45,8 +45,10 @@ export function startFakeFleet(setup: {
   readonly ns: string
   readonly queue?: string
   readonly slots?: number
+  /** What the workers have as POD_NAMESPACE; default: the namespace of their pods. */
+  readonly podNamespace?: string
 }): FakeFleet {
-  const { cluster, namespace, queue = 'q', slots = 1 } = setup
+  const { cluster, namespace, queue = 'q', slots = 1, podNamespace = namespace } = setup
   const store: Store = openStore({ url: setup.redis, namespace: setup.ns })
   const members = new Map<string, Member>()
   const patience = { deadlineMs: 20_000 }
@@ -77,7 +79,7 @@ export function startFakeFleet(setup: {
         queues: [queue],
         wokenBy: '',
         ring: true,
-        drainMark: `${namespace}/${uid}`,
+        drainMark: podNamespace === '' ? '' : `${podNamespace}/${uid}`,
         maxRecoveries: 3,
       },
       patience,
@@ -97,7 +99,7 @@ export function startFakeFleet(setup: {
       pid_namespace: '',
       boot_id: '',
       pod: metadata.name,
-      pod_namespace: namespace,
+      pod_namespace: podNamespace,
       pod_uid: metadata.uid,
       container: 'worker',
       started: Date.now(),
