@@ -1,6 +1,6 @@
 import type { ScalerSpec } from './api.ts'
 import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
-import { blockedBy, choose } from './decide/choose.ts'
+import { blockedBy, choose, descentTo } from './decide/choose.ts'
 import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
 import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
 import { emptyRecord, own } from './decide/own.ts'
@@ -36,8 +36,9 @@ export function decide(spec: ScalerSpec, observation: Observation, memory: Memor
   // A rate that eats into its headroom is no reason to scale up yet.
   const sure = Math.max(terms.backlog, terms.busy, terms.lookahead, terms.rate / (1 + LEAST_HEADROOM))
   const nextMemory = remember(spec, observation, seen, { raw, sure, active }, now)
-  const choice = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
-  return { ...shown, ...choice, nextMemory }
+  const { goal, ...choice } = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
+  const descent = descentTo(goal, observation.replicas, nextMemory.descent)
+  return { ...shown, ...choice, nextMemory: { ...nextMemory, descent } }
 }
 
 /**
@@ -70,6 +71,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     spec: text,
     replicas: memory?.replicas ?? observation.replicas,
     changedAt: memory?.changedAt ?? now,
+    descent: isNew ? null : memory.descent,
     queues,
     foreign,
     noDownBefore: isNew || isGap ? now + window : memory.noDownBefore,
@@ -97,6 +99,8 @@ function remember(
     ...seen,
     replicas: observation.replicas,
     changedAt: change === 0 ? seen.changedAt : now,
+    // Who scales up, or further down than was wanted, ends it.
+    descent: change > 0 || (seen.descent !== null && observation.replicas <= seen.descent.to) ? null : seen.descent,
     idleSince: active ? null : (seen.idleSince ?? now),
     highs: addHigh(seen.highs, now, raw, scaleDown.stabilizationWindowSeconds * 1000),
     lows: addLow(seen.lows, now, sure, scaleUp.stabilizationWindowSeconds * 1000),

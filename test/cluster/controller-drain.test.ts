@@ -108,6 +108,40 @@ test('pods that drain work on when work comes, before a new pod is ordered', asy
   await look.reaches(1, 30_000)
 })
 
+test('pods that end their jobs one by one go one by one: the rest of a scale-down waits for no window', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const behavior = { scaleDown: { stabilizationWindowSeconds: 30 } }
+  // Eight jobs in eight pods of four slots, of which four are wanted once the first window is over.
+  const { fleet, look } = await start(setup, 8, { minReplicas: 4, target: { jobsPerReplica: 2 }, behavior }, 4)
+  for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
+  const marked = async (): Promise<string[]> =>
+    (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string).sort()
+  const victims = await waitFor(
+    async () => {
+      const found = await marked()
+      return found.length === 3 && found
+    },
+    { timeoutMs: 90_000, describe: async () => [await marked(), await look.status()] },
+  )
+  const [first, ...rest] = victims as [string, ...string[]]
+  await fleet.finish(first)
+  await look.reaches(7, 20_000)
+  const left = async (): Promise<number> => (await marked()).filter((uid) => rest.includes(uid)).length
+  await never(3000, async () => (await left()) < rest.length, 'the others take jobs again')
+  for (const [i, uid] of rest.entries()) {
+    expect(await fleet.occupy(uid)).toBe(false)
+    await fleet.finish(uid)
+    await look.reaches(6 - i, 20_000)
+  }
+  await waitFor(async () => (await look.lost(victims)) === victims.length)
+})
+
 test('a pod that takes too long to drain works on and is never killed', async ({
   cluster,
   namespace,
