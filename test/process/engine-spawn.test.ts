@@ -43,6 +43,18 @@ test('while no process gets ready jobs go back uncounted, the engine says why, a
   expect(await run('Job')).toMatchObject({ kind: 'succeeded' })
 })
 
+test('a job that waits for a process while code that loads again is taken up is performed', async () => {
+  const { jobs, obstruct, clear } = fragile("throw new Error('no database today')")
+  const { engine, run } = await bench({ isolation: 'spawn', jobs })
+  obstruct()
+  expect(await run('Job')).toMatchObject({ kind: 'succeeded' }) // its process was ready before
+  for (let tries = 0; tries < 3; tries++) expect(await run('Job')).toMatchObject({ kind: 'returned' })
+  const waiting = run('Job') // the next process is started in seconds only
+  clear()
+  await engine.reload()
+  expect(await waiting).toMatchObject({ kind: 'succeeded' })
+}, 30_000)
+
 test('a process that never gets ready is ended, and its job goes back uncounted', async () => {
   const { jobs, obstruct } = fragile('await new Promise(() => setInterval(() => {}, 60_000))')
   const events = { output: () => undefined, forked: () => undefined, notice: () => undefined }
