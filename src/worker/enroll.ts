@@ -19,8 +19,8 @@ export interface Enrolment {
   readonly queueList: QueueList
   /** Who is to be known from now on. */
   readonly fresh: Registration
-  /** Told as soon as it is. */
-  registered(): void
+  /** Told as soon as Redis is asked; `answered` settles with its answer, and so does what this returns. */
+  registering(answered: Promise<unknown>): Promise<void>
   /** How long to insist: all the worker's life, or, with `--fail-fast`, not at all at the start. */
   readonly patience: Patience
 }
@@ -34,8 +34,7 @@ export async function enroll(enrolment: Enrolment): Promise<Caretaker> {
   await queueList.refresh(starting)
   const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
   await hooks.tell('beforeFirstFork', fresh)
-  await register(store, fresh, starting)
-  enrolment.registered()
+  await enrolment.registering(register(store, fresh, starting))
   await caretaker.recoverPredecessors(fresh, patience)
   if (fresh.isolation === 'inline')
     log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')

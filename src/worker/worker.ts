@@ -261,11 +261,16 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     })
     if (stopping) return engine.stop() // we left while it was being made
     const fresh = identity.registration(concurrency, selection.label, engine.isolation)
-    const registered = (): void => {
-      registration = fresh // from here on a release is due when we leave
+    const registering = async (answered: Promise<unknown>): Promise<void> => {
+      registration = fresh // from here on a release is due when we leave, for the answer may come late or never
       moved = clock.monotonic() // and standstill counts
+      await answered.catch((error: unknown) => {
+        if (!stopping) registration = undefined // refused: there is nothing to release
+        throw error
+      })
+      moved = clock.monotonic()
     }
-    const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registered, patience }
+    const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registering, patience }
     const caretaker = await enroll(enrolment)
     if (stopping) return
     works = assemble(

@@ -110,6 +110,25 @@ test('a TERM while a burst leaves is its first', async ({ ns, redisUrl }) => {
   expect(await worker.done).toEqual({ exitCode: 0 })
 })
 
+test('a worker that is told to leave while it registers leaves no registration', async ({ redis, ns, redisUrl }) => {
+  const [registered, gone] = [latch(), latch()]
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    const reply = await call()
+    if (script === 'register') {
+      registered.open()
+      await gone.promise
+    }
+    return reply
+  }
+  const { worker } = startHere(redisUrl, ns, { isolation: 'inline', exchange })
+  await registered.promise
+  expect(await redis.hlen(`${ns}:ext:processes`)).toBe(1)
+  worker.signal('SIGTERM')
+  expect(await worker.done).toEqual({ exitCode: 0 })
+  gone.open()
+  expect(await redis.exists(`${ns}:ext:processes`, `${ns}:workers`, `${ns}:workers:heartbeat`)).toBe(0)
+})
+
 test('a worker that takes leave of a Redis that is away insists no longer once it is told a second time', async () => {
   const server = await startRedis()
   const { worker } = startHere(server.url, 'resque', { isolation: 'inline' })
