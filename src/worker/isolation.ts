@@ -43,6 +43,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   /** Why the last try to replace it failed. */
   let irreplaceable: string | undefined
   const retiring = new Set<Promise<void>>()
+  const retired = new WeakSet<Backend>()
   const killers = new Set<() => void>()
 
   const fallBack = (reason: string): Promise<Backend> => {
@@ -80,8 +81,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }
   }
   const retire = (backend: Backend): void => {
+    if (retired.has(backend)) return
+    retired.add(backend)
     const done = backend.retire().finally(() => retiring.delete(done))
     retiring.add(done)
+  }
+  /** A reload and a replacement may overlap: what the later of them finds in place goes. */
+  const install = (made: Backend): void => {
+    retire(stopped ? made : current)
+    if (!stopped) current = made
   }
   const replace = (reason: string): void => {
     if (stopped || replacing) return
@@ -89,7 +97,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     retire(current)
     const attempt = async (pauseMs: number): Promise<void> => {
       try {
-        current = await start()
+        install(await start())
         irreplaceable = undefined
         events.notice('info', 'job processes are replaced', { isolation: current.isolation })
       } catch (error) {
@@ -133,14 +141,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     async reload() {
       await replacing
-      const next = await start()
-      retire(current)
-      current = next
+      install(await start())
     },
     async stop() {
       stopped = true
       await replacing
-      await Promise.all([...retiring, current.retire()])
+      retire(current)
+      await Promise.all(retiring)
     },
   }
 }

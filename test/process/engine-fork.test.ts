@@ -179,6 +179,22 @@ test('a job that runs during a reload ends in its own time', async () => {
   await waitFor(() => zygote())
 })
 
+test('a zygote that is killed during a reload leaves one to follow it, and not two', async () => {
+  const { engine, notices, run } = await bench({ isolation: 'fork' })
+  const zygotes = (): ProcessInfo[] =>
+    descendants().filter((p) => p.command.includes('zygote') || p.command.includes('Forking jobs of'))
+  for (let round = 1; round <= 3; round++) {
+    const { pid } = zygote()
+    const reloaded = engine.reload()
+    await waitFor(() => zygotes().some((p) => p.ppid === process.pid && p.pid !== pid)) // the new one is on its way
+    process.kill(pid, 'SIGKILL')
+    await reloaded
+    await waitFor(() => notices.filter((notice) => notice === 'info job processes are replaced').length === round)
+    await waitFor(() => zygote())
+    expect(await run('Draw')).toMatchObject({ kind: 'succeeded' })
+  }
+}, 60_000)
+
 test('modules that do not load are refused with file and reason', async () => {
   const path = join(folder(), 'jobs.mjs')
   copyFileSync(fixture('hooks.ts'), path.replace('.mjs', '.ts'))
