@@ -7,9 +7,9 @@ local function failure_lists(nonce)
 end
 
 -- Puts a job of the process that ARGV[1] names back in front of its queue. A counted one was lost with its process; beyond `most`
--- recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker cannot circle. A loss counts only if the run began
--- after the last counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' (the caller counts
--- it) or 'quarantined', or nil where every key it could go to holds another type.
+-- recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker cannot circle, or to quarantine where it
+-- cannot be read here. A loss counts only if the run began after the last counted one: many equal payloads lost in one crash are one
+-- loss. Returns 'back', 'failed' (the caller counts it) or 'quarantined', or nil where every key it could go to holds another type.
 local function put_back(queue, raw, counted, began, most, worker)
   local tracked = status_key(raw)
   local old = tracked and pcall_('GET', tracked)
@@ -30,6 +30,10 @@ local function put_back(queue, raw, counted, began, most, worker)
         if tracked then write_status(tracked, old, 3, 'null') end
         return 'failed'
       end
+    elseif recoveries > most and quarantine(queue, raw) then
+      -- Nested too deeply to be read here, or no JSON at all: dashboards must not find it in a failed list.
+      call('DEL', key)
+      return 'quarantined'
     end
     write_attempts(key, attempts, recoveries, last)
   end

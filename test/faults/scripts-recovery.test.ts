@@ -65,6 +65,28 @@ test('a job that is lost with its process more often than allowed goes to the fa
   expect(JSON.parse(entry ?? '')).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
 })
 
+test('a job that is lost too often and that Redis cannot read goes to quarantine, and does not circle', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const raw = `{"class":"Job","args":[${'['.repeat(1500)}${']'.repeat(1500)}]}`
+  await redis.rpush(`${ns}:queue:q`, raw)
+  for (let loss = 1; loss <= 2; loss++) {
+    const model = modelProcess(redisUrl, ns, { maxRecoveries: 1 })
+    await model.register()
+    expect(await model.reserve(0)).toHaveLength(1)
+    await redis.del(`${ns}:ext:lease:${model.registration.nonce}`)
+    const counted = await clock(redis)
+    const back = 2 - loss
+    expect(await model.release({ kind: 'lease' })).toMatchObject({ kind: 'released', back, quarantined: 1 - back })
+    await waitFor(async () => (await clock(redis)) > counted + 5)
+  }
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
+  expect(await redis.lindex(`${ns}:ext:quarantine`, 0)).toContain(raw)
+  expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
+})
+
 test('a job that is lost too often goes to the failure lists of the worker that lost it, by release and by turn', async ({
   redis,
   ns,
