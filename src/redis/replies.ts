@@ -92,6 +92,12 @@ export function refusalOf(error: unknown): string {
   return messageOf(error).replace(WRAPPED, '').trimEnd()
 }
 
+/** An error of a call to which no answer came, as a user is told it: ioredis speaks of options of its own. */
+export function lostCall(error: unknown): Error {
+  const ofOptions = error instanceof Error && error.name === 'MaxRetriesPerRequestError'
+  return ofOptions ? new Error('the connection was lost before the answer came', { cause: error }) : (error as Error)
+}
+
 /**
  * Sorts an error of ioredis: a reply of Redis, or a socket that went away. `inCluster`: it came by a connection to a whole Redis Cluster, where
  * all keys share a slot.

@@ -3,7 +3,7 @@ import { sleep, systemClock, type Clock } from '../clock.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { connect, type Connection, type Role } from './connection.ts'
 import { keysOf, type Keys } from './keys.ts'
-import { classify } from './replies.ts'
+import { classify, lostCall } from './replies.ts'
 import type { Script } from './scripts.ts'
 import { redactUrl, type RedisConfig } from './url.ts'
 
@@ -135,7 +135,7 @@ export function openStore(
             if (!stubborn || verdict.final) throw verdict.error
             if (verdict.reconnect) reconnect(c)
           } else {
-            lastError = error as Error
+            lastError = lostCall(error)
           }
         }
       }

@@ -31,6 +31,19 @@ test('a password file that is missing for a moment costs nothing: the password i
   expect(await store.command('ping', [])).toBe('PONG')
 })
 
+test('a connection that is lost in the middle of a call is told as that', async ({ redisUrl }) => {
+  const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+  own('proxy', () => proxy.close())
+  const store = openStore({ url: proxy.url, namespace: 'x' })
+  own('store', () => store.close())
+  expect(await store.command('ping', [])).toBe('PONG')
+  proxy.on('ping', { kind: 'cut-after' })
+  const troubles: string[] = []
+  const trouble = (error: Error | undefined): void => void troubles.push(error?.message ?? 'over')
+  expect(await store.command('ping', [], { trouble })).toBe('PONG')
+  expect(troubles[0]).toBe('the connection was lost before the answer came')
+})
+
 test('what answers without being a Redis is told apart from one that is away', async () => {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
