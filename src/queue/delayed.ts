@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import { portions } from './entries.ts'
+import { exactBytes, portions } from './entries.ts'
 import type { Lane } from './lane.ts'
 import type { MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -17,6 +17,11 @@ export interface DelayedJob {
   readonly queue: string
   readonly payload: Payload | undefined
   readonly raw: string
+}
+
+/** One that was looked at, at its place in the list of its second. */
+interface Found extends DelayedJob {
+  readonly index: number
 }
 
 /** Which delayed jobs. Everything that is given must fit. */
@@ -61,7 +66,9 @@ export async function* delayedJobs(
   filter: DelayedFilter = {},
   signal?: AbortSignal,
 ): AsyncGenerator<DelayedJob> {
-  for await (const chunk of chunks(store, filter, signal)) yield* chunk
+  for await (const chunk of chunks(store, filter, signal)) {
+    for (const { index: _, ...job } of chunk) yield job
+  }
 }
 
 /** One page of the delayed jobs. */
@@ -103,14 +110,14 @@ export async function removeDelayed(
     const chosen = chunk.slice(0, limit - removed)
     const [first] = chosen
     if (first) {
-      const items = Map.groupBy(chosen, ({ raw }) => raw)
+      const items = await equalItems(lane.store, chosen)
       // The script walks through the list of the second for each item.
       const walk = await delayedTimestampSize(lane.store, first.second)
       for (const some of portions(items, ([raw]) => raw.length + walk)) {
         signal?.throwIfAborted()
-        const named = some.flatMap(([raw, equal]) => [equal.length, raw])
+        const named = some.flatMap(([raw, equal]) => [equal, Buffer.from(raw, 'latin1')])
         removed += dryRun
-          ? some.reduce((sum, [, equal]) => sum + equal.length, 0)
+          ? some.reduce((sum, [, equal]) => sum + equal, 0)
           : Number(await lane.run(removeScript, [first.second, ...named]))
         progress?.(removed)
       }
@@ -120,12 +127,19 @@ export async function removeDelayed(
   return removed
 }
 
+/** The bytes of items, as Latin-1 text, and how often each occurs. */
+async function equalItems(store: Store, chosen: readonly Found[]): Promise<Map<string, number>> {
+  const items = new Map<string, number>()
+  for (const { second, index, raw } of chosen) {
+    const bytes = await exactBytes(store, `delayed:${second}`, { index, text: raw })
+    const item = bytes?.toString('latin1')
+    if (item !== undefined) items.set(item, (items.get(item) ?? 0) + 1)
+  }
+  return items
+}
+
 /** Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing unread. */
-async function* chunks(
-  store: Store,
-  filter: DelayedFilter,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<DelayedJob[]> {
+async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal | undefined): AsyncGenerator<Found[]> {
   const { keys } = store
   let after = '-inf'
   for (;;) {
@@ -141,7 +155,10 @@ async function* chunks(
         const length = (await store.command('llen', [key], { signal })) as number
         if (from >= length) break
         const raws = (await store.command('lrange', [key, from, from + CHUNK - 1], { signal })) as string[]
-        const fitting = raws.map((raw) => delayedOf(Number(second), raw)).filter((job) => fits(job, filter))
+        const at = from
+        const fitting = raws
+          .map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
+          .filter((job) => fits(job, filter))
         if (fitting.length > 0) yield fitting
         const left = (await store.command('llen', [key], { signal })) as number
         // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at again.

@@ -2,7 +2,7 @@ import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
-import { portions, shaOf } from './entries.ts'
+import { exactBytes, portions, shaOf } from './entries.ts'
 import { queueName } from './enqueue.ts'
 import type { Lane } from './lane.ts'
 import { matcherOf, type Item } from './match.ts'
@@ -117,7 +117,12 @@ export async function dequeue(
     // The script hashes all that it looks at: of large elements, only those nearest the tail.
     const [chunk = []] = portions(seen.toReversed(), (raw) => raw.length)
     const first = last - chunk.length + 1
-    const wanted = chunk.filter((raw) => isWanted(raw, fits)).map(shaOf)
+    const wanted: string[] = []
+    for (const [i, text] of chunk.entries()) {
+      if (!isWanted(text, fits)) continue
+      const bytes = await exactBytes(lane.store, `queue:${queue}`, { index: last - i, text })
+      wanted.push(shaOf(bytes ?? text))
+    }
     const n = wanted.length === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...new Set(wanted)]))
     removed += n
     if (n > 0) progress?.(removed)

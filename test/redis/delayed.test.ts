@@ -41,6 +41,20 @@ test('what php-resque, Ruby and node-resque filed is listed and removed by value
   expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
 })
 
+test('items whose bytes are no UTF-8 are removed with their traces', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const odd = (byte: number): Buffer =>
+    Buffer.concat([Buffer.from('{"class":"Odd","queue":"q","args":["'), Buffer.from([byte]), Buffer.from('"]}')])
+  for (const item of [odd(0xff), odd(0xfe), odd(0xff)]) {
+    await redis.rpush(`${ns}:delayed:${AT}`, item)
+    await redis.sadd(Buffer.concat([Buffer.from(`${ns}:timestamps:`), item]), `delayed:${AT}`)
+  }
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  expect(await client.delayed.remove({ class: 'Odd' }, { dryRun: true })).toBe(3)
+  expect(await client.delayed.remove({ class: 'Odd' })).toBe(3)
+  expect(await redis.keys(`${ns}:[dt]*`)).toEqual([])
+})
+
 test('foreign keys that look like delayed lists are left alone', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   await redis.hset(`${ns}:delayed:last_enqueued_at`, 'cron', '2026-11-22 18:37:26 +0000')

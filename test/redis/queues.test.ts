@@ -176,6 +176,16 @@ test('dequeue of many: order kept, while workers take at the head and others enq
   expect(order).toHaveLength(5200 - removed)
 })
 
+test('dequeue removes jobs whose bytes are no UTF-8, too', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const odd = (byte: number): Buffer =>
+    Buffer.concat([Buffer.from('{"class":"Odd","args":["'), Buffer.from([byte]), Buffer.from('"]}')])
+  const jobs = [odd(0xff), '{"class":"Job","args":[]}', odd(0xfe), '{"class":"Odd","args":["\ufffd"]}']
+  await redis.rpush(`${ns}:queue:q`, ...jobs, '{"class":"Job","args":[]}')
+  expect(await client.queues.dequeue('q', ['Odd'])).toBe(3)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([jobs[1], jobs[1]])
+})
+
 test('dequeue looks at few elements at a time where they are large, and at many where they are small', async ({
   redis,
   redisUrl,
