@@ -53,3 +53,16 @@ export function text(
   const variables = env.length > 0 ? { env: env.map((name) => ({ name })) } : {}
   return { flag, ...variables, value, fallback: undefined, about, read: words }
 }
+
+/** What an environment says to an option: the first of its variables that is set, translated. Undefined where none is. */
+export function variableOf(
+  option: Option<unknown>,
+  env: NodeJS.ProcessEnv,
+): { readonly name: string; readonly text: string } | undefined {
+  for (const { name, read } of option.env ?? []) {
+    const written = env[name]
+    const text = written === undefined || written === '' ? undefined : read ? read(written) : written
+    if (text !== undefined) return { name, text }
+  }
+  return undefined
+}

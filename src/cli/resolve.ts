@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Option, Variable } from '../option.ts'
+import { variableOf, type Option } from '../option.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { nearest } from '../values.ts'
 
@@ -28,7 +28,8 @@ export function resolve(
   const problems: string[] = []
   const { texts, operands } = readFlags(options, argv, problems)
   for (const option of options) {
-    if (!texts.has(option)) readVariables(option, env, texts)
+    const said = texts.has(option) ? undefined : variableOf(option, env)
+    if (said !== undefined) texts.set(option, { origin: said.name, texts: [said.text] })
   }
   const values = new Map<Option<unknown>, unknown>()
   for (const [option, { origin, texts: given }] of texts) {
@@ -107,22 +108,6 @@ function readFlags(
     else found.set(option, { origin: token.rawName, texts: [text] })
   }
   return { texts: found, operands }
-}
-
-function readVariables(option: Option<unknown>, env: NodeJS.ProcessEnv, texts: Texts): void {
-  for (const variable of option.env ?? []) {
-    const text = readVariable(variable, env)
-    if (text !== undefined) {
-      texts.set(option, { origin: variable.name, texts: [text] })
-      return
-    }
-  }
-}
-
-function readVariable({ name, read }: Variable, env: NodeJS.ProcessEnv): string | undefined {
-  const text = env[name]
-  if (text === undefined || text === '') return undefined
-  return read ? read(text) : text
 }
 
 function unknownOption(rawName: string, index: number, argv: readonly string[], names: Iterable<string>): string {

@@ -1,4 +1,5 @@
 import { ResQueueError } from '../errors.ts'
+import { redisOfEnvironment } from '../redis/settings.ts'
 import type { Store } from '../redis/store.ts'
 import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
 import { groupsOf, type Groups } from './groups.ts'
@@ -18,9 +19,13 @@ import { openLane, type Lane } from './lane.ts'
 import { openProducer, type Replication } from './producer.ts'
 import { jobStatus, type JobStatus } from './status.ts'
 
-/** Where the client finds Redis. Everything is optional. */
+/**
+ * Where the client finds Redis. Everything is optional: without `redis` the environment says it, with the variables that a worker
+ * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option goes before its variable. With `redis` only `PREFIX` and
+ * `REDIS_PASSWORD_FILE` are read.
+ */
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
-  /** See `RedisConfig.url`. Default `REDIS_URL` of the environment, else `redis://127.0.0.1:6379`. */
+  /** See `RedisConfig.url`. Default `REDIS_URL` or `REDIS_BACKEND` of the environment, else `redis://127.0.0.1:6379`. */
   readonly redis?: string
   /** What all keys start with. Default `PREFIX` of the environment, else `resque`, the family's; may be empty. */
   readonly namespace?: string
@@ -67,17 +72,10 @@ export class ResQueue implements AsyncDisposable {
   #calls = 0
   #quiet: PromiseWithResolvers<void> | undefined
 
-  /** Throws `USAGE` for a URL that cannot be understood, and for `replication` on a Redis Cluster. */
+  /** Throws `USAGE` for a URL or a variable of the environment that cannot be understood, and for `replication` on a Redis Cluster. */
   constructor(options: ResQueueOptions = {}) {
-    const {
-      redis = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379',
-      namespace = process.env['PREFIX'] || 'resque',
-      replication,
-      ...rest
-    } = options
-    const passwordFile =
-      rest.passwordFile ?? (rest.password === undefined ? process.env['REDIS_PASSWORD_FILE'] : undefined)
-    this.#config = { ...rest, url: redis, namespace, ...(passwordFile === undefined ? {} : { passwordFile }) }
+    const { replication, ...rest } = options
+    this.#config = configOf(rest)
     const { kind } = parseEndpoint(this.#config)
     if (replication && kind === 'cluster') {
       throw new ResQueueError(
@@ -211,6 +209,19 @@ export class ResQueue implements AsyncDisposable {
     })
     return this.#session
   }
+}
+
+/**
+ * An option goes before its variable. Who names a server is not given the database and certificates that the environment has for
+ * another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
+ */
+function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): RedisConfig {
+  const { PREFIX, REDIS_PASSWORD_FILE } = process.env
+  const own = redisOfEnvironment(redis === undefined ? process.env : { PREFIX, REDIS_PASSWORD_FILE })
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const { password: _password, passwordFile: _passwordFile, ...others } = own
+  const secret = 'password' in given || 'passwordFile' in given
+  return { ...(secret ? others : own), ...given, ...(redis === undefined ? {} : { url: redis }) }
 }
 
 function requestOf(

@@ -190,7 +190,9 @@ describe('where Redis is', () => {
   test('a URL that cannot be used is refused before anything is opened, its password unseen', () => {
     expect(() => redis(['--redis', 'http://u:secret@x'])).toThrow(/^The Redis URL http:\/\/u:\*\*\*@x cannot be used/)
     expect(() => redis(['--redis', 'redis-cluster://x'])).toThrow('{resque}')
-    expect(() => redis(['--redis-cert', 'c.pem'])).toThrow('--redis-cert and --redis-key go together')
+    expect(() => redis(['--redis-cert', 'c.pem'])).toThrow(
+      '--redis-cert and --redis-key (REDIS_TLS_CERT and REDIS_TLS_KEY) go together',
+    )
   })
 })
 
