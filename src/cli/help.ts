@@ -4,7 +4,11 @@ import { families, nameOf } from './families.ts'
 import { commonGroup } from './options.ts'
 import type { Family, Verb } from './verb.ts'
 
+/** The widest that text of a help gets; a narrower terminal gets less. */
 const WIDTH = 100
+
+/** Where the texts of options begin. */
+const COLUMN = 30
 
 /** What `resqueue` alone and `resqueue --help` print. */
 export function overview(): string {
@@ -39,15 +43,16 @@ export function familyHelp(family: Family, verbs: readonly Verb[]): string {
   ].join('\n')
 }
 
-/** What `resqueue queue ls --help` prints. */
-export function verbHelp(family: Family, verb: Verb): string {
+/** What `resqueue queue ls --help` prints, on a terminal with so many columns; examples stay on their lines. */
+export function verbHelp(family: Family, verb: Verb, columns = WIDTH): string {
+  const width = Math.min(WIDTH, Math.max(columns, 2 * COLUMN))
   const name = nameOf(family, verb)
   const lines = [
     `resqueue ${name}: ${verb.summary}`,
     '',
     `Usage: resqueue ${[name, verb.operands].filter(Boolean).join(' ')} [options]`,
   ]
-  if (verb.about) lines.push('', ...wrap(verb.about, WIDTH))
+  if (verb.about) lines.push('', ...wrap(verb.about, width))
   lines.push(
     '',
     verb.examples.length > 1 ? 'Examples:' : 'Example:',
@@ -55,7 +60,7 @@ export function verbHelp(family: Family, verb: Verb): string {
   )
   for (const group of groupsOf(verb)) {
     const shown = group.options.filter((option) => option.flag !== '')
-    if (shown.length > 0) lines.push('', `${group.title}:`, ...shown.flatMap((option) => describe(option)))
+    if (shown.length > 0) lines.push('', `${group.title}:`, ...shown.flatMap((option) => describe(option, width)))
   }
   return lines.join('\n')
 }
@@ -90,9 +95,7 @@ function leftOver(verb: Verb): readonly Option<unknown>[] {
     .flatMap((group) => group.options.filter((option) => verb.options.includes(option)))
 }
 
-const COLUMN = 30
-
-function describe(option: Option<unknown>): string[] {
+function describe(option: Option<unknown>, width: number): string[] {
   const extras = [
     option.choices && !option.choices.every((choice) => option.about.includes(choice)) ? option.choices.join(', ') : '',
     option.shown === undefined || option.negative ? '' : `default: ${option.shown}`,
@@ -100,7 +103,7 @@ function describe(option: Option<unknown>): string[] {
   ].filter(Boolean)
   const text = `${option.about}${extras.length > 0 ? ` (${extras.join('; ')})` : ''}`
   const head = `  ${spell(option)}`
-  const lines = wrap(text, WIDTH - COLUMN).map((line) => ' '.repeat(COLUMN) + line)
+  const lines = wrap(text, width - COLUMN).map((line) => ' '.repeat(COLUMN) + line)
   if (head.length > COLUMN - 2) return [head, ...lines]
   return [head.padEnd(COLUMN) + (lines[0] ?? '').slice(COLUMN), ...lines.slice(1)]
 }

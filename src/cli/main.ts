@@ -69,7 +69,7 @@ async function run(family: Family, verb: Verb, argv: readonly string[], env: Nod
   const name = nameOf(family, verb)
   const dashes = argv.indexOf('--')
   if ((dashes < 0 ? argv : argv.slice(0, dashes)).some((word) => word === '--help' || word === '-h'))
-    return say(verbHelp(family, verb))
+    return say(verbHelp(family, verb, process.stdout.isTTY ? process.stdout.columns : undefined))
   let context: OpenContext | undefined
   try {
     const settings = resolve(optionsOf(verb), argv, env)

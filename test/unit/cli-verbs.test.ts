@@ -40,6 +40,16 @@ test('every verb has a help with its examples and lines that fit a terminal', ()
   expect(wrong.map(({ name }) => name)).toEqual([])
 })
 
+test('on a terminal of 80 columns no line of a help is longer, but its title and its examples', () => {
+  const long = all.flatMap(({ family, verb }) =>
+    verbHelp(family, verb, 80)
+      .split('\n')
+      .slice(1)
+      .filter((line) => line.length > 80 && !line.startsWith('  resqueue ')),
+  )
+  expect(long).toEqual([])
+})
+
 test('no verb has two options of one name', () => {
   const wrong = all.filter(({ verb }) => {
     const names = flagsOf(verb)
