@@ -46,7 +46,7 @@ export const leaseName: Option<string> = {
   fallback: 'resqueue-controller',
   shown: 'resqueue-controller',
   about:
-    "Lease that the leader holds, in the controller's own namespace; controllers beside each other need different ones. a WorkerScaler whose annotation resqueue.dev/controller names another Lease (NAME or NAMESPACE/NAME) is left alone.",
+    "Lease that the leader holds, in the controller's own namespace; controllers beside each other need different ones. A WorkerScaler whose annotation resqueue.dev/controller names another Lease (NAME or NAMESPACE/NAME) is left alone.",
   read: words,
 }
 

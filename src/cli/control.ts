@@ -36,6 +36,7 @@ async function control({ get, config, env }: Context): Promise<number> {
   const access = await kubeAccess({ kubeconfig: get(kubeconfig), context: get(kubeContext), env })
   const api = openApiServer(access)
   const scope = get(namespaceScope)
+  const namespaces = scope === 'all' ? undefined : scope.length > 0 ? scope : [access.namespace]
   const identity = `${env['POD_NAME'] ?? hostname()}_${randomBytes(6).toString('hex')}`
   const telemetry = createControllerTelemetry({
     view: () => controller.view,
@@ -45,7 +46,7 @@ async function control({ get, config, env }: Context): Promise<number> {
   const controller: Controller = createController({
     api,
     connections: redis,
-    namespaces: scope === 'all' ? undefined : scope.length > 0 ? scope : [access.namespace],
+    namespaces,
     name: `${access.namespace}/${get(leaseName)}`,
     lease: get(leaderElect) ? { namespace: access.namespace, name: get(leaseName) } : undefined,
     identity,
@@ -67,7 +68,7 @@ async function control({ get, config, env }: Context): Promise<number> {
       {
         version: VERSION,
         server: access.server,
-        namespaces: scope === 'all' ? '*' : scope,
+        namespaces: namespaces ?? '*',
         identity,
         dryRun: get(dryRun),
       },

@@ -29,6 +29,9 @@ export interface KubeAccessOptions {
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 
+/** The context that the client library makes up, with a server on localhost, where it finds no kubeconfig at all. */
+const NOTHING_FOUND = 'loaded-context'
+
 /**
  * Finds the API server. In a pod the service account's files are read and nothing else is loaded; outside, the kubeconfig
  * is read by Kubernetes' own client library, which knows its many ways to log in, and which costs 80 MB. Throws `CONFIG`.
@@ -79,6 +82,11 @@ async function fromKubeconfig(
       throw new ResQueueError('CONFIG', `The kubeconfig has no context "${context}".`)
     config.setCurrentContext(context)
   }
+  if (config.getCurrentContext() === NOTHING_FOUND)
+    throw new ResQueueError(
+      'CONFIG',
+      'There is no kubeconfig: neither KUBECONFIG nor ~/.kube/config, and no service account of a pod. Name one with --kubeconfig.',
+    )
   const cluster = config.getCurrentCluster()
   if (!cluster?.server)
     throw new ResQueueError('CONFIG', 'The kubeconfig names no cluster. Set KUBECONFIG, or --kubeconfig.')

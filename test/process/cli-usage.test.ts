@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { freePort } from '../support/ports.ts'
-import { ROOT, spawnCommand } from '../support/process.ts'
+import { ROOT, spawnCli, spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { cliOf, run } from './cli.ts'
 
@@ -44,6 +47,36 @@ describe('a command line', () => {
     )
     const said = expect.stringMatching(/^resqueue: Redis at .* did not answer/) as unknown
     expect(runs).toEqual(runs.map(() => ({ code: 69, stdout: '', stderr: said })))
+  })
+
+  test('says so where there is no kubeconfig, and exits with 78', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'resqueue-home-'))
+    own('home', () => rm(home, { recursive: true, force: true }))
+    const env = { HOME: home, KUBECONFIG: undefined, KUBERNETES_SERVICE_HOST: undefined }
+    for (const words of [
+      ['scaler', 'ls'],
+      ['control', '--port', '0'],
+    ]) {
+      const ran = await run(words, { env })
+      expect(ran).toMatchObject({ code: 78, stderr: expect.stringContaining('There is no kubeconfig') })
+    }
+  })
+
+  test('a controller says which namespace it serves where it is told none', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'resqueue-home-'))
+    own('home', () => rm(home, { recursive: true, force: true }))
+    const file = join(home, 'kubeconfig')
+    const server = `http://127.0.0.1:${await freePort()}`
+    const config = {
+      clusters: [{ name: 'c', cluster: { server } }],
+      users: [{ name: 'u', user: {} }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace: 'shop' } }],
+      'current-context': 'x',
+    }
+    await writeFile(file, JSON.stringify(config))
+    const controller = spawnCli(['control', '--port', '0', '--kubeconfig', file])
+    expect(await controller.waitForLine('controller started')).toContain('"namespaces":["shop"]')
+    await controller.stop()
   })
 
   test('tells what Redis refuses', async ({ redisUrl }) => {
