@@ -223,7 +223,7 @@ function unavailable(address: string, waitedMs: number, cause: Error | undefined
   const why = cause ? `: ${/RESP/.test(told) ? "what answers there does not speak Redis' protocol" : told}` : ''
   return new ResQueueError(
     'REDIS_UNAVAILABLE',
-    `Redis at ${address} did not answer within ${waitedMs / 1000} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,
+    `Redis at ${address} did not answer within ${Math.round(waitedMs / 100) / 10} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,
     { cause },
   )
 }
