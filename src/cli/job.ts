@@ -17,7 +17,7 @@ async function show({ operands, get, output: out, store: open, signal }: Context
   if (status === false && places.length === 0) {
     throw new ResQueueError(
       'NOT_FOUND',
-      `There is no trace of job ${id}: it ended without a status to keep${complete ? '' : ', or is further inside a long list than was looked'}.`,
+      `There is no trace of job ${id}: it never was, or ended without a status to keep${complete ? '' : ', or is further inside a long list than was looked'}.`,
     )
   }
   const value = {

@@ -32,7 +32,7 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
       ['failed', count(found.failed)],
       ['queues', count(found.queues)],
       ['waiting jobs', count(waiting)],
-      ['failed lists', count(found.failedJobs)],
+      ['in failed lists', count(found.failedJobs)],
       ['waiting for a retry', count(found.retryJobs)],
       ['delayed to', plural(found.delayedTimestamps, 'second')],
       ['in quarantine', count(found.quarantinedJobs)],

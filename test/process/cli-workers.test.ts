@@ -177,7 +177,7 @@ test('a job is found by its id wherever it is', async ({ redis, redisUrl, ns }) 
   })
   expect(await cli('job', 'show', 'three')).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('no trace of job three'),
+    stderr: expect.stringContaining('no trace of job three: it never was, or ended without a status to keep'),
   })
 })
 
