@@ -40,6 +40,19 @@ test('links in the guides lead somewhere', () => {
   expect(broken).toEqual([])
 })
 
+test('docs/jobs.md names every call of the client', () => {
+  const groups = Array.from(
+    read('src/queue/groups.ts').matchAll(/^ {2}readonly (\w+): \{\n(.*?)^ {2}\}/gms),
+    ([, group, body = '']) => [group, Array.from(body.matchAll(/^ {4}readonly (\w+):/gm), ([, call]) => call)],
+  )
+  const told = Array.from(
+    read('docs/jobs.md').matchAll(/^\| `queue\.(\w+)` \| `([\w ]+)` \|$/gm),
+    ([, group, calls = '']) => [group, calls.split(' ')],
+  )
+  expect(groups.length).toBeGreaterThan(5)
+  expect(told).toEqual(groups)
+})
+
 test('docs/errors.md has every error code with the exit code that it gives', () => {
   const declared = Array.from(read('src/errors.ts').matchAll(/^ {2}\| '([A-Z_]+)'$/gm), ([, code]) => code as ErrorCode)
   const told = Array.from(read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| (\d+) \|/gm), ([, code, exit]) => [
