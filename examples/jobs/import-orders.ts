@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { DoNotPerform } from 'resqueue/job'
 
 /**
- * The class form, as php-resque and the founding text know it: a new instance for each job, with `args`, `queue` and `job`.
+ * The class form, as in php-resque: a new instance for each job, with `args`, `queue` and `job`.
  * `jobName` is the name that producers use, here a PHP class.
  */
 export class ImportOrders {

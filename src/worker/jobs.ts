@@ -4,7 +4,7 @@ import { isDefinition, type JobOptions } from './definition.ts'
 import type { JobPolicy } from './engine.ts'
 import { jobPolicy } from './policy.ts'
 
-/** The class form of a job, as the founding text has it: an instance with `args`, `queue` and `job`. */
+/** The class form of a job, as php-resque has it: an instance with `args`, `queue` and `job`. */
 export interface JobClass {
   new (): object
   readonly jobName?: string
