@@ -44,7 +44,7 @@ export function familyHelp(family: Family, verbs: readonly Verb[]): string {
 }
 
 /** What `resqueue queue ls --help` prints, on a terminal with so many columns; examples stay on their lines. */
-export function verbHelp(family: Family, verb: Verb, columns = WIDTH): string {
+export function verbHelp(family: Family, verb: Verb, columns: number = WIDTH): string {
   const width = Math.min(WIDTH, Math.max(columns, 2 * COLUMN))
   const name = nameOf(family, verb)
   const lines = [
