@@ -110,6 +110,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
   }
 
+  /** The reload that began last, and one that waits for its end: code that changed meanwhile must not come behind the older. */
+  let latest: Promise<void> = Promise.resolve()
+  let upcoming: Promise<void> | undefined
+  const takeUp = async (): Promise<void> => {
+    upcoming = undefined // from here on code may be read before it changes again
+    await replacing
+    install(await start())
+  }
+
   const run = (job: JobRun, signal: AbortSignal, started: (pid: number) => void): Outcome | Promise<Outcome> => {
     if (stopped) return { kind: 'cancelled', reason: 'the engine was stopped' }
     if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
@@ -139,9 +148,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     kill() {
       for (const killer of killers) killer()
     },
-    async reload() {
-      await replacing
-      install(await start())
+    reload() {
+      return (upcoming ??= latest = latest.then(takeUp, takeUp))
     },
     async stop() {
       stopped = true

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -138,6 +138,23 @@ describe.each(['fork', 'spawn', 'inline'] as const)('reload with %s', (isolation
     await engine.reload()
     expect(await run('Job')).toMatchObject({ result: '"newest"' })
   })
+
+  test('leaves the newest code, also where older code takes longer to load', async () => {
+    const jobs = join(folder(), 'jobs.mjs')
+    const job = (value: string): string => `export class Job { perform() { return '${value}' } }`
+    const loading = `${jobs}.loading`
+    const slow = `import { writeFileSync } from 'node:fs'
+      writeFileSync(${JSON.stringify(loading)}, '')
+      await new Promise((resolve) => setTimeout(resolve, 2000))`
+    writeFileSync(jobs, job('old'))
+    const { engine, run } = await bench({ isolation, jobs })
+    writeFileSync(jobs, `${slow}\n${job('slow')}`)
+    const first = engine.reload()
+    await waitFor(() => existsSync(loading))
+    writeFileSync(jobs, job('newest'))
+    await Promise.all([first, engine.reload(), engine.reload()])
+    expect(await run('Job')).toMatchObject({ result: '"newest"' })
+  }, 60_000)
 })
 
 test('an error ends its process also where what hears of errors fails, is gone or is broken', async () => {
