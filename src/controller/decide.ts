@@ -1,6 +1,6 @@
 import type { ScalerSpec } from './api.ts'
 import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
-import { blockedBy, choose, descentTo } from './decide/choose.ts'
+import { blockedBy, choose } from './decide/choose.ts'
 import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
 import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
 import { emptyRecord, own } from './decide/own.ts'
@@ -37,8 +37,8 @@ export function decide(spec: ScalerSpec, observation: Observation, memory: Memor
   const sure = Math.max(terms.backlog, terms.busy, terms.lookahead, terms.rate / (1 + LEAST_HEADROOM))
   const nextMemory = remember(spec, observation, seen, { raw, sure, active }, now)
   const { goal, ...choice } = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
-  const descent = descentTo(goal, observation.replicas, nextMemory.descent)
-  return { ...shown, ...choice, nextMemory: { ...nextMemory, descent } }
+  const descentTo = goal < observation.replicas ? goal : null
+  return { ...shown, ...choice, nextMemory: { ...nextMemory, descentTo } }
 }
 
 /**
@@ -71,7 +71,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     spec: text,
     replicas: memory?.replicas ?? observation.replicas,
     changedAt: memory?.changedAt ?? now,
-    descent: isNew ? null : memory.descent,
+    descentTo: isNew ? null : memory.descentTo,
     queues,
     foreign,
     noDownBefore: isNew || isGap ? now + window : memory.noDownBefore,
@@ -99,8 +99,8 @@ function remember(
     ...seen,
     replicas: observation.replicas,
     changedAt: change === 0 ? seen.changedAt : now,
-    // Who scales up, or further down than was wanted, ends it.
-    descent: change > 0 || (seen.descent !== null && observation.replicas <= seen.descent.to) ? null : seen.descent,
+    // Where it led, or a scale-up by whomever, ends it.
+    descentTo: change <= 0 && seen.descentTo !== null && observation.replicas > seen.descentTo ? seen.descentTo : null,
     idleSince: active ? null : (seen.idleSince ?? now),
     highs: addHigh(seen.highs, now, raw, scaleDown.stabilizationWindowSeconds * 1000),
     lows: addLow(seen.lows, now, sure, scaleUp.stabilizationWindowSeconds * 1000),

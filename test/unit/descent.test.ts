@@ -36,9 +36,14 @@ test('the rest of a scale-down does not wait for a window after each of its step
   expect(look(60, GOAL).replicas).toBe(7)
 })
 
+test('what is about to be given up stays so while the demand falls further, whether or not a pod is free yet', () => {
+  const { look } = begun()
+  for (let i = 0; i < 40; i++) expect(look(80 - i, 16).replicas).toBeLessThanOrEqual(GOAL)
+})
+
 test('a scale-down under way goes no further than it was begun for, and ends when demand comes back', () => {
   const { look } = begun()
-  for (let i = 0; i < 40; i++) expect(look(50, 15).replicas).toBe(GOAL)
+  for (let i = 0; i < 25; i++) expect(look(50, 15).replicas).toBe(GOAL)
   expect(look(145, 15).replicas).toBe(15)
   for (let i = 0; i < 30; i++) expect(look(80, 15).replicas).toBe(15)
 })

@@ -1,7 +1,7 @@
 import type { ScalerSpec } from '../api.ts'
 import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
 import type { Demand } from './demand.ts'
-import type { Blocked, DecisionReason, Descent, Limit, Memory, Observation } from './types.ts'
+import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
 
 /** How long replicas are held down while pods cannot start, before all of them are tried again, and how long the try lasts. */
 const RETRY_MS = 300_000
@@ -55,11 +55,6 @@ export function choose(situation: Situation): Choice & { readonly goal: number }
   return { ...choice, goal }
 }
 
-/** The scale-down that leads from `replicas` to `goal`, which may be the rest of one that is under way. */
-export function descentTo(goal: number, replicas: number, underWay: Descent | null): Descent | null {
-  return goal < replicas ? { from: underWay?.from ?? replicas, to: goal } : null
-}
-
 /** Whether pods cannot start: then more of them are no help. */
 export function blockedBy({ pods }: Observation, blocked: Blocked | null, now: number): Blocked | null {
   const reason = pods.unschedulable > 0 ? 'Unschedulable' : pods.notStarting ? 'PodsNotStarting' : null
@@ -92,20 +87,20 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
   if (up(low) > current) return { replicas: wanted, reason, limitedBy: null }
   if (up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
   // As the HPA: what is nearly right stays.
-  const underWay = memory.descent !== null && current < memory.descent.from ? memory.descent : null
-  const least = scaleDown.tolerance === null && underWay === null ? LEAST_STEP * current : 0
+  const { descentTo } = memory
+  const least = scaleDown.tolerance === null && descentTo === null ? LEAST_STEP * current : 0
   if (down(raw) >= current || current - down(raw) < least)
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
   if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
     return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  // What was begun goes on as pods become free.
-  if (underWay !== null) return { replicas: Math.max(down(high), underWay.to), reason, limitedBy: null }
   // Small steps wait until it is quiet, longer where a larger one is in sight, or a large fleet would go down in hundreds of them.
   const isLast = down(high) - down(raw) <= LEAST_STEP * current
   const isQuiet = now - memory.changedAt >= (isLast ? 1 : 2) * scaleDown.stabilizationWindowSeconds * 1000
-  if (!isQuiet && current - down(high) <= LEAST_STEP_DOWN * current)
-    return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  return { replicas: down(high), reason, limitedBy: null }
+  if (isQuiet || current - down(high) > LEAST_STEP_DOWN * current)
+    return { replicas: down(high), reason, limitedBy: null }
+  // What was begun goes on as pods become free.
+  if (descentTo === null) return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
+  return { replicas: Math.max(down(high), descentTo), reason, limitedBy: null }
 }
 
 function mainTerm({ target }: ScalerSpec, { terms }: Demand, raw: number): DecisionReason {

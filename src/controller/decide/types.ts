@@ -150,7 +150,8 @@ export interface Memory {
   readonly replicas: number
   /** When they were last seen to change. */
   readonly changedAt: number
-  readonly descent: Descent | null
+  /** To how many replicas the scale-down under way leads; `null`: none is. Pods with long jobs become free one by one, so it can take many steps. */
+  readonly descentTo: number | null
   readonly queues: Readonly<Record<string, QueueMemory>>
   readonly foreign: ForeignMemory
   /** Until when nothing is scaled down: one window after the first call, a change of the spec and a gap between two looks. */
@@ -171,12 +172,6 @@ export interface Blocked {
   readonly reason: 'Unschedulable' | 'PodsNotStarting'
   /** The limit is lifted for a try from then, */
   readonly retryAt: number
-}
-
-/** A scale-down under way: how many replicas there were, and how many there are to be. Pods with long jobs become free one by one, so it can take many steps. */
-export interface Descent {
-  readonly from: number
-  readonly to: number
 }
 
 export interface QueueMemory {
