@@ -31,6 +31,8 @@ const COST_MS = 1000
 const CONFIRMED_MS = 5000
 /** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
 const SPARED_MS = 30_000
+/** So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for all. Milliseconds. */
+const GATHER_MS = 10_000
 /** Between two looks at a drain under way. Milliseconds. */
 const SOON_MS = 500
 /** Marks of other leaders are taken away this long after a term began: by then theirs is over. Milliseconds. */
@@ -278,8 +280,15 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       const ready = idle.filter(({ costAt }) => costAt !== undefined && clock.monotonic() - costAt >= COST_MS)
       if (ready.length < idle.length)
         return { kind: 'waiting', afterMs: SOON_MS, why: 'deletion costs were just written' }
+      const busy = notReleased().filter((victim) => !ready.includes(victim))
+      const isLong = ready.some(({ since }) => clock.monotonic() - since >= GATHER_MS)
+      if (ready.length > 0 && busy.length > 0 && !isLong)
+        return {
+          kind: 'waiting',
+          afterMs: SOON_MS,
+          why: `${namesOf(busy.map(({ pod }) => pod))} may be idle in a moment`,
+        }
       if (ready.length > 0 || staying.length < scale.replicas) return lower(input, ready)
-      const busy = notReleased()
       if (busy.length === 0) return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
     },

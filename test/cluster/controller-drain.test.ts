@@ -142,6 +142,33 @@ test('pods that end their jobs one by one go one by one: the rest of a scale-dow
   await waitFor(async () => (await look.lost(victims)) === victims.length)
 })
 
+test('pods that end their jobs within a moment of each other go in one write', async ({
+  cluster,
+  namespace,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const setup = { cluster, namespace, redisUrl, ns }
+  const { fleet, look } = await start(setup, 4, { target: { jobsPerReplica: 2 } }, 4)
+  for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
+  await look.edit({ minReplicas: 2 })
+  const [first, second] = await waitFor(
+    async () => {
+      const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
+      return found.length === 2 && (found as [string, string])
+    },
+    { timeoutMs: 30_000 },
+  )
+  await fleet.finish(first)
+  await never(2500, async () => (await look.replicas()) !== 4, 'the first goes alone')
+  await fleet.finish(second)
+  const seen = new Set<number>()
+  await waitFor(async () => seen.add(await look.replicas()).has(2), { timeoutMs: 20_000 })
+  expect([...seen]).toEqual([4, 2])
+  await waitFor(async () => (await look.lost([first, second])) === 2)
+})
+
 test('a pod that takes too long to drain works on and is never killed', async ({
   cluster,
   namespace,
