@@ -118,6 +118,7 @@ async function rm(context: Context): Promise<number> {
     return nothing(context)
   const results: [string, unknown][] = []
   for (const queue of operands) {
+    if (signal.aborted) break
     const removed = await removeQueue(lane, queue, { signal })
     results.push([`${queue}: removed with ${plural(removed, 'job')}`, { queue, removed_jobs: removed }])
   }

@@ -110,7 +110,7 @@ export async function dequeue(
   const key = lane.store.keys.queue(queue)
   let removed = 0
   // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look twice.
-  for (let passed = 0, size = FIRST_CHUNK; ;) {
+  for (let passed = 0, size = FIRST_CHUNK, again = 0; ;) {
     signal?.throwIfAborted()
     const last = -(passed + 1)
     const seen = (await lane.store.command('lrange', [key, last - size + 1, last], { signal })) as string[]
@@ -118,11 +118,19 @@ export async function dequeue(
     const [chunk = []] = portions(seen.toReversed(), (raw) => raw.length)
     const first = last - chunk.length + 1
     const wanted: string[] = []
+    let shifted = false
     for (const [i, text] of chunk.entries()) {
       if (!isWanted(text, fits)) continue
       const bytes = await exactBytes(lane.store, `queue:${queue}`, { index: last - i, text })
-      wanted.push(shaOf(bytes ?? text))
+      if (bytes === undefined) shifted = true
+      else wanted.push(shaOf(bytes))
     }
+    // Jobs that were enqueued meanwhile stand where those without UTF-8 were looked up.
+    if (shifted && again < MOST_AGAIN) {
+      again += 1
+      continue
+    }
+    again = 0
     const n = wanted.length === 0 ? 0 : Number(await lane.run(dequeueScript, [queue, first, last, ...new Set(wanted)]))
     removed += n
     if (n > 0) progress?.(removed)
@@ -133,6 +141,9 @@ export async function dequeue(
     size = Math.min(CHUNK, 2 * chunk.length)
   }
 }
+
+/** How often a part of a queue is read again whose places shifted while it was looked at. */
+const MOST_AGAIN = 5
 
 const NO_HEAD = { latencySeconds: undefined, nextClass: undefined } as const
 

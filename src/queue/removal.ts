@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sleep } from '../clock.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Lane } from './lane.ts'
 
@@ -18,9 +19,15 @@ export async function removeAll(
   const aside = randomBytes(8).toString('hex')
   const removed = Number(await lane.run(removeScript, [queue, what, aside]))
   try {
-    for (let left = removed; left > 0;) left = (await lane.store.run(statusesScript, [aside], { signal })) as number
+    for (let left = removed; left > 0;) {
+      const began = performance.now()
+      left = (await lane.store.run(statusesScript, [aside], { signal })) as number
+      // Others want Redis too: it has a rest as long as the call took.
+      if (left > 0) await sleep(performance.now() - began, signal)
+    }
   } catch {
-    // The jobs are gone all the same: what was put aside goes by itself.
+    // The jobs are gone all the same. What was put aside goes by itself in ten minutes, should this fail as well.
+    await lane.store.command('unlink', [lane.store.keys.removed(aside)]).catch(() => undefined)
   }
   return removed
 }

@@ -41,6 +41,7 @@ export interface Keys {
   flow(queue: string): string
   client(nonce: string): string
   draining(pod: string): string
+  removed(name: string): string
 }
 
 /**
@@ -82,6 +83,7 @@ export function keysOf(namespace: string): Keys {
     flow: (queue: string) => `${p}ext:flow:${queue}`,
     client: (nonce: string) => `${p}ext:client:${nonce}`,
     draining: (pod: string) => `${p}ext:draining:${pod}`,
+    removed: (name: string) => `${p}ext:removed:${name}`,
   })
 }
 

@@ -24,7 +24,14 @@ export type Outcome = (
 ) & {
   readonly process?: ProcessReport
   /** A signal that the job's code was told of through its AbortSignal, and that the engine had not sent. */
-  readonly heard?: NodeJS.Signals
+  readonly heard?: Heard
+}
+
+/** A signal that reached a job's process. */
+export interface Heard {
+  readonly signal: NodeJS.Signals
+  /** Monotonic milliseconds. */
+  readonly at: number
 }
 
 /** What is known of a job process that ended uncleanly, or was measured when it ended cleanly. */

@@ -1,5 +1,5 @@
-import { settlesWithin } from '../clock.ts'
-import type { Outcome } from './outcome.ts'
+import { settlesWithin, systemClock, type Clock } from '../clock.ts'
+import type { Heard, Outcome } from './outcome.ts'
 
 /** How long after a process below it a worker may be reached by a signal that was sent to them all. Milliseconds. */
 const MOMENT_MS = 1000
@@ -18,30 +18,28 @@ export interface StopWord {
   weigh(outcome: Outcome): Outcome | Promise<Outcome>
 }
 
-export function createStopWord(): StopWord {
+export function createStopWord(clock: Clock = systemClock): StopWord {
   const { promise, resolve } = Promise.withResolvers<void>()
-  let heard = false
-  const orReturned = async (outcome: Outcome, signal: string): Promise<Outcome> => {
-    await settlesWithin(promise, MOMENT_MS)
+  let toldAt: number | undefined
+  const orReturned = async (outcome: Outcome, { signal, at }: Heard): Promise<Outcome> => {
+    if (toldAt === undefined) await settlesWithin(promise, at + MOMENT_MS - clock.monotonic())
     // A loop that was late has not looked for signals yet.
     await new Promise((turn) => setImmediate(turn))
-    if (!heard) return outcome
+    if (toldAt === undefined || toldAt > at + MOMENT_MS) return outcome
     const reason = `${signal} was sent to its process, and this worker was told to stop`
     return { kind: 'returned', reason, counted: false, ...(outcome.process ? { process: outcome.process } : {}) }
   }
   return {
     hear: () => {
-      heard = true
+      toldAt ??= clock.monotonic()
       resolve()
     },
     weigh: (outcome) => {
-      const signal = signalOf(outcome)
-      return signal !== undefined && STOPPING.has(signal) ? orReturned(outcome, signal) : outcome
+      // One that its code was told of long ago, and lived on with, was for that job alone.
+      const heard = outcome.kind === 'signalled' ? { signal: outcome.signal, at: clock.monotonic() } : outcome.heard
+      if (heard === undefined || !STOPPING.has(heard.signal)) return outcome
+      if (toldAt === undefined && clock.monotonic() >= heard.at + MOMENT_MS) return outcome
+      return orReturned(outcome, heard)
     },
   }
-}
-
-/** The signal, not the engine's, that ended a run, or of which its code was told. */
-function signalOf(outcome: Outcome): string | undefined {
-  return outcome.kind === 'signalled' ? outcome.signal : outcome.heard
 }

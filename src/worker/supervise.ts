@@ -1,10 +1,10 @@
-import { LONGEST_TIMER_MS } from '../clock.ts'
+import { LONGEST_TIMER_MS, systemClock } from '../clock.ts'
 import type { RunControl } from './backend.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
 import type { JobProcess, ProcessEnd } from './jobprocess.ts'
 import { oomKills, watchMemory } from './memory.ts'
 import { readMessage } from './message.ts'
-import type { JobError, Outcome, ProcessReport } from './outcome.ts'
+import type { Heard, JobError, Outcome, ProcessReport } from './outcome.ts'
 import { assignmentFrame } from './protocol.ts'
 
 const MIB = 1_048_576
@@ -98,7 +98,7 @@ export function supervise(
     let unbegun = false
     let unmade = false
     let peakMemoryBytes: number | undefined
-    let heard = false
+    let heard: Heard | undefined
     let settled = false
     let afterStart: ((pid: number) => void) | undefined
     let killTimer: NodeJS.Timeout | undefined
@@ -150,7 +150,7 @@ export function supervise(
           return
         }
         if (message.kind === 'heard') {
-          heard = true
+          heard = { signal: 'SIGTERM', at: systemClock.monotonic() }
           return
         }
         if (message.kind === 'log') {
@@ -166,8 +166,7 @@ export function supervise(
           finish((stderr) => {
             const said = report.kind === 'failed' && stderr !== ''
             const memory = peakMemoryBytes === undefined ? {} : { peakMemoryBytes }
-            const told = heard ? ({ heard: 'SIGTERM' } as const) : {}
-            return { ...report, ...told, process: { pid, ...memory, ...(said ? { stderr } : {}) } }
+            return { ...report, ...(heard ? { heard } : {}), process: { pid, ...memory, ...(said ? { stderr } : {}) } }
           }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.

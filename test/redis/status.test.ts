@@ -143,11 +143,9 @@ test('statuses expire of all jobs that go with their queue, however many and wha
   expect(await redis.ttl(`${ns}:job:${stays}:status`)).toBe(-1)
 })
 
-test('a removal that is cut off leaves no job behind for long', async ({ redis, redisUrl, ns }) => {
+test('a removal that is cut off leaves no job behind', async ({ redis, redisUrl, ns }) => {
   await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}', '{"class":"A","args":[]}')
   expect(await removeQueue(openTestLane(redisUrl, ns), 'q', { signal: AbortSignal.abort() })).toBe(2)
-  const [aside = '', ...others] = await redis.keys(`${ns}:ext:removed:*`)
-  expect(others).toEqual([])
-  expect(await redis.pttl(aside)).toBeGreaterThan(0)
+  expect(await redis.keys(`${ns}:ext:removed:*`)).toEqual([])
   expect(await redis.exists(`${ns}:queue:q`)).toBe(0)
 })
