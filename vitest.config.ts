@@ -34,8 +34,8 @@ export default defineConfig({
       project('process', 4, 60, 2),
       project('faults', 5, 120, 1),
       project('chart', 6, 60, 2),
-      // A control plane with fake nodes.
-      project('cluster', 7, 180, 1, {
+      // A control plane with fake nodes. Those that stop parts of one start their own; most of the time is waiting.
+      project('cluster', 7, 180, 2, {
         exclude: ['test/cluster/node/**'],
         globalSetup: ['test/cluster/support/global.ts'],
       }),

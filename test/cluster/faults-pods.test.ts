@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { job, startLedger } from '../support/ledger.ts'
@@ -9,6 +10,7 @@ import { startPodRunner, type RunningPod } from './support/podrunner.ts'
 
 /** A worker renews every two seconds: after this long without a renewal it has missed one. */
 const MISSED_MS = 3000
+const LOOK_EVERY_MS = 20
 
 const STEADY = { minReplicas: 2, maxReplicas: 2, pollingIntervalSeconds: 1 }
 
@@ -87,25 +89,32 @@ test('a pod that was forced away while its process runs on keeps its jobs for as
   expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
 })
 
-/** How long the worker of a pod was not heard of at the most, from now on until it was released: by the clock of Redis. */
+/** How long the worker of a pod had not renewed its lease at the most, from now on until it was released: by the clock of Redis. */
 async function watchSilence(redis: Redis, ns: string, pod: string): Promise<{ longestMs: () => number }> {
   const registrations = Object.entries(await redis.hgetall(`${ns}:ext:processes`))
   const [nonce, registration] = registrations.find(([, one]) => one.includes(pod)) as [string, string]
-  let heardAt: number | undefined
-  let longest = 0
-  const monitor = await redis.monitor()
-  own('monitor', () => monitor.disconnect())
-  // Every call of a worker begins with its nonce and its lease, that of a release with the nonce and the reason.
-  monitor.on('monitor', (seconds: string, [, , , , who, what]: readonly string[]) => {
-    if (who !== nonce || longest >= MISSED_MS) return
-    const at = Number(seconds) * 1000
-    if (heardAt !== undefined) longest = Math.max(longest, at - heardAt)
-    if (what !== 'silent') heardAt = at
-  })
-  // What its lease has left says when it was heard of before.
   const { lease_ms: lease } = JSON.parse(registration) as { lease_ms: number }
-  const left = await redis.pttl(`${ns}:ext:lease:${nonce}`)
-  const [seconds, micros] = await redis.time()
-  heardAt ??= Number(seconds) * 1000 + Number(micros) / 1000 - (lease - left)
+  let renewedAt = 0
+  let longest = 0
+  const look = async (): Promise<void> => {
+    const [left, [seconds, micros]] = await Promise.all([redis.pttl(`${ns}:ext:lease:${nonce}`), redis.time()])
+    const now = Number(seconds) * 1000 + Number(micros) / 1000
+    // What a lease has left says when it was renewed. One that is gone was released.
+    if (left >= 0) renewedAt = now - (lease - left)
+    else over.abort()
+    longest = Math.max(longest, now - renewedAt)
+  }
+  const over = new AbortController()
+  await look()
+  const watching = (async () => {
+    while (!over.signal.aborted) {
+      await delay(LOOK_EVERY_MS)
+      await look()
+    }
+  })()
+  own('watch of a lease', () => {
+    over.abort()
+    return watching
+  })
   return { longestMs: () => longest }
 }

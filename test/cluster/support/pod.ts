@@ -9,6 +9,7 @@ export interface Pod {
     readonly annotations?: Readonly<Record<string, string>>
     readonly labels?: Readonly<Record<string, string>>
     readonly deletionTimestamp?: string
+    readonly deletionGracePeriodSeconds?: number
   }
   readonly spec: {
     readonly nodeName?: string

@@ -16,7 +16,7 @@ export interface PodRunnerOptions {
   readonly args?: (args: readonly string[], pod: Pod) => readonly string[]
   /** A line of its output that makes the pod ready. Default: `"worker started"`. */
   readonly readyLine?: string
-  /** The process of a pod that vanished without grace: `end` as a kubelet does that hears of it, `leave` as one that does not. */
+  /** The process of a pod that was deleted without grace: `end` as a kubelet does that hears of it, `leave` as one that does not. */
   readonly onVanish?: 'end' | 'leave'
 }
 
@@ -109,8 +109,10 @@ export function startPodRunner(options: PodRunnerOptions): PodRunner {
   }
 
   const tend = async (entry: Entry, seen: Pod): Promise<void> => {
-    const { deletionTimestamp } = seen.metadata
+    const { deletionTimestamp, deletionGracePeriodSeconds } = seen.metadata
     if (deletionTimestamp !== undefined) {
+      // The API server marks such a pod too, a moment before it removes it.
+      if (deletionGracePeriodSeconds === 0 && onVanish === 'leave') return
       const first = entry.killAt === undefined
       end(entry, Date.parse(deletionTimestamp))
       if (!entry.process?.running) return void (await remove(entry.pod))
