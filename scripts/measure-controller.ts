@@ -92,7 +92,7 @@ async function main(): Promise<void> {
     )
   }
 
-  const controller = await startController({ cluster: plane, namespace, redis: redis.url, ns: NS, inPod: true })
+  const controller = await startController({ cluster: plane, namespace, redisUrl: redis.url, ns: NS }, { inPod: true })
   await controller.says('leading', 60_000)
   const metric = async (name: string): Promise<number> => (await controller.metric(name)) ?? 0
   const cpuOf = (pid: number): number => {

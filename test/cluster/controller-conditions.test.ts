@@ -6,16 +6,16 @@ import { applyCrd, isReady, looker, pool, QUICK, scalerManifest, stage, startCon
 import { test } from './support/fixtures.ts'
 
 test('what stands in the way is said, and nothing is written until it is gone', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   await cluster.apply([scalerManifest('s', QUICK)], { namespace })
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await waitFor(async () => (await look.condition('Ready')) === 'False TargetNotFound', { timeoutMs: 30_000 })
   const status = await look.status()
   expect(status.conditions?.map(({ type }) => type).sort()).toEqual([
@@ -28,7 +28,7 @@ test('what stands in the way is said, and nothing is written until it is gone', 
   ])
   await cluster.apply([pool({ replicas: 1 })], { namespace })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  const fleet = startFakeFleet(scene)
   await look.settled(1)
   await fleet.follow()
   await look.reaches(0)
@@ -72,14 +72,14 @@ test('what stands in the way is said, and nothing is written until it is gone', 
 })
 
 test('two controllers in one namespace, each with its own Redis: neither judges the scaler of the other', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   const scaler = scalerManifest('s', { ...QUICK, target: { jobsPerReplica: 1 } })
   const servedBy = (name: string): typeof scaler => ({
     ...scaler,
@@ -88,19 +88,19 @@ test('two controllers in one namespace, each with its own Redis: neither judges 
   await cluster.apply([pool({ name: 'v', replicas: 2 }), pool({ replicas: 3 }), servedBy('one')], { namespace })
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 3 }, () => '{"class":"A","args":[]}'))
-  const one = { cluster, namespace, redis: redisUrl, ns }
   // In its Redis nothing waits, and workers that do nothing are registered: it would take the pods for idle.
-  const two = await startController({ ...one, ns: `${ns}:two`, args: ['--lease-name', 'two'] })
+  const other = { ...scene, ns: `${ns}:two` }
+  const two = await startController(other, { args: ['--lease-name', 'two'] })
   await waitFor(async () => (await two.get('/readyz')).status === 200, { timeoutMs: 30_000 })
   const ready = async (): Promise<number> => [...(await look.pods()), ...(await look.pods('v'))].filter(isReady).length
   await waitFor(async () => (await ready()) === 5, { timeoutMs: 30_000 })
-  await startFakeFleet({ cluster, namespace, redis: redisUrl, ns: `${ns}:two` }).follow()
+  await startFakeFleet(other).follow()
   await cluster.apply([scalerManifest('t', { ...QUICK, scaleTargetRef: { name: 'v' } })], { namespace })
   await look.reaches(0, 30_000, 'v')
   expect([await look.replicas(), await look.status()]).toEqual([3, {}])
   await look.remove('t')
 
-  await startController({ ...one, args: ['--lease-name', 'one'] })
+  await startController(scene, { args: ['--lease-name', 'one'] })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   await never(4000, async () => (await look.replicas()) !== 3, 'the pods of the other were taken away')
 
@@ -109,14 +109,15 @@ test('two controllers in one namespace, each with its own Redis: neither judges 
   await look.reaches(0, 30_000)
 })
 
-test('with Redis away replicas stay where they are, and it is said', async ({ cluster, namespace, ns }) => {
+test('with Redis away replicas stay where they are, and it is said', async ({ scene, cluster, namespace }) => {
   await applyCrd(cluster)
   const redis = await startRedis()
-  const look = looker(cluster, namespace)
+  const ours = { ...scene, redisUrl: redis.url }
+  const look = looker(scene)
   await cluster.apply([pool({ replicas: 3 }), scalerManifest('s', { ...QUICK, minReplicas: 3 })], { namespace })
   await look.settled(3)
-  await startFakeFleet({ cluster, namespace, redis: redis.url, ns }).follow()
-  const controller = await startController({ cluster, namespace, redis: redis.url, ns })
+  await startFakeFleet(ours).follow()
+  const controller = await startController(ours)
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   redis.pause()
   await look.edit({ minReplicas: 0 })
@@ -132,14 +133,9 @@ test('with Redis away replicas stay where they are, and it is said', async ({ cl
   expect(reasons).toEqual(expect.arrayContaining(['RedisUnavailable', 'RedisRecovered']))
 })
 
-test('one manual scale is corrected; a rival that undoes every write is left to it', async ({
-  cluster,
-  namespace,
-  redisUrl,
-  ns,
-}) => {
-  const look = await stage(cluster, namespace, pool({ replicas: 2 }), { ...QUICK, minReplicas: 2, maxReplicas: 2 })
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+test('one manual scale is corrected; a rival that undoes every write is left to it', async ({ scene }) => {
+  const look = await stage(scene, pool({ replicas: 2 }), { ...QUICK, minReplicas: 2, maxReplicas: 2 })
+  await startController(scene)
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   await look.scale(1)
   await look.reaches(2)
@@ -158,23 +154,23 @@ test('one manual scale is corrected; a rival that undoes every write is left to 
   await look.reaches(3)
 })
 
-test('a dry run writes the status and no scale', async ({ cluster, namespace, redisUrl, ns }) => {
-  const look = await stage(cluster, namespace, pool({ replicas: 1 }), { ...QUICK, minReplicas: 4 })
-  await startController({ cluster, namespace, redis: redisUrl, ns, args: ['--dry-run'] })
+test('a dry run writes the status and no scale', async ({ scene }) => {
+  const look = await stage(scene, pool({ replicas: 1 }), { ...QUICK, minReplicas: 4 })
+  await startController(scene, { args: ['--dry-run'] })
   await waitFor(async () => (await look.condition('Ready')) === 'True DryRun', { timeoutMs: 30_000 })
   await waitFor(async () => (await look.status()).desiredReplicas === 4)
   await never(2500, async () => (await look.replicas()) !== 1)
 })
 
 test('queues that several list are shared out, and workers of other queues are noticed', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   const one = { ...QUICK, target: { jobsPerReplica: 1 }, maxReplicas: 10 }
   await cluster.apply(
     [
@@ -187,14 +183,14 @@ test('queues that several list are shared out, and workers of other queues are n
     ],
     { namespace },
   )
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 8 }, () => '{"class":"A","args":[]}'))
   await waitFor(async () => (await look.condition('QueuesMatch')) === 'True QueueShared', { timeoutMs: 30_000 })
   // 8 jobs, one part to three.
   await look.reaches(2, 30_000)
   await look.reaches(6, 30_000, 'v')
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, queue: 'other' })
+  const fleet = startFakeFleet(scene, { queue: 'other' })
   await waitFor(async () => (await fleet.follow()).length === 8)
   await waitFor(async () => (await look.condition('QueuesMatch')) === 'False QueuesDiffer', { timeoutMs: 30_000 })
 })

@@ -2,16 +2,15 @@ import { expect } from 'vitest'
 import type { Redis } from 'ioredis'
 import { keysUnder } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
-import { pool, QUICK, stageFleet, startController, type FleetStage, type Scene } from './scaling.ts'
-import { test } from './support/fixtures.ts'
+import { pool, QUICK, stageFleet, startController, type FleetStage } from './scaling.ts'
+import { test, type Scene } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
 /** So many pods, which the scaler keeps until it is told otherwise, and a controller. */
 async function start(scene: Scene, replicas: number, more: object = {}, slots = 1): Promise<FleetStage> {
-  const { cluster, namespace, redisUrl, ns } = scene
   const spec = { ...QUICK, minReplicas: replicas, maxReplicas: 20, cooldownSeconds: 3600, ...more }
   const staged = await stageFleet(scene, pool({ replicas }), spec, slots)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   return staged
 }
 
@@ -19,15 +18,8 @@ const marksIn = (redis: Redis, ns: string): Promise<string[]> => keysUnder(redis
 
 type Meta = Pod['metadata']
 
-test('of ten pods the three that work survive, whichever they are', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { fleet, look } = await start(setup, 10)
+test('of ten pods the three that work survive, whichever they are', async ({ scene, redis, ns }) => {
+  const { fleet, look } = await start(scene, 10)
   let wrong = 0
   const trials = 5
   for (let trial = 0; trial < trials; trial++) {
@@ -56,14 +48,8 @@ test('of ten pods the three that work survive, whichever they are', async ({
   await waitFor(async () => (await marksIn(redis, ns)).every((key) => !present.has(key.split('/')[1] as string)))
 })
 
-test('a pod that is not ready and works holds the scale: it would die first', async ({
-  cluster,
-  namespace,
-  redisUrl,
-  ns,
-}) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { fleet, look } = await start(setup, 5)
+test('a pod that is not ready and works holds the scale: it would die first', async ({ scene, cluster, namespace }) => {
+  const { fleet, look } = await start(scene, 5)
   const [sick] = await look.pods()
   const { uid, name } = (sick as Pod).metadata
   expect(await fleet.occupy(uid)).toBe(true)
@@ -79,15 +65,8 @@ test('a pod that is not ready and works holds the scale: it would die first', as
   await look.reaches(1, 60_000)
 })
 
-test('pods that drain work on when work comes, before a new pod is ordered', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { fleet, look } = await start(setup, 3, {}, 4)
+test('pods that drain work on when work comes, before a new pod is ordered', async ({ scene, redis, ns }) => {
+  const { fleet, look } = await start(scene, 3, {}, 4)
   const pods = await look.pods()
   for (const { metadata } of pods) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 0 })
@@ -109,16 +88,13 @@ test('pods that drain work on when work comes, before a new pod is ordered', asy
 })
 
 test('pods that end their jobs one by one go one by one: the rest of a scale-down waits for no window', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
   ns,
 }) => {
-  const setup = { cluster, namespace, redisUrl, ns }
   const behavior = { scaleDown: { stabilizationWindowSeconds: 30 } }
   // Eight jobs in eight pods of four slots, of which four are wanted once the first window is over.
-  const { fleet, look } = await start(setup, 8, { minReplicas: 4, target: { jobsPerReplica: 2 }, behavior }, 4)
+  const { fleet, look } = await start(scene, 8, { minReplicas: 4, target: { jobsPerReplica: 2 }, behavior }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
   const marked = async (): Promise<string[]> =>
     (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string).sort()
@@ -142,15 +118,8 @@ test('pods that end their jobs one by one go one by one: the rest of a scale-dow
   await waitFor(async () => (await look.lost(victims)) === victims.length)
 })
 
-test('pods that end their jobs within a moment of each other go in one write', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { fleet, look } = await start(setup, 4, { target: { jobsPerReplica: 2 } }, 4)
+test('pods that end their jobs within a moment of each other go in one write', async ({ scene, redis, ns }) => {
+  const { fleet, look } = await start(scene, 4, { target: { jobsPerReplica: 2 } }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 2 })
   const [first, second] = await waitFor(
@@ -169,14 +138,8 @@ test('pods that end their jobs within a moment of each other go in one write', a
   await waitFor(async () => (await look.lost([first, second])) === 2)
 })
 
-test('a pod that takes too long to drain works on and is never killed', async ({
-  cluster,
-  namespace,
-  redisUrl,
-  ns,
-}) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { fleet, look } = await start(setup, 2, { scaleDown: { drain: true, drainTimeoutSeconds: 2 } }, 4)
+test('a pod that takes too long to drain works on and is never killed', async ({ scene }) => {
+  const { fleet, look } = await start(scene, 2, { scaleDown: { drain: true, drainTimeoutSeconds: 2 } }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 0 })
   const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'), {
@@ -188,10 +151,9 @@ test('a pod that takes too long to drain works on and is never killed', async ({
   expect(await look.replicas()).toBe(2)
 })
 
-test('nothing is lowered in the middle of a rollout', async ({ cluster, namespace, redisUrl, ns }) => {
-  const setup = { cluster, namespace, redisUrl, ns }
+test('nothing is lowered in the middle of a rollout', async ({ scene, cluster, namespace }) => {
   // Plain depth: one job, one replica, whatever is foreseen of a job that does not end.
-  const { look, fleet } = await start(setup, 4, { target: { jobsPerReplica: 1 } })
+  const { look, fleet } = await start(scene, 4, { target: { jobsPerReplica: 1 } })
   const before = await look.pods()
   // Its new pods never get ready, so it stays where it is: old and new ones side by side.
   await cluster.api.call('PATCH', `/apis/apps/v1/namespaces/${namespace}/deployments/w`, {
@@ -221,13 +183,11 @@ test('nothing is lowered in the middle of a rollout', async ({ cluster, namespac
 })
 
 test('a deletion cost that another program writes over is written again, and in the end the pod works on', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
-  const setup = { cluster, namespace, redisUrl, ns }
-  const { look, fleet, pods } = await start(setup, 3, { target: { jobsPerReplica: 1 } })
+  const { look, fleet, pods } = await start(scene, 3, { target: { jobsPerReplica: 1 } })
   const [one, two, idle] = pods.map(({ metadata }) => metadata) as [Meta, Meta, Meta]
   for (const { uid } of [one, two]) await waitFor(() => fleet.occupy(uid))
   /** As Karpenter's cost management: when it sees ours it writes its own. */

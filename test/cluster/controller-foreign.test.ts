@@ -8,14 +8,12 @@ import { test } from './support/fixtures.ts'
 const SINGLE = { ...QUICK, maxReplicas: 10, slotsPerReplica: 1 }
 
 test('a fleet of Ruby workers is scaled by what the family shows of it, and none that works is given up', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
   ns,
 }) => {
   const spec = { ...SINGLE, minReplicas: 4, target: { jobsPerReplica: 10 } }
-  const look = await stage(cluster, namespace, pool({ replicas: 4 }), spec)
+  const look = await stage(scene, pool({ replicas: 4 }), spec)
   const { pods } = look
   await waitFor(async () => (await pods()).length === 4)
   // As Ruby's Resque registers: host, pid, queues.
@@ -28,7 +26,7 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
       '{"queue":"q","run_at":"2026-11-23T00:00:00Z","payload":{"class":"Work","args":[]}}',
     )
   await busy(ids[0] as string)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
   // While something waits, nobody is given up: these workers take it at any time.
   await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
@@ -44,18 +42,16 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
 })
 
 test('a pod that is ready without a worker that Redis knows may run a job: it is not given up', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
   ns,
 }) => {
-  const look = await stage(cluster, namespace, pool({ replicas: 3 }), { ...SINGLE, target: { jobsPerReplica: 10 } })
+  const look = await stage(scene, pool({ replicas: 3 }), { ...SINGLE, target: { jobsPerReplica: 10 } })
   const { pods } = look
   await waitFor(async () => (await pods()).length === 3)
   const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
   await redis.sadd(`${ns}:workers`, ...ids)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
   // As after FLUSHALL: workers of other programs go on and do not register again.
   await redis.del(`${ns}:workers`)
@@ -67,18 +63,16 @@ test('a pod that is ready without a worker that Redis knows may run a job: it is
 })
 
 test('workers that do not know the namespace of their pod find no drain mark: their pods are given up like those of other programs', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
   ns,
 }) => {
   const target = { jobsPerReplica: 10 }
-  const look = await stage(cluster, namespace, pool({ replicas: 3 }), { ...SINGLE, minReplicas: 3, target })
+  const look = await stage(scene, pool({ replicas: 3 }), { ...SINGLE, minReplicas: 3, target })
   await look.settled(3)
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, podNamespace: '' })
+  const fleet = startFakeFleet(scene, { podNamespace: '' })
   await fleet.follow()
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await waitFor(async () => (await look.condition('DrainSupported')) === 'False WorkersLackNamespace', {
     timeoutMs: 30_000,
   })
@@ -94,14 +88,14 @@ test('workers that do not know the namespace of their pod find no drain mark: th
 })
 
 test('the command line shows scalers and the terms behind a decision', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
-  const look = await stage(cluster, namespace, pool(), { ...SINGLE, target: { jobsPerReplica: 2 } })
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = await stage(scene, pool(), { ...SINGLE, target: { jobsPerReplica: 2 } })
+  await startController(scene)
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 6 }, () => '{"class":"A","args":[]}'))
   await look.reaches(3)

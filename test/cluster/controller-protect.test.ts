@@ -9,10 +9,9 @@ const AUTOSCALER = 'cluster-autoscaler.kubernetes.io/safe-to-evict'
 const MINUTE = 60_000
 
 test('pods in which a job runs for more than a minute are kept from cluster autoscalers for as long', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
   const spec = {
     minReplicas: 3,
@@ -20,7 +19,7 @@ test('pods in which a job runs for more than a minute are kept from cluster auto
     pollingIntervalSeconds: 1,
     protect: ['karpenter', 'clusterAutoscaler'],
   }
-  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 3 }), spec)
+  const { look, fleet, pods } = await stageFleet(scene, pool({ replicas: 3 }), spec)
   const [long, short, user] = pods.map(({ metadata }) => metadata) as [
     Pod['metadata'],
     Pod['metadata'],
@@ -45,7 +44,7 @@ test('pods in which a job runs for more than a minute are kept from cluster auto
 
   for (const { uid } of [long, short]) expect(await fleet.occupy(uid)).toBe(true)
   await fleet.age(long.uid, MINUTE + 1000)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await shows([long.uid, user.uid], [long.uid])
   const pod = (await look.pods()).find(({ metadata }) => metadata.uid === long.uid)
   expect(pod?.metadata.annotations).toMatchObject({ [KARPENTER]: 'true', [AUTOSCALER]: 'false' })

@@ -18,14 +18,13 @@ async function grant(cluster: Cluster, namespace: string, resource = '', without
 }
 
 test('a turn that fails is said in the status, also of a new scaler, and written once', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = looker(scene)
+  const controller = await startController(scene)
   await grant(cluster, namespace, 'deployments/scale', ['update'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
   await waitFor(async () => (await look.condition('Ready')) === 'False TurnFailed', { timeoutMs: 30_000 })
@@ -44,10 +43,10 @@ test('a turn that fails is said in the status, also of a new scaler, and written
   expect(await controller.metric(held)).toBeUndefined()
 })
 
-test('pods that cannot be listed are said', async ({ cluster, namespace, redisUrl, ns }) => {
+test('pods that cannot be listed are said', async ({ scene, cluster, namespace }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = looker(scene)
+  await startController(scene)
   await grant(cluster, namespace, 'pods', ['list'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
   await waitFor(async () => (await look.condition('Ready')) === 'False TargetUnavailable', { timeoutMs: 30_000 })
@@ -57,10 +56,10 @@ test('pods that cannot be listed are said', async ({ cluster, namespace, redisUr
   await look.reaches(2, 20_000)
 })
 
-test('pods that cannot be protected keep nothing from being scaled', async ({ cluster, namespace, redisUrl, ns }) => {
+test('pods that cannot be protected keep nothing from being scaled', async ({ scene, cluster, namespace }) => {
   const spec = { ...QUICK, minReplicas: 3, maxReplicas: 3, protect: ['karpenter'] }
-  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 3 }), spec)
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  const { look, fleet, pods } = await stageFleet(scene, pool({ replicas: 3 }), spec)
+  const controller = await startController(scene)
   await grant(cluster, namespace, 'pods', ['patch'])
   for (const { metadata } of pods) {
     expect(await fleet.occupy(metadata.uid)).toBe(true)
@@ -75,15 +74,14 @@ test('pods that cannot be protected keep nothing from being scaled', async ({ cl
 })
 
 test('a namespace of the scope that cannot be listed is left out, said once, and served when it can be', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
   const other = await cluster.namespace()
-  const look = await stage(cluster, namespace, pool(), { ...QUICK, minReplicas: 1 })
+  const look = await stage(scene, pool(), { ...QUICK, minReplicas: 1 })
   const args = ['--namespace-scope', `${namespace},${other}`]
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns, args })
+  const controller = await startController(scene, { args })
   await look.reaches(1)
   expect((await controller.get('/readyz')).status).toBe(200)
   // It is tried again several times meanwhile.
@@ -93,5 +91,5 @@ test('a namespace of the scope that cannot be listed is left out, said once, and
 
   const grants = rbac(namespace).filter(({ kind }) => kind !== 'ServiceAccount')
   await cluster.apply([...grants, pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace: other })
-  await looker(cluster, other).reaches(2)
+  await looker({ cluster, namespace: other }).reaches(2)
 })

@@ -1,28 +1,26 @@
 import { expect } from 'vitest'
 import { job, startLedger } from '../support/ledger.ts'
 import { waitFor } from '../support/wait.ts'
-import { applyCrd, looker, pool, scalerManifest, startController, workArgs } from './scaling.ts'
+import { pool, stage, startController, workArgs } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 import { startPodRunner } from './support/podrunner.ts'
 
 test('from zero within three seconds, and back to zero when nothing is left to do', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
   const ledger = startLedger()
-  const look = looker(cluster, namespace)
   const runner = startPodRunner({ cluster, namespace, env: ledger.env })
   const spec = {
     pollingIntervalSeconds: 2,
     cooldownSeconds: 3,
     behavior: { scaleDown: { stabilizationWindowSeconds: 2 } },
   }
-  await cluster.apply([pool({ args: workArgs(redisUrl, ns) }), scalerManifest('s', spec)], { namespace })
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = await stage(scene, pool({ args: workArgs(scene) }), spec)
+  const controller = await startController(scene)
   await controller.says('leading')
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')
   expect(await look.condition('Active')).toBe('False Idle')

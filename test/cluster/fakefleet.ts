@@ -5,7 +5,7 @@ import { turn, type End, type Held, type TurnRequest } from '../../src/queue/tur
 import { openStore, type Store } from '../../src/redis/store.ts'
 import { job } from '../support/ledger.ts'
 import { own } from '../support/scope.ts'
-import type { Cluster } from './support/cluster.ts'
+import type { Scene } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
 /**
@@ -38,18 +38,19 @@ interface Member {
   silent: boolean
 }
 
-export function startFakeFleet(setup: {
-  readonly cluster: Cluster
-  readonly namespace: string
-  readonly redis: string
-  readonly ns: string
+export interface FleetSetup {
+  /** Default `q`. */
   readonly queue?: string
+  /** Of each worker; default 1. */
   readonly slots?: number
   /** What the workers have as POD_NAMESPACE; default: the namespace of their pods. */
   readonly podNamespace?: string
-}): FakeFleet {
-  const { cluster, namespace, queue = 'q', slots = 1, podNamespace = namespace } = setup
-  const store: Store = openStore({ url: setup.redis, namespace: setup.ns })
+}
+
+export function startFakeFleet(scene: Scene, setup: FleetSetup = {}): FakeFleet {
+  const { cluster, namespace, redisUrl, ns } = scene
+  const { queue = 'q', slots = 1, podNamespace = namespace } = setup
+  const store: Store = openStore({ url: redisUrl, namespace: ns })
   const members = new Map<string, Member>()
   const patience = { deadlineMs: 20_000 }
   const beat = setInterval(() => {

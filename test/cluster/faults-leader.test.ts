@@ -8,15 +8,14 @@ interface Lease {
 }
 
 test('of two controllers one leads; a killed one is followed, a stopped one writes nothing when it wakes', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
-  const look = await stage(cluster, namespace, pool(), { ...QUICK, minReplicas: 1, maxReplicas: 20 })
+  const look = await stage(scene, pool(), { ...QUICK, minReplicas: 1, maxReplicas: 20 })
   const lease = (): Promise<Lease> =>
     cluster.api.get(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/resqueue-controller`)
-  const start = (name: string) => startController({ cluster, namespace, redis: redisUrl, ns, env: { POD_NAME: name } })
+  const start = (name: string) => startController(scene, { env: { POD_NAME: name } })
   const first = await start('one')
   await first.says('leading')
   const second = await start('two')
@@ -69,7 +68,7 @@ test('pods that were given up take no job while the controller manager is away, 
   const uids = pods.map(({ metadata }) => metadata.uid)
   const [busy, idle] = [uids.slice(0, 4), uids.slice(4)]
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
-  const start = (name: string) => startController({ cluster, namespace, redis: redisUrl, ns, env: { POD_NAME: name } })
+  const start = (name: string) => startController(scene, { env: { POD_NAME: name } })
   const marks = async (): Promise<number> =>
     Math.min(...(await Promise.all(idle.map((uid) => redis.pttl(`${ns}:ext:draining:${namespace}/${uid}`)))))
   /** Their marks last for more than ten minutes, also after a leader has had the time to take them away. */

@@ -62,7 +62,7 @@ test('a node is lost: Redis tells who works there, and jobs of pods that are gon
   const [works, helper] = on('stays-0') as [string, string]
   expect([on('lost-0').length, on('stays-0').length]).toEqual([3, 3])
   for (const uid of [cutOff, dead, works]) expect(await fleet.occupy(uid)).toBe(true)
-  const controller = await startController({ cluster: plane, namespace, redis: redisUrl, ns })
+  const controller = await startController({ cluster: plane, namespace, redisUrl, ns })
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   const waiting = (): Promise<number> => redis.llen(`${ns}:queue:q`)
   const processed = async (): Promise<number> => Number(await redis.get(`${ns}:stat:processed`))

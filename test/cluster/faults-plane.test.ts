@@ -16,13 +16,13 @@ test('with an older CRD it says so and works; an API server that restarts is fou
 }) => {
   const plane = await startControlPlane({ nodes: 1 })
   const namespace = await plane.namespace()
-  const look = looker(plane, namespace)
+  const look = looker({ cluster: plane, namespace })
   await plane.apply(CRD.replace(/^ {16}protect:\n(?: {18}.*\n)+/m, ''))
   await waitFor(async () => (await plane.api.call('GET', '/apis/resqueue.dev/v1alpha1/workerscalers')).status === 200, {
     timeoutMs: 30_000,
   })
   await plane.apply([pool(), scalerManifest('s', QUICK)], { namespace })
-  const start = () => startController({ cluster: plane, namespace, redis: redisUrl, ns, inPod: true })
+  const start = () => startController({ cluster: plane, namespace, redisUrl, ns }, { inPod: true })
   const controller = await start()
   await waitFor(async () => (await look.condition('Ready')) === 'True CRDOutdated', { timeoutMs: 30_000 })
   const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
@@ -47,14 +47,14 @@ test('with an older CRD it says so and works; an API server that restarts is fou
 })
 
 test('pods that find no node, or start in vain, are not ordered by the dozen', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
   await applyCrd(cluster)
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   const homeless = pool({ name: 'v' })
   const template = {
     ...homeless.spec.template,
@@ -70,7 +70,7 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
     ],
     { namespace },
   )
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   await redis.sadd(`${ns}:queues`, 'q', 'crash')
   for (const queue of ['q', 'crash']) await redis.rpush(`${ns}:queue:${queue}`, '{"class":"A","args":[]}')
   await look.reaches(1)
@@ -125,15 +125,13 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
 })
 
 test('a poison job at the head that comes back again and again orders no pods by its old timestamp', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
   ns,
 }) => {
-  const look = await stage(cluster, namespace, pool(), { ...QUICK, maxReplicas: 50, slotsPerReplica: 1 })
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = await stage(scene, pool(), { ...QUICK, maxReplicas: 50, slotsPerReplica: 1 })
+  const fleet = startFakeFleet(scene)
+  await startController(scene)
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, '{"class":"Poison","args":[],"queue_time":1600000000.5}')
   await look.reaches(1)
@@ -158,13 +156,14 @@ test('a poison job at the head that comes back again and again orders no pods by
 })
 
 test('a password of Redis that is rotated is picked up from its file; meanwhile replicas stay', async ({
+  scene,
   cluster,
   namespace,
   ns,
 }) => {
   await applyCrd(cluster)
   const redis = await startRedis({ args: ['--requirepass', 'one'], password: 'one' })
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   // As a kubelet lays a Secret out: the folder behind a link is exchanged as a whole.
   const secret = (version: string, password: string): void => {
     mkdirSync(join(redis.dir, version))
@@ -181,7 +180,7 @@ test('a password of Redis that is rotated is picked up from its file; meanwhile 
     `connections: { default: { url: '${url}', passwordFile: ${passwordFile}, namespace: '${ns}' } }`,
   )
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 1 })], { namespace })
-  const controller = await startController({ cluster, namespace, redis: url, ns, args: ['--connections', connections] })
+  const controller = await startController({ ...scene, redisUrl: url }, { args: ['--connections', connections] })
   await look.reaches(1)
   const client = redis.client()
   await client.config('SET', 'requirepass', 'two')

@@ -4,34 +4,36 @@ import { expect } from 'vitest'
 import { job, startLedger } from '../support/ledger.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { applyCrd, looker, pool, scalerManifest, startController, workArgs } from './scaling.ts'
-import { test } from './support/fixtures.ts'
+import { pool, stage, startController, workArgs } from './scaling.ts'
+import { test, type Scene } from './support/fixtures.ts'
 import { startPodRunner, type RunningPod } from './support/podrunner.ts'
 
 /** A worker renews every two seconds: after this long without a renewal it has missed one. */
 const MISSED_MS = 3000
 const LOOK_EVERY_MS = 20
 
-const STEADY = { minReplicas: 2, maxReplicas: 2, pollingIntervalSeconds: 1 }
+/** So many pods that are real workers, whose processes live on when their pods are forced away, and a controller. */
+async function start(scene: Scene, count: number) {
+  const ledger = startLedger()
+  const { cluster, namespace } = scene
+  const runner = startPodRunner({ cluster, namespace, env: ledger.env, onVanish: 'leave' })
+  const steady = { minReplicas: count, maxReplicas: count, pollingIntervalSeconds: 1 }
+  const look = await stage(scene, pool({ args: workArgs(scene) }), steady)
+  const controller = await startController(scene)
+  await look.reaches(count)
+  await runner.settled(count, 60_000)
+  return { ledger, runner, look, controller }
+}
 
 test('jobs of a pod that is gone are back within seconds, long before its lease ends', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const ledger = startLedger()
-  const look = looker(cluster, namespace)
-  const runner = startPodRunner({ cluster, namespace, env: ledger.env, onVanish: 'leave' })
-  await cluster.apply(
-    [pool({ args: workArgs(redisUrl, ns) }), scalerManifest('s', { ...STEADY, minReplicas: 1, maxReplicas: 1 })],
-    { namespace },
-  )
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
-  await look.reaches(1)
-  const [pod] = await runner.settled(1, 60_000)
+  const { ledger, runner, look, controller } = await start(scene, 1)
+  const [pod] = runner.pods
   const gate = job('q', 'Gate', [ledger.gate])
   await redis.rpush(`${ns}:queue:q`, gate.raw)
   await ledger.sees('start', gate.id)
@@ -52,20 +54,13 @@ test('jobs of a pod that is gone are back within seconds, long before its lease 
 })
 
 test('a pod that was forced away while its process runs on keeps its jobs for as long as it renews', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const ledger = startLedger()
-  const look = looker(cluster, namespace)
-  const runner = startPodRunner({ cluster, namespace, env: ledger.env, onVanish: 'leave' })
-  await cluster.apply([pool({ args: workArgs(redisUrl, ns) }), scalerManifest('s', STEADY)], { namespace })
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
-  await look.reaches(2)
-  await runner.settled(2, 60_000)
+  const { ledger, runner, controller } = await start(scene, 2)
   const gate = job('q', 'Gate', [ledger.gate])
   await redis.rpush(`${ns}:queue:q`, gate.raw)
   const { pid } = await ledger.sees('start', gate.id)

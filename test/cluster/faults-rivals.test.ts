@@ -9,13 +9,12 @@ const scales = (controller: RunningController): number => controller.log.filter(
 
 // Argo CD resyncs every three minutes; test/unit/writes.test.ts has its clock. Here it comes as soon as there is something to undo.
 test('a deploy tool that writes the replicas of its manifest is left alone after three writes', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
-  const look = await stage(cluster, namespace, pool({ replicas: 1 }), { ...PATIENT, minReplicas: 3, maxReplicas: 3 })
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  const look = await stage(scene, pool({ replicas: 1 }), { ...PATIENT, minReplicas: 3, maxReplicas: 3 })
+  const controller = await startController(scene)
   for (let resync = 1; resync <= 3; resync++) {
     await look.reaches(3)
     expect(await look.condition('Ready')).not.toBe('False ReplicasContested')
@@ -29,16 +28,15 @@ test('a deploy tool that writes the replicas of its manifest is left alone after
 })
 
 test('an HPA on the same target is left alone after three writes, and no pod that works is given up', async ({
+  scene,
   cluster,
   namespace,
-  redisUrl,
-  ns,
 }) => {
   const spec = { ...PATIENT, minReplicas: 6, maxReplicas: 20 }
-  const { look, fleet, pods } = await stageFleet({ cluster, namespace, redisUrl, ns }, pool({ replicas: 6 }), spec)
+  const { look, fleet, pods } = await stageFleet(scene, pool({ replicas: 6 }), spec)
   const busy = pods.slice(0, 2).map(({ metadata }) => metadata.uid)
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
-  const controller = await startController({ cluster, namespace, redis: redisUrl, ns })
+  const controller = await startController(scene)
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
   // Without metrics it does one thing: it keeps the replicas within its limits.
   const hpa = {

@@ -4,13 +4,9 @@ import { keysUnder } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startApiProxy, type ApiProxy } from './apiproxy.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
-import { pool, QUICK, stage, startController, type Looker, type RunningController, type Scene } from './scaling.ts'
-import { test } from './support/fixtures.ts'
+import { pool, QUICK, stage, startController, type Looker, type RunningController } from './scaling.ts'
+import { test, type Scene } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
-
-interface Setup extends Scene {
-  readonly redis: Redis
-}
 
 interface Stage {
   readonly proxy: ApiProxy
@@ -24,24 +20,23 @@ interface Stage {
 }
 
 /** Six pods of which two work, behind a proxy of the API server. */
-async function stageBehindProxy({ cluster, namespace, redis, redisUrl, ns }: Setup): Promise<Stage> {
+async function stageBehindProxy(scene: Scene, redis: Redis): Promise<Stage> {
   const spec = { ...QUICK, minReplicas: 6, maxReplicas: 20, cooldownSeconds: 3600 }
-  const look = await stage(cluster, namespace, pool({ replicas: 6 }), spec)
-  const proxy = await startApiProxy(cluster.access)
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+  const look = await stage(scene, pool({ replicas: 6 }), spec)
+  const proxy = await startApiProxy(scene.cluster.access)
+  const fleet = startFakeFleet(scene)
   const busy = (await look.settled(6)).slice(0, 2).map(({ metadata }) => metadata.uid)
   await fleet.follow()
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
-  const kubeconfig = await cluster.kubeconfig('admin', { server: proxy.url })
-  const start = () =>
-    startController({ cluster, namespace, redis: redisUrl, ns, kubeconfig, args: ['--no-leader-elect'] })
+  const kubeconfig = await scene.cluster.kubeconfig('admin', { server: proxy.url })
+  const start = () => startController(scene, { kubeconfig, args: ['--no-leader-elect'] })
   return {
     proxy,
     fleet,
     look,
     start,
     pods: look.pods,
-    marks: () => keysUnder(redis, `${ns}:ext:draining:`),
+    marks: () => keysUnder(redis, `${scene.ns}:ext:draining:`),
     busy,
   }
 }
@@ -51,13 +46,12 @@ async function expectBusySurvive({ look, busy }: Stage): Promise<void> {
 }
 
 test('a pod that is evicted right before the scale is lowered makes it begin anew', async ({
+  scene,
   cluster,
   namespace,
   redis,
-  redisUrl,
-  ns,
 }) => {
-  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy(scene, redis)
   const { proxy, fleet, look, pods, busy } = set
   let evicted: string | undefined
   const version = async (): Promise<string> => {
@@ -96,7 +90,7 @@ test('an answer that is lost when the scale was lowered leaves those that were g
 }) => {
   const plane = await startPlane({ nodes: 1 })
   const namespace = await plane.namespace()
-  const set = await stageBehindProxy({ cluster: plane, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy({ cluster: plane, namespace, redisUrl, ns }, redis)
   const { proxy, look, pods, marks } = set
   proxy.on(/^PUT .*\/scale/, { kind: 'cut', afterBytes: 0 })
   await set.start()
@@ -113,31 +107,25 @@ test.for([
   ['a deletion cost is written', /^PATCH .*\/pods\//],
   ['the pods are listed', /^GET .*\/pods\?labelSelector/],
   ['the scale is lowered', /^PUT .*\/scale/],
-] as const)(
-  'killed when %s, the next one ends what was begun',
-  async ([, step], { cluster, namespace, redis, redisUrl, ns }: Setup & object) => {
-    const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
-    const { proxy, look, pods } = set
-    const first = await set.start()
-    proxy.on(step, { kind: 'after', act: () => first.process.kill() })
-    await look.edit({ minReplicas: 0 })
-    await waitFor(() => !first.process.running, { timeoutMs: 30_000 })
-    await expectBusySurvive(set)
-    await set.start()
-    await look.reaches(2, 60_000)
-    await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
-    await expectBusySurvive(set)
-  },
-)
+] as const)('killed when %s, the next one ends what was begun', async ([, step], { scene, redis }) => {
+  const set = await stageBehindProxy(scene, redis)
+  const { proxy, look, pods } = set
+  const first = await set.start()
+  proxy.on(step, { kind: 'after', act: () => first.process.kill() })
+  await look.edit({ minReplicas: 0 })
+  await waitFor(() => !first.process.running, { timeoutMs: 30_000 })
+  await expectBusySurvive(set)
+  await set.start()
+  await look.reaches(2, 60_000)
+  await waitFor(async () => (await pods()).length === 2, { timeoutMs: 20_000 })
+  await expectBusySurvive(set)
+})
 
 test('stopped until its marks have lapsed and its victims work again, it gives none of them up', async ({
-  cluster,
-  namespace,
+  scene,
   redis,
-  redisUrl,
-  ns,
 }) => {
-  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
+  const set = await stageBehindProxy(scene, redis)
   const { proxy, look, pods, fleet, marks } = set
   const controller = await set.start()
   const again: string[] = []
@@ -164,14 +152,8 @@ test('stopped until its marks have lapsed and its victims work again, it gives n
   await never(2000, async () => (await look.replicas()) < 4)
 })
 
-test('marks that Redis lost are set again before anything is given up', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
+test('marks that Redis lost are set again before anything is given up', async ({ scene, redis }) => {
+  const set = await stageBehindProxy(scene, redis)
   const { look, marks, proxy, pods } = set
   proxy.on(/^GET .*\/pods\?labelSelector/, { kind: 'after', act: async () => redis.del(...(await marks())) })
   await set.start()
@@ -181,14 +163,8 @@ test('marks that Redis lost are set again before anything is given up', async ({
   await expectBusySurvive(set)
 })
 
-test('while the API server refuses, and after it, nothing is given up that works', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const set = await stageBehindProxy({ cluster, namespace, redis, redisUrl, ns })
+test('while the API server refuses, and after it, nothing is given up that works', async ({ scene, redis }) => {
+  const set = await stageBehindProxy(scene, redis)
   const { look, proxy, pods } = set
   await set.start()
   await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })

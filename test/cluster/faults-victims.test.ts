@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
-import { looker, pool, QUICK, stage, startController, type Scene } from './scaling.ts'
-import { test } from './support/fixtures.ts'
+import { looker, pool, QUICK, stage, startController } from './scaling.ts'
+import { test, type Scene } from './support/fixtures.ts'
 
 // Which pods Kubernetes gives up when a scale is lowered, beside what else goes on in a cluster.
 
@@ -14,7 +14,7 @@ const DEPTH = {
   target: { jobsPerReplica: 1 },
 }
 
-interface Trials extends Scene {
+interface Trials {
   readonly pods: number
   readonly busy: number
   readonly count: number
@@ -24,12 +24,12 @@ interface Trials extends Scene {
 }
 
 /** Lowers the scale again and again to as many pods as work, other ones each time. Counts those of them that died. */
-async function wrongVictims(trials: Trials): Promise<number> {
-  const { cluster, namespace, redisUrl, ns, pods: all, busy: count } = trials
-  const look = await stage(cluster, namespace, pool({ replicas: all }), { ...DEPTH, minReplicas: all })
-  const fleet: FakeFleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns })
+async function wrongVictims(scene: Scene, trials: Trials): Promise<number> {
+  const { pods: all, busy: count } = trials
+  const look = await stage(scene, pool({ replicas: all }), { ...DEPTH, minReplicas: all })
+  const fleet: FakeFleet = startFakeFleet(scene)
   await look.settled(all, 60_000)
-  await startController({ cluster, namespace, redis: redisUrl, ns })
+  await startController(scene)
   let wrong = 0
   for (let trial = 0; trial < trials.count; trial++) {
     const pods = await look.settled(all, 60_000)
@@ -53,9 +53,9 @@ async function wrongVictims(trials: Trials): Promise<number> {
   return wrong
 }
 
-test('beside the churn of 120 other pods the pods that work survive', async ({ cluster, namespace, redisUrl, ns }) => {
+test('beside the churn of 120 other pods the pods that work survive', async ({ scene, cluster, namespace }) => {
   await cluster.apply([pool({ name: 'churn', replicas: 120 })], { namespace })
-  const look = looker(cluster, namespace)
+  const look = looker(scene)
   await waitFor(async () => (await look.pods('churn')).length === 120, { timeoutMs: 60_000 })
   const over = new AbortController()
   let churned = 0
@@ -70,11 +70,7 @@ test('beside the churn of 120 other pods the pods that work survive', async ({ c
   const churning = churn()
   try {
     let before = 0
-    const wrong = await wrongVictims({
-      cluster,
-      namespace,
-      redisUrl,
-      ns,
+    const wrong = await wrongVictims(scene, {
       pods: 10,
       busy: 7,
       count: 4,
@@ -88,8 +84,8 @@ test('beside the churn of 120 other pods the pods that work survive', async ({ c
   }
 })
 
-test('of 60 pods the 40 that work survive', async ({ cluster, namespace, redisUrl, ns }) => {
-  expect(await wrongVictims({ cluster, namespace, redisUrl, ns, pods: 60, busy: 40, count: 2 })).toBe(0)
+test('of 60 pods the 40 that work survive', async ({ scene }) => {
+  expect(await wrongVictims(scene, { pods: 60, busy: 40, count: 2 })).toBe(0)
 })
 
 test('a controller manager that was stopped while pods were chosen gives up no other ones when it goes on', async ({
@@ -98,17 +94,16 @@ test('a controller manager that was stopped while pods were chosen gives up no o
   ns,
 }) => {
   const plane = await startPlane({ nodes: 1 })
-  const wrong = await wrongVictims({
-    cluster: plane,
-    namespace: await plane.namespace(),
-    redisUrl,
-    ns,
-    pods: 10,
-    busy: 7,
-    count: 2,
-    before: () => plane.controllerManager.pause(),
-    after: () => plane.controllerManager.resume(),
-  })
+  const wrong = await wrongVictims(
+    { cluster: plane, namespace: await plane.namespace(), redisUrl, ns },
+    {
+      pods: 10,
+      busy: 7,
+      count: 2,
+      before: () => plane.controllerManager.pause(),
+      after: () => plane.controllerManager.resume(),
+    },
+  )
   expect(wrong).toBe(0)
 })
 
@@ -119,25 +114,24 @@ test('a controller manager that comes back late finds those that were given up a
 }) => {
   const plane = await startPlane({ nodes: 1 })
   const namespace = await plane.namespace()
-  const look = looker(plane, namespace)
+  const look = looker({ cluster: plane, namespace })
   const givenUp = async (): Promise<number> =>
     (await look.pods()).filter(
       ({ metadata }) => metadata.annotations?.['controller.kubernetes.io/pod-deletion-cost'] === '-1000000',
     ).length
-  const wrong = await wrongVictims({
-    cluster: plane,
-    namespace,
-    redisUrl,
-    ns,
-    pods: 10,
-    busy: 7,
-    count: 1,
-    before: () => plane.controllerManager.pause(),
-    // Longer than pods that others died for stay out of work.
-    after: async () => {
-      await never(34_000, async () => (await givenUp()) !== 3, 'one of them works again')
-      plane.controllerManager.resume()
+  const wrong = await wrongVictims(
+    { cluster: plane, namespace, redisUrl, ns },
+    {
+      pods: 10,
+      busy: 7,
+      count: 1,
+      before: () => plane.controllerManager.pause(),
+      // Longer than pods that others died for stay out of work.
+      after: async () => {
+        await never(34_000, async () => (await givenUp()) !== 3, 'one of them works again')
+        plane.controllerManager.resume()
+      },
     },
-  })
+  )
   expect(wrong).toBe(0)
 })

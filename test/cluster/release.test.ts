@@ -45,7 +45,7 @@ test(
     const scaling = { enabled: true, maxReplicas: 3, ...quick }
     await deploy(cluster, 'install', 'rq', namespace, real(redisUrl, ns, { concurrency: 2, scaling }))
     const ledger = startLedger()
-    const look = looker(cluster, namespace)
+    const look = looker({ cluster, namespace })
     const runner = await run(cluster, namespace, ledger)
     await waitFor(async () => (await look.condition('Ready', WORKERS)) === 'True Scaling', {
       timeoutMs: 60_000,
@@ -85,7 +85,7 @@ test(
         await deploy(cluster, 'install', 'rq', namespace, real(redisUrl, prefix, { concurrency: 2, scaling }))
         const ledger = startLedger()
         const runner = await run(cluster, namespace, ledger)
-        return { prefix, ledger, runner, look: looker(cluster, namespace) }
+        return { prefix, ledger, runner, look: looker({ cluster, namespace }) }
       }),
     )
     const [one, two] = sides as [(typeof sides)[0], (typeof sides)[0]]

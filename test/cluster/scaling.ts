@@ -7,6 +7,7 @@ import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
+import type { Scene } from './support/fixtures.ts'
 import { readKubeconfig } from './support/kubeconfig.ts'
 import { ON_FAKE_NODES } from './support/kwok.ts'
 import type { Pod } from './support/pod.ts'
@@ -92,8 +93,20 @@ export function pool({ name = 'w', replicas = 0, annotations, args, graceSeconds
 }
 
 /** Arguments of a worker that performs the jobs of the ledger. */
-export function workArgs(redis: string, ns: string, more: readonly string[] = []): readonly string[] {
-  return ['--redis', redis, '--namespace', ns, '--queues', 'q', '--isolation', 'inline', '--jobs', LEDGER_JOBS, ...more]
+export function workArgs({ redisUrl, ns }: Scene, more: readonly string[] = []): readonly string[] {
+  return [
+    '--redis',
+    redisUrl,
+    '--namespace',
+    ns,
+    '--queues',
+    'q',
+    '--isolation',
+    'inline',
+    '--jobs',
+    LEDGER_JOBS,
+    ...more,
+  ]
 }
 
 /** What the chart grants a controller that serves one namespace. */
@@ -123,10 +136,6 @@ export function rbac(namespace: string): KubeObject[] {
 }
 
 export interface ControllerSetup {
-  readonly cluster: Cluster
-  readonly namespace: string
-  readonly redis: string
-  readonly ns: string
   /** Instead of the controller's own service account. */
   readonly kubeconfig?: string
   /** Finds the API server as in a pod: by environment and the service account's files. */
@@ -151,11 +160,12 @@ export interface RunningController {
 }
 
 /** Starts `resqueue control` with the rights that the chart gives it. */
-export async function startController(setup: ControllerSetup): Promise<RunningController> {
-  const { cluster, namespace, redis, ns, args = [], env = {} } = setup
+export async function startController(scene: Scene, setup: ControllerSetup = {}): Promise<RunningController> {
+  const { cluster, namespace, redisUrl, ns } = scene
+  const { args = [], env = {} } = setup
   await cluster.apply(rbac(namespace), { namespace })
   const file = setup.kubeconfig ?? (await cluster.kubeconfig({ serviceAccount: `${namespace}/controller` }))
-  const common = ['--redis', redis, '--namespace', ns, '--namespace-scope', namespace, '--port', '0']
+  const common = ['--redis', redisUrl, '--namespace', ns, '--namespace-scope', namespace, '--port', '0']
   const flags = setup.inPod ? common : [...common, '--kubeconfig', file]
   const process = spawnCli(['control', ...flags, '--log-level', 'debug', ...args], {
     env: { POD_NAME: 'controller', POD_NAMESPACE: namespace, ...(setup.inPod && inPod(file)), ...env },
@@ -221,7 +231,7 @@ export function isReady({ status }: Pod): boolean {
 export type Looker = ReturnType<typeof looker>
 
 /** Looks at the objects of one namespace. */
-export function looker(cluster: Cluster, namespace: string) {
+export function looker({ cluster, namespace }: Pick<Scene, 'cluster' | 'namespace'>) {
   const apps = `/apis/apps/v1/namespaces/${namespace}/deployments`
   const scalers = `/apis/resqueue.dev/v1alpha1/namespaces/${namespace}/workerscalers`
   const status = async (name = 's'): Promise<Status> =>
@@ -287,23 +297,11 @@ export function looker(cluster: Cluster, namespace: string) {
  * Puts our kind, a Deployment `w` and the scaler `s` of it with this spec into a cluster. Resolves when they are applied: pods may
  * still be missing, and no controller runs.
  */
-export async function stage(
-  cluster: Cluster,
-  namespace: string,
-  deployment: Deployment,
-  spec: object,
-): Promise<Looker> {
+export async function stage(scene: Scene, deployment: Deployment, spec: object): Promise<Looker> {
+  const { cluster, namespace } = scene
   await applyCrd(cluster)
   await cluster.apply([deployment, scalerManifest('s', spec)], { namespace })
-  return looker(cluster, namespace)
-}
-
-/** What the fixtures of a test give it. */
-export interface Scene {
-  readonly cluster: Cluster
-  readonly namespace: string
-  readonly redisUrl: string
-  readonly ns: string
+  return looker(scene)
 }
 
 export interface FleetStage {
@@ -318,9 +316,8 @@ export interface FleetStage {
  * there as the Deployment asks for, all of them ready, and each has its worker. No controller runs.
  */
 export async function stageFleet(scene: Scene, deployment: Deployment, spec: object, slots = 1): Promise<FleetStage> {
-  const { cluster, namespace, redisUrl, ns } = scene
-  const look = await stage(cluster, namespace, deployment, spec)
-  const fleet = startFakeFleet({ cluster, namespace, redis: redisUrl, ns, slots })
+  const look = await stage(scene, deployment, spec)
+  const fleet = startFakeFleet(scene, { slots })
   const pods = await look.settled(deployment.spec.replicas)
   await fleet.follow()
   return { look, fleet, pods }

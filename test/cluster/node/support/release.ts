@@ -84,7 +84,7 @@ export async function prepareRelease(
   const release: Release = {
     namespace,
     install: () => helm('install', 'rq', CHART, '--values', '-', '--wait', '--timeout', '120s'),
-    look: looker(cluster, namespace),
+    look: looker({ cluster, namespace }),
     redis,
     get notes() {
       return readNotes(join(folder, 'notes'))
