@@ -1,6 +1,5 @@
 import { ResQueueError } from '../errors.ts'
 import { redisOfEnvironment } from '../redis/settings.ts'
-import type { Store } from '../redis/store.ts'
 import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
 import { groupsOf, type Groups } from './groups.ts'
 import {
@@ -8,15 +7,15 @@ import {
   enqueueBulk,
   type BulkOptions,
   type Checked,
-  type Enqueuer,
   type EnqueueOptions,
   type JobRequest,
 } from './enqueue.ts'
 import { createEvents, type ClientEvents, type Events } from './events.ts'
 import { recreateJob, reserveJob, type Job } from './job.ts'
 import type { EnqueueRest, JobRef } from './jobref.ts'
-import { openLane, type Lane } from './lane.ts'
+import { openLane } from './lane.ts'
 import { openProducer, type Replication } from './producer.ts'
+import type { Session } from './session.ts'
 import { jobStatus, type JobStatus } from './status.ts'
 
 /**
@@ -35,16 +34,6 @@ export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'name
    */
   readonly replication?: Replication
 }
-
-/** What the groups of a client share: a connection that is made at the first use. */
-export interface Session {
-  readonly store: Store
-  readonly lane: Lane
-  readonly enqueuer: Enqueuer
-}
-
-/** Makes a call that needs a connection. */
-export type Call = <T>(act: (session: Session) => Promise<T>) => Promise<T>
 
 /**
  * The client: enqueues, looks and acts on what is in Redis. It connects at the first use; every call rejects with

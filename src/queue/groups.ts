@@ -1,4 +1,3 @@
-import type { Call, Session } from './client.ts'
 import { delayedScheduleSize, delayedTimestamps, delayedTimestampSize, listDelayed, removeDelayed } from './delayed.ts'
 import { countFailed, failedQueues, listFailed, showFailed } from './failed.ts'
 import { clearFailed, removeFailed, retryFailed } from './failedmoves.ts'
@@ -14,6 +13,7 @@ import {
 } from './quarantine.ts'
 import { dequeue, listQueues, peekQueue, pushRaw, queueInfos, queueNames, queueSize, removeQueue } from './queues.ts'
 import { countRetries, listRetries, removeRetries } from './retries.ts'
+import type { Call, Session } from './session.ts'
 import { addStat, clearStat, getStat, overview } from './stat.ts'
 import { listWorkers, pauseWorker, resumeWorker, showWorker } from './workers.ts'
 

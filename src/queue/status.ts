@@ -1,7 +1,7 @@
 import { statusName } from '../redis/keys.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import type { Call } from './client.ts'
+import type { Call } from './session.ts'
 
 const statusScript = loadScript('status_update')
 
