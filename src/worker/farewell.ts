@@ -6,11 +6,11 @@ import type { Patience, Store } from '../redis/store.ts'
 import type { TurnLoop } from './turns.ts'
 
 /**
- * How long a leaving worker insists on Redis. Milliseconds. It comes out of the five seconds by which the chart's grace period exceeds
+ * How long a leaving worker insists on Redis, also where it knows of no job: a turn whose answer was lost may have taken one. Milliseconds. It comes out of the five seconds by which the chart's grace period exceeds
  * `--shutdown-timeout` and `--kill-delay`.
  */
 const FAREWELL_MS = 3000
-/** The same for one that was told to leave at once, or has nothing to lose. */
+/** The same for one that was told to leave at once. */
 export const HASTY_FAREWELL_MS = 2000
 /** What is left of a farewell for unregistering, however long the ends before it take. Milliseconds. */
 const RELEASE_MS = 1000

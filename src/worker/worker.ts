@@ -101,7 +101,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       : Math.min(concurrency, Math.max(maxJobs - taken, 0))
   const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
 
-  /** Without Redis, and with nothing that runs or is to be recorded, there is nothing that a leaving worker could wait for. */
+  /** Without Redis, and with nothing that runs or is to be recorded, a leaving worker has nothing to wait for but its farewell. */
   const forlorn = (): boolean => stopping && patience.troubled && works?.turns.occupied === 0
 
   /** Leaves when there is nothing left to do. */
@@ -165,7 +165,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       nonce: registration?.nonce,
       maxRecoveries: options.maxRecoveries,
       patience,
-      hasty: exitCode !== 0 || forlorn(),
+      hasty: exitCode !== 0,
     })
     works?.heartbeat.stop()
     hard.abort()

@@ -52,6 +52,24 @@ async function leaving(
   return { exit, account, ledger, sent: sender.acknowledged, processes }
 }
 
+/** Longer than a worker insists that is told to leave at once, and shorter than a farewell lasts. Milliseconds. */
+const AWAY_MS = 2400
+
+/** A job is taken for an idle worker, whose socket breaks before the answer is there. From then on Redis cannot be reached. */
+async function takenUnheard(here: Leaving): Promise<void> {
+  const redis = here.server.client()
+  await here.send(job('q', 'Note', [0]))
+  await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '1')
+  const taken = here.proxy.on(isTurn, () => {
+    here.proxy.refusing = true
+    return { kind: 'drop-reply' }
+  })
+  await here.send(job('q', 'Note', [0]))
+  await taken.performed
+  await sever(here)
+  expect(Object.keys(await recordsOf(redis, NS, here.worker.nonce))).toEqual(['0'])
+}
+
 /** Redis can no longer be reached. */
 async function sever({ proxy, worker }: Leaving): Promise<void> {
   proxy.refusing = true
@@ -61,20 +79,29 @@ async function sever({ proxy, worker }: Leaving): Promise<void> {
 
 const scenarios = sideBySide({
   /** A job was taken for it in Redis, and the answer was lost: the turn is sent again and again. */
-  idle: () =>
-    leaving(['--no-blocking'], 10_000, async (here) => {
-      const redis = here.server.client()
-      await here.send(job('q', 'Note', [0]))
-      await waitFor(async () => (await redis.get(`${NS}:stat:processed`)) === '1')
-      const taken = here.proxy.on(isTurn, () => {
-        here.proxy.refusing = true
-        return { kind: 'drop-reply' }
-      })
-      await here.send(job('q', 'Note', [0]))
-      await taken.performed
-      await sever(here)
-      expect(Object.keys(await recordsOf(redis, NS, here.worker.nonce))).toEqual(['0'])
-    }),
+  idle: () => leaving(['--no-blocking'], 10_000, takenUnheard),
+
+  /** The same, and Redis answers again before the farewell is over. */
+  returning: async () => {
+    const server = await startRedis()
+    const redis = server.client()
+    const proxy = await startProxy(server)
+    const ledger = startLedger()
+    const sender = startSender(server.url, NS)
+    const setup = { ns: NS, ledger, isolation: 'fork', args: ['--no-blocking'] } as const
+    const worker = await startWorkerProcess({ ...setup, redis: proxy.url })
+    await takenUnheard({ server, proxy, ledger, worker, send: (...jobs) => sender.send(...jobs) })
+    // Connections are made, so that the worker tries often, and carry nothing.
+    const until = performance.now() + AWAY_MS
+    proxy.decide = ({ name }) =>
+      name.startsWith('EVAL') && performance.now() < until ? { kind: 'cut-before' } : undefined
+    proxy.refusing = false
+    worker.process.signal('SIGTERM')
+    const exit = await worker.process.waitForExit(10_000)
+    const waiting = await redis.llen(`${NS}:queue:q`)
+    const counted = await redis.keys(`${NS}:ext:job:*`)
+    return { exit, waiting, counted, log: worker.log, processes: await redis.hlen(`${NS}:ext:processes`) }
+  },
 
   /** Its job is stopped at the deadline. */
   running: () =>
@@ -97,11 +124,20 @@ const scenarios = sideBySide({
     }),
 })
 
-test('without Redis a worker that runs nothing leaves at once, and what was taken for it runs elsewhere', () => {
+test('without Redis a worker that runs nothing takes no longer than its farewell, and what was taken for it runs elsewhere', () => {
   const { exit, account, ledger, sent, processes } = scenarios.idle()
   expect(exit).toEqual({ code: 0, signal: null })
   expectKept(sent, account, ledger)
   expect([...account.performed.values()]).toEqual([1, 1])
+  expect(processes).toBe(0)
+})
+
+test('with Redis back before its farewell is over it gives back what was taken for it, uncounted', () => {
+  const { exit, waiting, counted, log, processes } = scenarios.returning()
+  expect(exit).toEqual({ code: 0, signal: null })
+  expect(log.map(({ msg }) => msg)).toContain('unfinished jobs were put back in front of their queues')
+  expect(waiting).toBe(1)
+  expect(counted).toEqual([])
   expect(processes).toBe(0)
 })
 
