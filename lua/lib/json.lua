@@ -1,5 +1,5 @@
 -- Looks into a payload without changing it. cjson refuses an escaped lone surrogate, which JSON.parse takes, so these are
--- blanked for a second look.
+-- blanked for a second look. Returns nil for what is no JSON object or list, and whether it is merely nested too deeply for cjson, at 1000 levels.
 local function decode(raw)
   local ok, value = pcall(cjson.decode, raw)
   if not ok then
@@ -8,7 +8,7 @@ local function decode(raw)
   if ok and type(value) == 'table' then
     return value
   end
-  return nil
+  return nil, not ok and string.find(value, 'too many nested', 1, true) ~= nil
 end
 
 -- Whether a payload can be a job: an object with a string `class`. The common head is enough here; JavaScript parses what

@@ -33,6 +33,7 @@ local function put_back(queue, raw, counted, began, most, worker)
     elseif recoveries > most and quarantine(queue, raw) then
       -- Nested too deeply to be read here, or no JSON at all: dashboards must not find it in a failed list.
       call('DEL', key)
+      if tracked then write_status(tracked, old, 3, 'null') end
       return 'quarantined'
     end
     write_attempts(key, attempts, recoveries, last)

@@ -15,14 +15,56 @@ local function write_status(key, old, code, result)
   end
 end
 
+-- Whether a JSON text closes nothing from `at` on but the object or list that it is itself.
+local function is_outermost(text, at)
+  local depth = 0
+  at = string.find(text, '["%[%]{}]', at)
+  while at do
+    local c = string.byte(text, at)
+    if c == 34 then
+      repeat
+        at = string.find(text, '["\\]', at + 1)
+        local escaped = at and string.byte(text, at) == 92
+        if escaped then at = at + 1 end
+      until not escaped
+      if not at then return false end
+    elseif c == 91 or c == 123 then
+      depth = depth + 1
+    elseif depth == 0 then
+      return at == #text
+    else
+      depth = depth - 1
+    end
+    at = string.find(text, '["%[%]{}]', at + 1)
+  end
+  return false
+end
+
+-- Id and prefix near the end of a payload that cjson cannot read, where the family writes them; nil where they may be others' or are written with
+-- escapes. An `"id"` of an argument is followed by the end of the arguments.
+local function id_at_end(raw)
+  local tail, id, behind = string.sub(raw, -600), nil, nil
+  for found, at in string.gmatch(tail, ',"id":"([^"\\]+)"()') do
+    if is_outermost(tail, at) then id, behind = found, at end
+  end
+  local prefix = id and string.match(tail, '^,"prefix":"([^"\\]*)"', behind)
+  if not prefix and string.find(raw, '"prefix"', 1, true) then return nil end
+  return id, prefix
+end
+
 -- The status key that a payload names, whether or not the job is tracked; nil without an id.
 local function status_key(raw)
-  local payload = decode(raw)
-  if not payload or type(payload.id) ~= 'string' then
+  local payload, deep = decode(raw)
+  local id, prefix
+  if payload then
+    id, prefix = payload.id, payload.prefix
+  elseif deep then
+    id, prefix = id_at_end(raw)
+  end
+  if type(id) ~= 'string' then
     return nil
   end
-  local prefix = type(payload.prefix) == 'string' and payload.prefix ~= '' and payload.prefix .. '_' or ''
-  return p .. 'job:' .. prefix .. payload.id .. ':status'
+  return p .. 'job:' .. (type(prefix) == 'string' and prefix ~= '' and prefix .. '_' or '') .. id .. ':status'
 end
 
 -- The status of a removed job, if it is tracked, goes when that of one that has ended would.

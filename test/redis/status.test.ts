@@ -3,6 +3,7 @@ import { removeQueue } from '../../src/queue/queues.ts'
 import { markRunning } from '../../src/queue/status.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
+import { modelProcess } from '../support/process-model.ts'
 import { own } from '../support/scope.ts'
 import { load, readGolden } from '../wire/golden.ts'
 import { openQueue, openTestLane } from './client.ts'
@@ -148,4 +149,49 @@ test('a removal that is cut off leaves no job behind', async ({ redis, redisUrl,
   expect(await removeQueue(openTestLane(redisUrl, ns), 'q', { signal: AbortSignal.abort() })).toBe(2)
   expect(await redis.keys(`${ns}:ext:removed:*`)).toEqual([])
   expect(await redis.exists(`${ns}:queue:q`)).toBe(0)
+})
+
+const DEEP = `${'['.repeat(1200)}"]}{\\"",${'['.repeat(1200)}${']'.repeat(2400)}`
+
+test('a job that is nested too deeply for Redis to read has the status of the id that is its own', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const set = (name: string): unknown =>
+    redis.set(`${ns}:job:${name}:status`, '{"status":1,"updated":1,"started":1,"result":null}')
+  const code = async (name: string): Promise<string | undefined> =>
+    /"status":(\d)/.exec((await redis.get(`${ns}:job:${name}:status`)) ?? '')?.[1]
+  const jobs = [
+    `{"class":"A","args":[${DEEP}],"id":"plain","prefix":"","queue_time":1}`,
+    `{"class":"A","args":[${DEEP}],"id":"one","prefix":"p"}`,
+    `{"class":"A","args":[${DEEP}],"id":"é 1","x":{"k":"]}\\"","id":"inner"}}`,
+    `{"class":"A","args":[${DEEP},{"n":1,"id":"argument"}]}`,
+    `{"class":"A","prefix":"q","args":[${DEEP}],"id":"apart"}`,
+  ]
+  const [theirs, others] = [
+    ['plain', 'p_one', 'é 1'],
+    ['inner', 'argument', 'apart', 'one'],
+  ] as const
+  for (const name of [...theirs, ...others]) await set(name)
+  await redis.rpush(`${ns}:queue:q`, ...jobs)
+  const codes = async (names: readonly string[]): Promise<unknown> => Promise.all(names.map(code))
+
+  const first = modelProcess(redisUrl, ns, { slots: 5 })
+  await first.register()
+  expect(await first.reserve(0, 1, 2, 3, 4)).toHaveLength(5)
+  // As its worker writes it of an id that the turn did not take for the job's.
+  await markRunning(first.store, 'é 1')
+  expect(await codes(theirs)).toEqual(['2', '2', '2'])
+  await first.release()
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(jobs)
+  expect(await codes(theirs)).toEqual(['1', '1', '1'])
+
+  const second = modelProcess(redisUrl, ns, { slots: 5, maxRecoveries: 0 })
+  await second.register()
+  await second.reserve(0, 1, 2, 3, 4)
+  await redis.del(`${ns}:ext:lease:${second.registration.nonce}`)
+  expect(await second.release({ kind: 'lease' })).toMatchObject({ kind: 'released', quarantined: 5 })
+  expect(await codes(theirs)).toEqual(['3', '3', '3'])
+  expect(await codes(others)).toEqual(['1', '1', '1', '1'])
 })
