@@ -7,7 +7,7 @@ import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
 import type { ProcessEnd } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
-import { refusal, type Loaded } from './loading.ts'
+import { endedLoading, refusal, type Loaded } from './loading.ts'
 import { FRAME, frameReader } from './protocol.ts'
 
 const OP = { fork: 1, kill: 2, ping: 3, quit: 4 } as const
@@ -164,13 +164,7 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
       if (last) reader.push(last)
       control.destroy()
       const how = signal ?? `code ${code}`
-      if (!ready && !quitting)
-        reject(
-          new ResQueueError(
-            'JOBS',
-            `the process that loads ${options.jobs} ended with ${how}: ${stderr.tail().trim()}`,
-          ),
-        )
+      if (!ready && !quitting) reject(endedLoading(options.jobs, how, stderr.tail()))
       else if (!quitting) news.died(`the zygote ended with ${how}`)
       said.flush()
       stderr.flush()

@@ -57,6 +57,18 @@ export function refusedFrame(error: unknown): Buffer {
   return frame(FRAME.refused, JSON.stringify({ code, message: messageOf(error), stack }))
 }
 
+/** The error of a process that ended before it had loaded job code; `how`: its signal, or its exit code. */
+export function endedLoading(jobs: string, how: string, stderr: string): ResQueueError {
+  const said = stderr.trim()
+  const message = `the process that loads ${jobs} ended with ${how}${said === '' ? '' : `: ${said}`}`
+  return new ResQueueError('JOBS', message, { data: { ended: how } })
+}
+
+/** Whether an error is one of those, for which somebody outside of job code may be to blame. */
+export function isEndedLoading(error: unknown): boolean {
+  return error instanceof ResQueueError && 'ended' in error.data
+}
+
 /** The error that a `refused` frame carries. */
 export function refusal(body: Buffer): ResQueueError {
   const { code, message, stack } = JSON.parse(body.toString()) as {

@@ -5,7 +5,7 @@ import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
 import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
-import { refusal, type Loaded } from './loading.ts'
+import { endedLoading, refusal, type Loaded } from './loading.ts'
 import { FRAME, frameReader } from './protocol.ts'
 
 /** How long output may still come after the process's end, when something it started holds the pipes. */
@@ -99,7 +99,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     const close = (): void => {
       clearTimeout(timer)
       child.removeListener('close', close)
-      settle?.reject(new Error(`a job process ended with ${how} before it was ready: ${stderr.tail().trim()}`))
+      settle?.reject(endedLoading(options.jobs, how, stderr.tail()))
       // It left as if all were well, half a frame behind: of its report, or of what its code wrote into it.
       if (end.code === 0 && reader.pending()) listener?.frame(FRAME.garbled, Buffer.from('half a frame'))
       listener?.ended(end)

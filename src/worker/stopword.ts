@@ -16,16 +16,22 @@ export interface StopWord {
    * the job goes back uncounted. All other outcomes are given back at once, as they are.
    */
   weigh(outcome: Outcome): Outcome | Promise<Outcome>
+  /** Resolves with whether one has, or does within a second. */
+  comes(): Promise<boolean>
 }
 
 export function createStopWord(clock: Clock = systemClock): StopWord {
   const { promise, resolve } = Promise.withResolvers<void>()
   let toldAt: number | undefined
-  const orReturned = async (outcome: Outcome, { signal, at }: Heard): Promise<Outcome> => {
+  /** Whether it was heard a moment after `at` at the latest. */
+  const heardBy = async (at: number): Promise<boolean> => {
     if (toldAt === undefined) await settlesWithin(promise, at + MOMENT_MS - clock.monotonic())
     // A loop that was late has not looked for signals yet.
     await new Promise((turn) => setImmediate(turn))
-    if (toldAt === undefined || toldAt > at + MOMENT_MS) return outcome
+    return toldAt !== undefined && toldAt <= at + MOMENT_MS
+  }
+  const orReturned = async (outcome: Outcome, { signal, at }: Heard): Promise<Outcome> => {
+    if (!(await heardBy(at))) return outcome
     const reason = `${signal} was sent to its process, and this worker was told to stop`
     return { kind: 'returned', reason, counted: false, ...(outcome.process ? { process: outcome.process } : {}) }
   }
@@ -34,6 +40,7 @@ export function createStopWord(clock: Clock = systemClock): StopWord {
       toldAt ??= clock.monotonic()
       resolve()
     },
+    comes: () => heardBy(clock.monotonic()),
     weigh: (outcome) => {
       // One that its code was told of long ago, and lived on with, was for that job alone.
       const heard = outcome.kind === 'signalled' ? { signal: outcome.signal, at: clock.monotonic() } : outcome.heard

@@ -19,6 +19,7 @@ import { HASTY_FAREWELL_MS, sayFarewell } from './farewell.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
+import { isEndedLoading } from './loading.ts'
 import type { WorkerOptions } from './options.ts'
 import { workerPatience } from './patience.ts'
 import { loadParentHooks } from './parenthooks.ts'
@@ -254,11 +255,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     title.starting()
     const hooks = await loadParentHooks(options.hooks, log)
     const backends = await createBackends(options.failureBackends, log)
-    engine = await createEngine({
-      ...options.engine,
-      concurrency,
-      events: engineEvents(log, observer),
-    })
+    engine = await createEngine({ ...options.engine, concurrency, events: engineEvents(log, observer) })
     if (stopping) return engine.stop() // we left while it was being made
     const fresh = identity.registration(concurrency, selection.label, engine.isolation)
     const registering = async (answered: Promise<unknown>): Promise<void> => {
@@ -364,7 +361,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     return { caretaker, crew, turns, waiter, heartbeat }
   }
 
-  start().catch((error: unknown) => {
+  start().catch(async (error: unknown) => {
+    // A signal to all processes of a tree may reach the one that loads job code first.
+    if (isEndedLoading(error)) await stopWord.comes()
     if (hard.signal.aborted || stopping) void leave()
     else fail(error)
   })

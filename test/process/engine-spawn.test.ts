@@ -78,7 +78,7 @@ test('a process that never gets ready is ended, and its job goes back uncounted'
   expect(await run()).toMatchObject({
     kind: 'returned',
     counted: false,
-    reason: expect.stringContaining('SIGKILL before it was ready'),
+    reason: expect.stringContaining('ended with SIGKILL'),
   })
 }, 30_000)
 

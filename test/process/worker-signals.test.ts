@@ -1,5 +1,6 @@
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
@@ -141,6 +142,27 @@ describe.each(['fork', 'spawn'] as const)('a signal to all processes of a worker
     expect(await redis.llen(`${ns}:failed`)).toBe(1)
     expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
     expectKept([lost, ...jobs], await takeAccount(redis, ns, ledger), ledger)
+  })
+
+  test('ends it with 0 while job code loads, also where the process that loads is reached first', async ({
+    redisUrl,
+    ns,
+  }) => {
+    const file = join(mkdtempSync(join(tmpdir(), 'resqueue-jobs-')), 'never.mjs')
+    own('job module', () => rmSync(dirname(file), { recursive: true }))
+    writeFileSync(file, "console.log('the module loads')\nawait new Promise((loaded) => setTimeout(loaded, 600_000))")
+    const setup = { redis: redisUrl, ns, ledger: startLedger(), isolation, args: ['--jobs', file] }
+    const [both, loader] = [launchWorker(setup), launchWorker(setup)]
+    for (const worker of [both, loader]) {
+      await worker.says('the module loads')
+      const [child] = worker.family()
+      process.kill(child?.pid ?? 0, 'SIGTERM')
+      await waitForDeath(child?.pid ?? 0)
+      if (worker === both) worker.process.signal('SIGTERM')
+    }
+    expect(await both.process.waitForExit()).toEqual({ code: 0, signal: null })
+    expect(await loader.process.waitForExit()).toEqual({ code: 78, signal: null })
+    expect(loader.process.stderr).toContain('ended with SIGTERM')
   })
 })
 
