@@ -46,6 +46,28 @@ export const redisPasswordFile: Option<string | undefined> = text(
   'REDIS_PASSWORD_FILE',
 )
 
+export const redisSentinelUsername: Option<string | undefined> = text(
+  'redis-sentinel-username',
+  'NAME',
+  'User name for the Sentinels of a redis-sentinel:// URL.',
+  'REDIS_SENTINEL_USERNAME',
+)
+
+export const redisSentinelPassword: Option<string | undefined> = {
+  flag: '',
+  env: [{ name: 'REDIS_SENTINEL_PASSWORD' }],
+  fallback: undefined,
+  about: 'Password for the Sentinels, which are given that of Redis otherwise, if they ask for one.',
+  read: words,
+}
+
+export const redisSentinelPasswordFile: Option<string | undefined> = text(
+  'redis-sentinel-password-file',
+  'FILE',
+  'File with the password for the Sentinels, read again at every connection.',
+  'REDIS_SENTINEL_PASSWORD_FILE',
+)
+
 export const redisCa: Option<string | undefined> = text(
   'redis-ca',
   'FILE',
@@ -70,5 +92,17 @@ export const redisKey: Option<string | undefined> = text(
 /** Where Redis is. */
 export const redisGroup: OptionGroup = {
   title: 'Redis',
-  options: [redisUrl, namespace, redisDb, redisPassword, redisPasswordFile, redisCa, redisCert, redisKey],
+  options: [
+    redisUrl,
+    namespace,
+    redisDb,
+    redisPassword,
+    redisPasswordFile,
+    redisSentinelUsername,
+    redisSentinelPassword,
+    redisSentinelPasswordFile,
+    redisCa,
+    redisCert,
+    redisKey,
+  ],
 }

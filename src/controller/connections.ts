@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { ResQueueError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { openStore, type Store } from '../redis/store.ts'
-import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
+import { parseEndpoint, sentinelConfig, type RedisConfig } from '../redis/url.ts'
 import { isObject } from './fields.ts'
 import { readYaml } from './yaml.ts'
 
@@ -117,7 +117,8 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
 /** Everything that a connection is made with, the contents of its files included. */
 function printOf({ redis, allowedNamespaces, maxRecoveries }: ConnectionConfig): string {
   const hash = createHash('sha256').update(JSON.stringify([redis, allowedNamespaces, maxRecoveries]))
-  for (const file of [redis.passwordFile, redis.tls?.ca, redis.tls?.cert, redis.tls?.key]) {
+  const { passwordFile, sentinel, tls } = redis
+  for (const file of [passwordFile, sentinel?.passwordFile, tls?.ca, tls?.cert, tls?.key]) {
     if (file === undefined) continue
     try {
       hash.update(readFileSync(file))
@@ -133,6 +134,8 @@ const FIELDS = [
   'urlFile',
   'username',
   'passwordFile',
+  'sentinelUsername',
+  'sentinelPasswordFile',
   'caFile',
   'certFile',
   'keyFile',
@@ -193,6 +196,7 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
     namespace: text('namespace') ?? 'resque',
     ...(db === undefined ? {} : { db }),
     ...(passwordFile === undefined ? {} : { passwordFile }),
+    ...sentinelConfig(text('sentinelUsername'), undefined, text('sentinelPasswordFile')),
     ...(Object.keys(tls).length > 0 ? { tls } : {}),
   }
   try {

@@ -20,8 +20,8 @@ import { jobStatus, type JobStatus } from './status.ts'
 
 /**
  * Where the client finds Redis. Everything is optional: without `redis` the environment says it, with the variables that a worker
- * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option goes before its variable. With `redis` only `PREFIX` and
- * `REDIS_PASSWORD_FILE` are read.
+ * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option goes before its variable. With `redis` only `PREFIX`,
+ * `REDIS_PASSWORD_FILE`, `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD_FILE` are read.
  */
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
   /** See `RedisConfig.url`. Default `REDIS_URL` or `REDIS_BACKEND` of the environment, else `redis://127.0.0.1:6379`. */
@@ -205,8 +205,9 @@ export class ResQueue implements AsyncDisposable {
  * another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
  */
 function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): RedisConfig {
-  const { PREFIX, REDIS_PASSWORD_FILE } = process.env
-  const own = redisOfEnvironment(redis === undefined ? process.env : { PREFIX, REDIS_PASSWORD_FILE })
+  const { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE } = process.env
+  const few = { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE }
+  const own = redisOfEnvironment(redis === undefined ? process.env : few)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const { password: _password, passwordFile: _passwordFile, ...others } = own
   const secret = 'password' in given || 'passwordFile' in given

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
 import { ResQueueError } from '../errors.ts'
-import { parseEndpoint, readPassword, type HostPort, type RedisConfig } from './url.ts'
+import { parseEndpoint, readPassword, readSentinelPassword, type HostPort, type RedisConfig } from './url.ts'
 
 /** ioredis behind its one door: a single primary (Sentinel included) or a cluster. */
 export type Connection = Redis | Cluster
@@ -41,21 +41,16 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     ...(password ? { password } : {}),
     ...(endpoint.tls || config.tls ? { tls: readTls(config) } : {}),
   }
-  /** Every reconnection reads the password file again: a rotated secret needs no restart. */
-  const rotated = (): string | undefined => {
-    try {
-      return readPassword(config, endpoint)
-    } catch {
-      return undefined // Not there at this instant: the password in hand may still be right, and the next reconnection reads again.
-    }
-  }
+  const rotated = (): string | undefined => unlessUnread(() => readPassword(config, endpoint))
+  const rotatedForSentinels = (): string | undefined =>
+    unlessUnread(() => readSentinelPassword(config) ?? readPassword(config, endpoint))
+  /** Every reconnection reads the password files again: a rotated secret needs no restart. */
   const fresh = (redis: Redis): Redis => {
-    if (config.passwordFile !== undefined) {
+    if (config.passwordFile !== undefined || config.sentinel?.passwordFile !== undefined) {
       redis.on('close', () => {
-        const now = rotated()
-        if (now === undefined) return
-        redis.options.password = now
-        if (redis.options.sentinelPassword) redis.options.sentinelPassword = now
+        const { options } = redis
+        options.password = rotated() ?? options.password
+        if (options.sentinelPassword) options.sentinelPassword = rotatedForSentinels() ?? options.sentinelPassword
       })
     }
     return redis
@@ -66,17 +61,22 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     case 'socket':
       return fresh(new Redis({ ...options, path: endpoint.path }))
     case 'sentinel': {
+      const sentinelPassword = readSentinelPassword(config)
       const redis = new Redis({
         ...options,
         sentinels: endpoint.sentinels.map((s) => ({ ...s })),
         name: endpoint.name,
+        ...(config.sentinel?.username === undefined ? {} : { sentinelUsername: config.sentinel.username }),
+        ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
         // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in clear.
         ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),
         sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
       })
-      // Sentinels are told the password when they ask for one: those without would have ioredis warn on stderr each time.
+      // Sentinels are told Redis' password when they ask for one: those without would have ioredis warn on stderr each time.
       redis.on('sentinelError', (error: Error) => {
-        const now = SENTINEL_ASKS.test(error.message) ? (rotated() ?? password) : undefined
+        const now = SENTINEL_ASKS.test(error.message)
+          ? (rotatedForSentinels() ?? sentinelPassword ?? password)
+          : undefined
         if (now !== undefined) redis.options.sentinelPassword = now
       })
       return fresh(redis)
@@ -98,6 +98,15 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
       cluster.on('+node', fresh)
       return cluster
     }
+  }
+}
+
+/** A password of a file, or undefined where that is not there at this instant: the one in hand may still be right, and the next reconnection reads again. */
+function unlessUnread(read: () => string | undefined): string | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
   }
 }
 

@@ -55,7 +55,7 @@ const REFUSALS: readonly Refusal[] = [
     'REDIS_REFUSED',
     true,
     false,
-    'The Sentinels refuse the password. They are given the one of Redis, without a user name',
+    'The Sentinels refuse the user name or password. Without REDIS_SENTINEL_PASSWORD or REDIS_SENTINEL_PASSWORD_FILE they are given the password of Redis',
   ],
   [
     // The second is what Redis before 7.2 says of a command inside a script.

@@ -8,9 +8,12 @@ import {
   redisKey,
   redisPassword,
   redisPasswordFile,
+  redisSentinelPassword,
+  redisSentinelPasswordFile,
+  redisSentinelUsername,
   redisUrl,
 } from '../redisoptions.ts'
-import type { RedisConfig } from './url.ts'
+import { sentinelConfig, type RedisConfig } from './url.ts'
 
 /** Where Redis is, from the options of `redisoptions.ts`. Throws `USAGE` for a certificate without its key. The URL is not looked into. */
 export function redisSettings(get: <T>(option: Option<T>) => T): RedisConfig {
@@ -29,6 +32,7 @@ export function redisSettings(get: <T>(option: Option<T>) => T): RedisConfig {
     ...(db === undefined ? {} : { db }),
     ...(password === undefined ? {} : { password }),
     ...(passwordFile === undefined ? {} : { passwordFile }),
+    ...sentinelConfig(get(redisSentinelUsername), get(redisSentinelPassword), get(redisSentinelPasswordFile)),
     ...(Object.keys(tls).length > 0 ? { tls } : {}),
   }
 }

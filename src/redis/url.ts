@@ -14,6 +14,8 @@ export interface RedisConfig {
   readonly password?: string
   /** A file that holds the password, re-read at every connection so that a rotated secret is picked up. */
   readonly passwordFile?: string
+  /** For the Sentinels of a redis-sentinel:// URL. Without a password here they are given that of Redis, if they ask for one. The file is re-read as `passwordFile` is. */
+  readonly sentinel?: { readonly username?: string; readonly password?: string; readonly passwordFile?: string }
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
@@ -107,14 +109,35 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
 
 /** The password for the next connection: the file's content, without its last newline, where a file is configured. */
 export function readPassword(config: RedisConfig, endpoint: Endpoint): string | undefined {
-  if (config.passwordFile === undefined) return endpoint.password
+  return config.passwordFile === undefined ? endpoint.password : readSecret('Redis', config.passwordFile)
+}
+
+/** The same for the Sentinels; undefined where they have none of their own. */
+export function readSentinelPassword({ sentinel }: RedisConfig): string | undefined {
+  return sentinel?.passwordFile === undefined ? sentinel?.password : readSecret('Sentinel', sentinel.passwordFile)
+}
+
+function readSecret(whose: string, file: string): string {
   try {
-    return readFileSync(config.passwordFile, 'utf8').replace(/\r?\n$/, '')
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
-    throw new ResQueueError(
-      'CONFIG',
-      `The Redis password file ${config.passwordFile} cannot be read: ${messageOf(error)}`,
-    )
+    throw new ResQueueError('CONFIG', `The ${whose} password file ${file} cannot be read: ${messageOf(error)}`)
+  }
+}
+
+/** The field `sentinel` of a RedisConfig, of what is known of it; no field where nothing is. */
+export function sentinelConfig(
+  username: string | undefined,
+  password: string | undefined,
+  passwordFile: string | undefined,
+): Pick<RedisConfig, 'sentinel'> {
+  if (username === undefined && password === undefined && passwordFile === undefined) return {}
+  return {
+    sentinel: {
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(passwordFile === undefined ? {} : { passwordFile }),
+    },
   }
 }
 

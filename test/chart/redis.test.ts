@@ -45,6 +45,28 @@ test('the password and certificates as mounted files', async ({ helm }) => {
   }
 })
 
+test('user and password of the Sentinels', async ({ helm }) => {
+  const out = await helm.render({
+    redis: {
+      url: 'redis-sentinel://a,b/name',
+      sentinelUsername: 'watch',
+      existingSecret: { name: 'creds', sentinelPasswordKey: 'spw' },
+    },
+  })
+  for (const name of [WORKER, CONTROLLER]) {
+    expect(env(out, name)).toMatchObject({
+      REDIS_SENTINEL_USERNAME: 'watch',
+      REDIS_SENTINEL_PASSWORD_FILE: '/etc/resqueue/redis/sentinel-password',
+    })
+    expect(env(out, name)).not.toHaveProperty('REDIS_PASSWORD_FILE')
+    expect(out.pod(name).volumes[1].secret).toEqual({
+      secretName: 'creds',
+      items: [{ key: 'spw', path: 'sentinel-password' }],
+    })
+    expect(out.container(name).volumeMounts[1]).toMatchObject({ mountPath: '/etc/resqueue/redis' })
+  }
+})
+
 test.for([
   [{}, /Say where Redis is/],
   [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where Redis is/],

@@ -112,6 +112,30 @@ test('Sentinels that ask for none are given none', async () => {
   expect(proxy.requests.map((text) => text.split(' ')[0])).not.toContain('AUTH')
 })
 
+test('Sentinels with users of their own are given user and password of their own, and the new one after it was changed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, 'first\n')
+  const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+  const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
+  const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'other' })]
+  const rights = ['resetpass', '-@all', '+auth', '+sentinel|get-master-addr-by-name', '+sentinel|sentinels']
+  await sentinelAdmin.call('ACL', 'SETUSER', 'app', 'on', ...rights, '>first')
+  const url = `redis-sentinel://:secret@127.0.0.1:${sentinel.port}/mymaster`
+  for (const more of [{ passwordFile }, { password: 'first' }]) {
+    const store = openStore({ url, namespace: 'x', sentinel: { username: 'app', ...more } })
+    own('store', () => store.close())
+    expect(await store.command('ping', [])).toBe('PONG')
+    if (!('passwordFile' in more)) continue
+    await sentinelAdmin.call('ACL', 'SETUSER', 'app', ...rights, '>second')
+    writeFileSync(passwordFile, 'second\n')
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    expect(await store.command('ping', [])).toBe('PONG')
+    await sentinelAdmin.call('ACL', 'SETUSER', 'app', ...rights, '>first')
+  }
+})
+
 test('Sentinels with a password of their own say so', async () => {
   const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
   const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
@@ -119,7 +143,7 @@ test('Sentinels with a password of their own say so', async () => {
   own('store', () => store.close())
   await expect(store.command('ping', [])).rejects.toMatchObject({
     code: 'REDIS_REFUSED',
-    message: expect.stringContaining('The Sentinels refuse the password'),
+    message: expect.stringContaining('The Sentinels refuse the user name or password'),
   })
 })
 

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { expect, onTestFinished, vi } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
-import { openClient } from '../support/redis.ts'
+import { openClient, startRedis } from '../support/redis.ts'
+import { startGuardedSentinel } from '../support/sentinel.ts'
 import { startTlsRedis } from '../support/tls.ts'
 
 function environment(variables: Readonly<Record<string, string>>): void {
@@ -30,6 +31,20 @@ test('a client without options finds the Redis that a worker finds in the same e
   await using client = new ResQueue()
   await client.enqueue('mail', 'SendEmail')
   expect(await admin.llen(`${ns}:queue:mail`)).toBe(1)
+})
+
+test('and the Sentinels, with the password that they have', async ({ ns }) => {
+  const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
+  const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
+  environment({
+    REDIS_URL: `redis-sentinel://127.0.0.1:${sentinel.port}/mymaster`,
+    REDIS_PASSWORD: 'secret',
+    REDIS_SENTINEL_PASSWORD: 'other',
+    PREFIX: ns,
+  })
+  await using client = new ResQueue()
+  await client.enqueue('mail', 'SendEmail')
+  expect(await primary.client().llen(`${ns}:queue:mail`)).toBe(1)
 })
 
 test('a client that is told where Redis is takes the namespace from the environment, and nothing of another server', async ({

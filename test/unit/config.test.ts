@@ -185,6 +185,12 @@ describe('where Redis is', () => {
       passwordFile: '/f',
       tls: { ca: 'ca.pem' },
     })
+    expect(
+      redis(['--redis-sentinel-password-file', '/s'], {
+        REDIS_SENTINEL_USERNAME: 'app',
+        REDIS_SENTINEL_PASSWORD: 'p',
+      }),
+    ).toMatchObject({ sentinel: { username: 'app', password: 'p', passwordFile: '/s' } })
   })
 
   test('a URL that cannot be used is refused before anything is opened, its password unseen', () => {

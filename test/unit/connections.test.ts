@@ -36,7 +36,7 @@ test('connections come from YAML, with what is secret in files of its own', () =
     'c.yaml',
     `connections:
   default: { url: 'redis://one', namespace: '{r}', allowedNamespaces: [team-a, team-b] }
-  other: { urlFile: ${url}, username: me, passwordFile: /p, caFile: /ca, certFile: /c, keyFile: /k, db: 3, maxRecoveries: 0 }
+  other: { urlFile: ${url}, username: me, passwordFile: /p, sentinelUsername: watch, sentinelPasswordFile: /s, caFile: /ca, certFile: /c, keyFile: /k, db: 3, maxRecoveries: 0 }
 `,
   )
   const read = readConnections(file)
@@ -51,6 +51,7 @@ test('connections come from YAML, with what is secret in files of its own', () =
       namespace: 'resque',
       db: 3,
       passwordFile: '/p',
+      sentinel: { username: 'watch', passwordFile: '/s' },
       tls: { ca: '/ca', cert: '/c', key: '/k' },
     },
     allowedNamespaces: ['*'],

@@ -10,7 +10,7 @@
 {{- if or (include "resqueue.pools" . | fromYaml) (not (and .Values.controller.enabled .Values.controller.connections)) -}}
 {{- fail "Say where Redis is: redis.url=redis://host:6379, redis.existingSecret.name with the URL in its key 'url', or redis.trial.enabled=true for a first look." -}}
 {{- end -}}
-{{- else if and $redis.url $secret (not (include "resqueue.redisPasswordKey" .)) -}}
+{{- else if and $redis.url $secret (not (or (include "resqueue.redisPasswordKey" .) (include "resqueue.sentinelPasswordKey" .))) -}}
 {{- fail "redis.url and redis.existingSecret both say where Redis is. Leave redis.url empty, or set redis.existingSecret.passwordKey to take only the password from the Secret." -}}
 {{- end -}}
 {{- end -}}
@@ -37,6 +37,11 @@
 {{/* The Secret's key with the password, or nothing. */}}
 {{- define "resqueue.redisPasswordKey" -}}
 {{- if kindIs "map" .Values.redis.existingSecret -}}{{- .Values.redis.existingSecret.passwordKey | default "" -}}{{- end -}}
+{{- end -}}
+
+{{/* The Secret's key with the password of the Sentinels, or nothing. */}}
+{{- define "resqueue.sentinelPasswordKey" -}}
+{{- if kindIs "map" .Values.redis.existingSecret -}}{{- .Values.redis.existingSecret.sentinelPasswordKey | default "" -}}{{- end -}}
 {{- end -}}
 
 {{/* The name of the trial Redis and of its Service, which has to begin with a letter. */}}
@@ -72,6 +77,14 @@ redis://{{ include "resqueue.trialName" . }}:6379
 - name: REDIS_PASSWORD_FILE
   value: /etc/resqueue/redis/password
 {{- end }}
+{{- with .Values.redis.sentinelUsername }}
+- name: REDIS_SENTINEL_USERNAME
+  value: {{ . | quote }}
+{{- end }}
+{{- if include "resqueue.sentinelPasswordKey" . }}
+- name: REDIS_SENTINEL_PASSWORD_FILE
+  value: /etc/resqueue/redis/sentinel-password
+{{- end }}
 {{- with .Values.redis.tls }}
 {{- if .existingSecret }}
 {{- with .caKey }}
@@ -93,12 +106,19 @@ redis://{{ include "resqueue.trialName" . }}:6379
 
 {{/* Volumes with what Redis' Secrets hold, as a list; empty where nothing is mounted. */}}
 {{- define "resqueue.redisVolumes" -}}
-{{- with include "resqueue.redisPasswordKey" . }}
+{{- $password := include "resqueue.redisPasswordKey" . -}}
+{{- $sentinelPassword := include "resqueue.sentinelPasswordKey" . -}}
+{{- if or $password $sentinelPassword }}
 - name: redis
   secret:
-    secretName: {{ include "resqueue.redisSecret" $ | quote }}
+    secretName: {{ include "resqueue.redisSecret" . | quote }}
     items:
+      {{- with $password }}
       - { key: {{ . | quote }}, path: password }
+      {{- end }}
+      {{- with $sentinelPassword }}
+      - { key: {{ . | quote }}, path: sentinel-password }
+      {{- end }}
 {{- end }}
 {{- with .Values.redis.tls }}
 {{- if .existingSecret }}
@@ -121,7 +141,7 @@ redis://{{ include "resqueue.trialName" . }}:6379
 
 {{/* Where these volumes are mounted. */}}
 {{- define "resqueue.redisMounts" -}}
-{{- if include "resqueue.redisPasswordKey" . }}
+{{- if or (include "resqueue.redisPasswordKey" .) (include "resqueue.sentinelPasswordKey" .) }}
 - { name: redis, mountPath: /etc/resqueue/redis, readOnly: true }
 {{- end }}
 {{- with .Values.redis.tls }}

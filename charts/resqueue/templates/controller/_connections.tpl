@@ -7,14 +7,15 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- $all := deepCopy (.Values.controller.connections | default dict) -}}
 {{- if and (include "resqueue.ownRedis" .) (or $all (not (has "*" $allowed))) -}}
 {{- $_ := set $all "default" (dict "url" (include "resqueue.redisUrl" .) "namespace" .Values.redis.namespace "tls" (merge (dict) .Values.redis.tls (dict "caKey" "")) "allowedNamespaces" $allowed "maxRecoveries" .Values.workerDefaults.maxRecoveries
-    "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .))) -}}
+    "sentinelUsername" .Values.redis.sentinelUsername
+    "existingSecret" (dict "name" (include "resqueue.redisSecret" .) "key" (include "resqueue.redisUrlKey" .) "passwordKey" (include "resqueue.redisPasswordKey" .) "sentinelPasswordKey" (include "resqueue.sentinelPasswordKey" .))) -}}
 {{- end -}}
 {{- $connections := dict -}}
 {{- range $name, $redis := $all -}}
 {{- $folder := printf "/etc/resqueue/connections/%s" $name -}}
 {{- $entry := dict "namespace" ($redis.namespace | default "resque") "allowedNamespaces" $redis.allowedNamespaces -}}
 {{- $sources := list -}}
-{{- range $field := list "url" "username" "db" "maxRecoveries" -}}
+{{- range $field := list "url" "username" "sentinelUsername" "db" "maxRecoveries" -}}
 {{- $value := get $redis $field -}}
 {{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) -}}{{- $_ := set $entry $field $value -}}{{- end -}}
 {{- end -}}
@@ -23,7 +24,7 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- if and (not $redis.url) (not $secret.name) -}}
 {{- fail (printf "controller.connections.%s does not say where its Redis is: set url, or existingSecret with the URL." $name) -}}
 {{- end -}}
-{{- if and $redis.url $secret.name (not $secret.passwordKey) -}}
+{{- if and $redis.url $secret.name (not (or $secret.passwordKey $secret.sentinelPasswordKey)) -}}
 {{- fail (printf "controller.connections.%s: url and existingSecret both say where its Redis is. Leave url empty, or set existingSecret.passwordKey to take only the password from the Secret." $name) -}}
 {{- end -}}
 {{- if $secret.name -}}
@@ -35,6 +36,10 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- with $secret.passwordKey -}}
 {{- $items = append $items (dict "key" . "path" "password") -}}
 {{- $_ := set $entry "passwordFile" (printf "%s/password" $folder) -}}
+{{- end -}}
+{{- with $secret.sentinelPasswordKey -}}
+{{- $items = append $items (dict "key" . "path" "sentinel-password") -}}
+{{- $_ := set $entry "sentinelPasswordFile" (printf "%s/sentinel-password" $folder) -}}
 {{- end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" $secret.name "items" $items)) -}}
 {{- end -}}
