@@ -19,6 +19,7 @@ import { createControllerTelemetry } from '../telemetry/controllermetrics.ts'
 import { startServer } from '../telemetry/server.ts'
 import { VERSION } from '../version.ts'
 import { keepHeapSmall } from '../worker/heap.ts'
+import { endWithin } from '../worker/linger.ts'
 import { dryRun } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -84,7 +85,7 @@ async function control({ get, config, env }: Context): Promise<number> {
     process.off('SIGTERM', end).off('SIGINT', end)
     redis.close()
     api.close()
-    setTimeout(() => process.exit(), LINGER_MS).unref()
+    endWithin(LINGER_MS)
   }
 }
 

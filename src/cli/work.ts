@@ -7,6 +7,7 @@ import { startServer } from '../telemetry/server.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { VERSION } from '../version.ts'
 import { keepHeapSmall } from '../worker/heap.ts'
+import { endWithin } from '../worker/linger.ts'
 import type { WorkerOptions } from '../worker/options.ts'
 import { startWorker, type WorkerHandle, type WorkerSignal } from '../worker/worker.ts'
 import { writePidfile } from './pidfile.ts'
@@ -15,7 +16,7 @@ import { workerOptions } from './workeroptions.ts'
 
 const SIGNALS: readonly WorkerSignal[] = ['SIGTERM', 'SIGQUIT', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGHUP']
 
-/** How long the operator's own code may hold the process after the worker has left. Milliseconds. */
+/** How long the operator's own code, or a look-up of Redis' name, may hold the process after the worker has left. Milliseconds. */
 const LINGER_MS = 1000
 
 async function work({ get, config }: Context): Promise<number> {
@@ -41,7 +42,7 @@ async function work({ get, config }: Context): Promise<number> {
   } finally {
     store.close()
     removePidfile?.()
-    setTimeout(() => process.exit(), LINGER_MS).unref()
+    endWithin(LINGER_MS)
   }
 }
 

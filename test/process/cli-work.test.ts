@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { freePort } from '../support/ports.ts'
@@ -181,3 +183,21 @@ describe('resqueue work refuses', () => {
     await patient.kill()
   })
 })
+
+/** The system asks this file for other names of a host, and waits for as long as nobody writes to it: a look-up that hangs. */
+async function silentAliases(): Promise<string> {
+  const file = join(await folder(), 'aliases')
+  await promisify(execFile)('mkfifo', [file])
+  return file
+}
+
+test.runIf(process.platform === 'linux')(
+  'a look-up of Redis’ name that hangs holds no worker that is told to leave',
+  async ({ ns }) => {
+    const worker = await work('redis://nosuchhost:6379', ns, [], { HOSTALIASES: await silentAliases() })
+    await worker.waitForLine('Redis is unavailable; waiting for it')
+    worker.signal('SIGTERM')
+    expect(await worker.waitForExit(8000)).toEqual({ code: 0, signal: null })
+    expect(worker.stdout).toContain('"msg":"worker stopped"')
+  },
+)
