@@ -1,5 +1,6 @@
 import { noHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
+import { whenNothingIsLeft } from './exithooks.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
 import { performJob } from './perform.ts'
@@ -57,7 +58,7 @@ const REHEARSAL: JobRegistry = {
 const NEVER_SETTLED =
   'The job never ended: its promise is still pending, and nothing is left in the process that could settle it.'
 
-/** Makes the process perform jobs that `take` is given, report how they end, and leave after its last one. */
+/** Makes the process, in which `hookExit` was called, perform jobs that `take` is given, report how they end, and leave after its last one. */
 export function createChild(host: ChildHost): Child {
   let done = 0
   let current: JobContext | undefined
@@ -167,16 +168,6 @@ export function createChild(host: ChildHost): Child {
       process.title = title
     },
   }
-}
-
-/** Calls `then` when the process is about to end because it has nothing to do. No listener, which job code may take away: its job would count as done. */
-function whenNothingIsLeft(then: (code: number) => void): void {
-  const emit = process.emit.bind(process) as (name: string | symbol, ...args: unknown[]) => boolean
-  const watched = (name: string | symbol, ...args: unknown[]): boolean => {
-    if (name === 'beforeExit') then(Number(args[0]))
-    return emit(name, ...args)
-  }
-  Object.assign(process, { emit: watched })
 }
 
 function unframe(data: Buffer): [number, string] {

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import process from 'node:process'
 import { inspect } from 'node:util'
+import { leaveBy } from './exithooks.ts'
 
 /** What Node calls on `process` itself: undocumented, and what signal-exit and its like rely on. */
 interface Native {
@@ -9,14 +10,6 @@ interface Native {
   _fatalException(thrown: unknown, fromPromise: boolean): boolean
   emit(name: string | symbol, ...args: unknown[]): boolean
   readonly _exiting?: boolean
-}
-
-/**
- * Takes away whoever listens to this process's end. What loading code wants done at its end is of the process that loaded it: done in each child, the
- * first would remove the others' files.
- */
-export function forgetDepartures(): void {
-  for (const event of ['beforeExit', 'exit']) process.removeAllListeners(event)
 }
 
 /** The last words of a process that an error ends, as Node's own. */
@@ -39,6 +32,7 @@ export function prepareDeparture(exit: (code: number) => never): () => void {
 
   return () => {
     const { emit } = native
+    leaveBy(exit)
     native.reallyExit = exit
     // The natural end, and an error without a listener, are told to `exit` listeners just before the teardown begins.
     native.emit = (name, ...args) => {

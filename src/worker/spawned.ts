@@ -4,6 +4,7 @@ import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
 import { fs } from './builtins.ts'
 import { createChild, type Child } from './child.ts'
+import { hookExit, isExitAwaited } from './exithooks.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
 import { frameReader } from './protocol.ts'
 
@@ -67,7 +68,7 @@ function directChannel(addon: Addon): Channel {
   return {
     send: (data) => addon.write(CHANNEL_FD, data),
     leave(code) {
-      if (process.listenerCount('exit') > 0) process.exit(code)
+      if (isExitAwaited()) process.exit(code)
       addon.exit(code)
     },
     listen(child, on) {
@@ -86,6 +87,7 @@ const addon = 'addon' in found ? found.addon : undefined
 addon?.dieWith(config.worker)
 if (process.platform === 'linux') raiseOomScore()
 blockOnOutput()
+hookExit()
 
 let ready = false
 try {

@@ -7,7 +7,8 @@ import { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
-import { forgetDepartures, prepareDeparture } from './departure.ts'
+import { prepareDeparture } from './departure.ts'
+import { forgetExit, hookExit, isExitAwaited } from './exithooks.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
@@ -58,7 +59,7 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
     },
     leave(code) {
       if (fd < 0) return
-      if (process.listenerCount('exit') > 0) process.exit(code)
+      if (isExitAwaited()) process.exit(code)
       addon.exit(code)
     },
     idle() {
@@ -86,6 +87,7 @@ async function main(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
   const before = snapshot()
   const timersLeft = watchUnref()
+  hookExit()
   let code: LoadedCode
   try {
     code = await loadCode(config)
@@ -123,9 +125,10 @@ async function main(): Promise<void> {
   }
   // The natural end of the zygote's own life: only then has Node waited for what its helper threads had to do. Forked earlier, a child
   // would wait for work that no thread of its own will ever finish.
-  forgetDepartures()
+  forgetExit()
   process.once('beforeExit', () => {
-    forgetDepartures()
+    // What loading code wants done at its end is of the process that loaded it: done in each child, the first would remove the others' files.
+    forgetExit()
     addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
     renew()
     leaveByExit()

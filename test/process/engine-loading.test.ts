@@ -113,6 +113,64 @@ test('timers that do not keep a process alive are told of, and do not stand agai
   expect(await run('Job')).toMatchObject({ kind: 'succeeded' })
 })
 
+/** As signal-exit does it: a list of its own, and `process` as it was found when this was loaded. */
+const EXIT_LIST = `
+  const handlers = { listeners: { exit: [], afterExit: [] } }
+  Object.defineProperty(globalThis, Symbol.for('signal-exit emitter'), { value: handlers })
+  const { emit, reallyExit } = process
+  const tell = (code) => handlers.listeners.exit.splice(0).forEach((handler) => handler(code))
+  const onExit = (handler) => {
+    handlers.listeners.exit.push(handler)
+    process.emit = (name, ...args) => {
+      const heard = emit.call(process, name, ...args)
+      if (name === 'exit') tell(args[0])
+      return heard
+    }
+    process.reallyExit = (code) => {
+      tell(code)
+      return reallyExit.call(process, code)
+    }
+  }`
+
+test.for([
+  ['fork', false],
+  ['fork', true],
+  ['spawn', false],
+  ['spawn', true],
+] as const)('a library with an exit list of its own, %s, used while loading: %s', async ([isolation, early]) => {
+  const place = folder()
+  const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
+  writeFileSync(notes, '')
+  writeFileSync(
+    jobs,
+    `import { appendFileSync } from 'node:fs'
+    const note = (word) => appendFileSync(${JSON.stringify(notes)}, word + '\\n')
+    ${EXIT_LIST}
+    if (${early}) onExit((code) => note('loading: ' + code))
+    const useIt = () => onExit((code) => note('job: ' + code))
+    export class Returns { perform() { useIt() } }
+    export class Exits { perform(code) { useIt(); process.exit(code) } }
+    export class Never { perform() { useIt(); return new Promise(() => {}) } }`,
+  )
+  const { engine, run } = await bench({ isolation, jobs, timeoutMs: 5000 })
+  expect(engine.isolation).toBe(isolation)
+  const told = async (code: number): Promise<void> => {
+    const lines = isolation === 'spawn' && early ? [`loading: ${code}`, `job: ${code}`] : [`job: ${code}`]
+    // A job has reported before its process leaves.
+    await waitFor(() => readFileSync(notes, 'utf8') === lines.map((line) => `${line}\n`).join(''), {
+      describe: () => `${lines.join(', ')}, having ${readFileSync(notes, 'utf8')}`,
+    })
+    writeFileSync(notes, '')
+  }
+  expect(await run('Returns')).toMatchObject({ kind: 'succeeded' })
+  await told(0)
+  expect(await run('Exits', [3])).toMatchObject({ kind: 'exited', code: 3 })
+  await told(3)
+  const { kind, error } = (await run('Never')) as { kind: string; error?: { message: string } }
+  expect([kind, error?.message]).toEqual(['failed', expect.stringContaining('never ended')])
+  await told(1)
+})
+
 test('what loading wants done at the end of its process is not done in children, what a job wants is', async () => {
   const place = folder()
   const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
