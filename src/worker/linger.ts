@@ -1,8 +1,8 @@
 import { loadAddon } from './addon.ts'
 
 /**
- * Ends this process, whose work is done, after `ms` at the latest, with the exit code that is set by then; what is left of it, code of the operator's
- * or a look-up of a name, may end it earlier, not later. Listeners of `exit` are called.
+ * Ends this process, whose work is done, after `ms` at the latest, with the exit code that is set by then, whatever is left of it: code of the
+ * operator's, or a look-up of a name. Listeners of `exit` are called. Where the addon is missing, a look-up that hangs is waited for.
  */
 export function endWithin(ms: number): void {
   setTimeout(() => {

@@ -1,5 +1,5 @@
-import { LONGEST_TIMER_MS, systemClock, type Clock } from '../clock.ts'
-import { messageOf, ResQueueError } from '../errors.ts'
+import { systemClock, type Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Payload } from '../queue/payload.ts'
 import { register, workerId, type Registration } from '../queue/registry.ts'
@@ -15,10 +15,12 @@ import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
 import { engineEvents } from './engineevents.ts'
 import { enroll } from './enroll.ts'
-import { HASTY_FAREWELL_MS, sayFarewell } from './farewell.ts'
+import { sayFarewell } from './farewell.ts'
+import { createFencing, type Fencing } from './fencing.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { identify } from './identity.ts'
 import { createEngine } from './isolation.ts'
+import { createLeaving } from './leaving.ts'
 import { isEndedLoading } from './loading.ts'
 import type { WorkerOptions } from './options.ts'
 import { workerPatience } from './patience.ts'
@@ -53,6 +55,7 @@ interface Works {
   readonly caretaker: Caretaker
   readonly crew: Crew
   readonly turns: TurnLoop
+  readonly fencing: Fencing
   readonly waiter: Waiter | undefined
   readonly heartbeat: Heartbeat
 }
@@ -68,7 +71,6 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const selection = selectQueues(options.queues)
   const queueList = createQueueList(store, selection)
   const hard = new AbortController() // ends every insistence on Redis
-  const left = Promise.withResolvers<{ exitCode: number }>()
   const stopWord = createStopWord()
   const title = createTitle(selection.label)
 
@@ -79,132 +81,66 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   let remote: State = ''
   /** A burst takes nothing before what is due was moved: that belongs to what it does. */
   let promoting = options.burst
-  let stopping = false
-  let told = false
-  let abandoned = false
-  let deadline: NodeJS.Timeout | undefined
-  let exitCode = 0
-  let failure: { readonly error: unknown } | undefined
   let taken = 0
   let moved = clock.monotonic()
-  let fencing: Promise<void> | undefined
-  let leaving: Promise<void> | undefined
 
   const patience = workerPatience(store, log, hard.signal, () => {
     moved = clock.monotonic()
-    if (stopping) settle()
+    if (leaving.stopping) leaving.settle()
   })
   const own = (): Registration => registration as Registration
   const running = (): number => works?.crew.size ?? 0
   const quota = (): number =>
-    stopping || promoting || pausedHere || remote !== '' || fencing
+    leaving.stopping || promoting || pausedHere || remote !== '' || works?.fencing.underWay
       ? 0
       : Math.min(concurrency, Math.max(maxJobs - taken, 0))
   const able = (): boolean => works !== undefined && quota() > 0 && works.turns.occupied < concurrency
 
-  /** Without Redis, and with nothing that runs or is to be recorded, a leaving worker has nothing to wait for but its farewell. */
-  const forlorn = (): boolean => stopping && patience.troubled && works?.turns.occupied === 0
-
-  /** Leaves when there is nothing left to do. */
-  const settle = (): void => {
-    const done = works?.turns.quiet && works.turns.occupied === 0 && !fencing && (stopping || taken >= maxJobs)
-    if (done || forlorn()) void leave()
-  }
-
-  /** Stops what runs, and leaves when it is gone: the release puts it back, and nobody else may run it while we do. */
-  const abandon = (atOnce: boolean): void => {
-    stopping = true
-    abandoned = true
-    if (atOnce) engine?.kill()
-    void (works?.crew.interrupt('shutdown') ?? Promise.resolve()).then(leave)
-  }
-
-  /** Leaves for good; `done` rejects once everything is closed. */
-  const fail = (error: unknown): void => {
-    if (hard.signal.aborted) return // what was still asked of Redis when we left
-    failure ??= { error }
-    exitCode = error instanceof ResQueueError ? error.exitCode : 1
-    abandon(true)
-  }
-
-  /** Redis does not know us: others may hold our jobs. Kill them, and come back as somebody new. */
-  const fence = (): void => {
-    if (leaving || fencing || !works) return
-    const { crew, turns } = works
-    log.error(
-      { process: own().nonce, jobs: crew.size },
-      'this worker was taken for dead and its jobs were put back; stopping them',
-    )
-    fencing = (async () => {
-      engine?.kill()
-      await crew.interrupt('fenced')
-      turns.reset()
-      if (stopping) return
-      crew.resetStatistics()
-      registration = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
-      await register(store, registration, patience)
-      turns.reset() // a turn that overtook the registration was told that nobody knows us
-      log.info({ process: registration.nonce }, 'registered anew')
-    })()
-      .catch(fail)
-      .finally(() => {
-        fencing = undefined
-        turns.wake()
-        settle()
+  const leaving = createLeaving({
+    log,
+    shutdownTimeoutMs: options.shutdownTimeoutMs,
+    hard,
+    running,
+    ready: () => {
+      if (!works) return leaving.stopping
+      const { turns, fencing } = works
+      if (turns.occupied > 0) return false
+      // Without Redis there is nothing to wait for but the farewell.
+      if (leaving.stopping && patience.troubled) return true
+      return turns.quiet && !fencing.underWay && (leaving.stopping || taken >= maxJobs)
+    },
+    interrupt: async (atOnce) => {
+      if (atOnce) engine?.kill()
+      await works?.crew.interrupt('shutdown')
+    },
+    farewell: async () => {
+      works?.waiter?.stop()
+      await sayFarewell({
+        store,
+        log,
+        clock,
+        turns: works?.turns,
+        nonce: registration?.nonce,
+        maxRecoveries: options.maxRecoveries,
+        patience,
+        hasty: leaving.exitCode !== 0,
       })
-  }
-
-  const leave = (): Promise<void> => (leaving ??= Promise.resolve().then(farewell)) // it tells of its own trouble, and settles again
-  const farewell = async (): Promise<void> => {
-    clearTimeout(deadline)
-    works?.waiter?.stop()
-    await sayFarewell({
-      store,
-      log,
-      clock,
-      turns: works?.turns,
-      nonce: registration?.nonce,
-      maxRecoveries: options.maxRecoveries,
-      patience,
-      hasty: exitCode !== 0,
-    })
-    works?.heartbeat.stop()
-    hard.abort()
-    await engine?.stop()
-    log.info({ exit_code: exitCode, jobs: taken }, 'worker stopped')
-    if (failure) left.reject(failure.error)
-    else left.resolve({ exitCode })
-  }
+      works?.heartbeat.stop()
+      hard.abort()
+      await engine?.stop()
+      log.info({ exit_code: leaving.exitCode, jobs: taken }, 'worker stopped')
+    },
+  })
 
   const actions: WorkerActions = {
     get told() {
-      return told
+      return leaving.told
     },
     drain: (why, withDeadline) => {
       stopWord.hear()
-      if (!stopping || withDeadline)
-        log.info({ signal: why, running: running() }, 'stopping: running jobs are finished, no new ones are taken')
-      stopping = true
-      told ||= withDeadline
-      if (withDeadline && !leaving) {
-        deadline ??= setTimeout(
-          () => {
-            log.warn({ running: running() }, 'the shutdown timeout is over: running jobs are stopped and put back')
-            abandon(false)
-          },
-          Math.min(options.shutdownTimeoutMs, LONGEST_TIMER_MS),
-        )
-      }
-      if (works) settle()
-      else void leave()
+      leaving.drain(why, withDeadline)
     },
-    halt: (why, code) => {
-      log.warn({ signal: why, running: running() }, 'stopping at once: running jobs are killed and put back')
-      exitCode = code
-      // A farewell under way has the limits of one that has time.
-      if (leaving) setTimeout(() => hard.abort(), HASTY_FAREWELL_MS).unref()
-      abandon(true)
-    },
+    halt: leaving.halt,
     cancelJobs: () => {
       log.warn({ running: running() }, 'killing the running jobs')
       works?.crew.cancel('killed by SIGUSR1')
@@ -230,11 +166,11 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
 
   /** What a renewal tells is acted on here. `before`: what was so when it was sent. */
   const renewed = (reply: RenewReply, before: { quiet: boolean; count: number; nonce: string }): void => {
-    if (leaving || !works) return
-    const { turns, waiter, caretaker } = works
+    if (leaving.begun || !works) return
+    const { turns, waiter, caretaker, fencing } = works
     moved = clock.monotonic()
     if (reply.kind === 'gone') {
-      if (own().nonce === before.nonce) fence()
+      if (own().nonce === before.nonce) fencing.fence()
       return
     }
     const resumed = remote !== '' && reply.state === ''
@@ -244,7 +180,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     if (atRest && reply.records > turns.occupied) turns.recall() // records that we do not know of
     if (reply.waiting > 0 || resumed || freed) turns.wake()
     if (resumed || freed) waiter?.nudge()
-    queueList.refreshIfChanged(reply.knownQueues, moved, patience).then((changed) => changed && waiter?.nudge(), fail)
+    queueList
+      .refreshIfChanged(reply.knownQueues, moved, patience)
+      .then((changed) => changed && waiter?.nudge(), leaving.fail)
     if (reply.retryDue || reply.delayedDue)
       void caretaker.promote({ retry: reply.retryDue, delayed: reply.delayedDue }, patience)
     void caretaker.reap(patience)
@@ -256,20 +194,20 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     const hooks = await loadParentHooks(options.hooks, log)
     const backends = await createBackends(options.failureBackends, log)
     engine = await createEngine({ ...options.engine, concurrency, events: engineEvents(log, observer) })
-    if (stopping) return engine.stop() // we left while it was being made
+    if (leaving.stopping) return engine.stop() // we left while it was being made
     const fresh = identity.registration(concurrency, selection.label, engine.isolation)
     const registering = async (answered: Promise<unknown>): Promise<void> => {
       registration = fresh // from here on a release is due when we leave, for the answer may come late or never
       moved = clock.monotonic() // and standstill counts
       await answered.catch((error: unknown) => {
-        if (!stopping) registration = undefined // refused: there is nothing to release
+        if (!leaving.stopping) registration = undefined // refused: there is nothing to release
         throw error
       })
       moved = clock.monotonic()
     }
     const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registering, patience }
     const caretaker = await enroll(enrolment)
-    if (stopping) return
+    if (leaving.stopping) return
     works = assemble(
       caretaker,
       createRunner({
@@ -309,10 +247,10 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       process: own,
       queues: queueList.queues,
       quota,
-      willing: () => !stopping && !pausedHere,
+      willing: () => !leaving.stopping && !pausedHere,
       limited: maxJobs !== Infinity,
       start: (held) => {
-        if (abandoned || leaving || fencing) return // the answer came late: a release puts it back, or has done so
+        if (leaving.abandoned || leaving.begun || fencing.underWay) return // the answer came late: a release puts it back, or has done so
         taken++
         crew.start(held)
       },
@@ -320,21 +258,34 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         moved = clock.monotonic()
         remote = state
         queueList.setPaused(pausedQueues)
-        if (options.burst && wanted > got && !more && turns.occupied === 0) stopping = true
+        if (options.burst && wanted > got && !more && turns.occupied === 0) leaving.stop()
         if (wanted > got) {
           waiter?.nudge()
           heartbeat.idle()
         }
-        settle()
+        leaving.settle()
       },
-      rested: settle,
-      gone: fence,
+      rested: leaving.settle,
+      gone: () => fencing.fence(),
       refused: (end) =>
         log.error(
           { slot: end.slot, claim: end.claim },
           'the end of a job can be recorded nowhere: keys of another type are in the way',
         ),
-      broken: fail,
+      broken: leaving.fail,
+    })
+    const fencing = createFencing({
+      log,
+      leaving,
+      crew,
+      turns,
+      nonce: () => own().nonce,
+      kill: () => engine?.kill(),
+      anew: async () => {
+        registration = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
+        await register(store, registration, patience)
+        return registration.nonce
+      },
     })
     const heartbeat = startHeartbeat({
       store,
@@ -351,25 +302,25 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         const before = { quiet: turns.quiet, count: turns.count, nonce: own().nonce }
         return (reply) => renewed(reply, before)
       },
-      broken: fail,
+      broken: leaving.fail,
     })
     // A burst takes what is there and leaves: it has nothing to wait for.
     const waiter =
       options.blocking && !options.burst
         ? startWaiter(store, { able, queues: queueList.waitable, ahead: turns.ahead })
         : undefined
-    return { caretaker, crew, turns, waiter, heartbeat }
+    return { caretaker, crew, turns, fencing, waiter, heartbeat }
   }
 
   start().catch(async (error: unknown) => {
     // A signal to all processes of a tree may reach the one that loads job code first.
     if (isEndedLoading(error)) await stopWord.comes()
-    if (hard.signal.aborted || stopping) void leave()
-    else fail(error)
+    if (hard.signal.aborted || leaving.stopping) leaving.leave()
+    else leaving.fail(error)
   })
 
   return {
-    done: left.promise,
+    done: leaving.done,
     view: {
       slots: concurrency,
       get busy() {
@@ -388,7 +339,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         return works !== undefined
       },
       get stopping() {
-        return stopping
+        return leaving.stopping
       },
       get queues() {
         return queueList.queues()
