@@ -55,6 +55,19 @@ test('large user ids are not written with an exponent', async ({ helm }) => {
   expect(out.text).toMatch(/runAsUser: 1000680000$/m)
 })
 
+test('no old ReplicaSet is kept where none is wanted, and as many as Kubernetes keeps where nothing is said', async ({
+  helm,
+}) => {
+  const values = {
+    ...REDIS,
+    workerDefaults: { revisionHistoryLimit: 0 },
+    controller: { revisionHistoryLimit: null },
+  }
+  const out = await helm.render(values)
+  const limits = out.all('Deployment').map(({ metadata, spec }) => [metadata.name, spec.revisionHistoryLimit])
+  expect(Object.fromEntries(limits)).toEqual({ [WORKER]: 0, [CONTROLLER]: undefined })
+})
+
 test('the probes ask the worker itself', async ({ helm }) => {
   const out = await helm.render({ ...REDIS, workers: { default: { livenessProbe: { periodSeconds: 30 } } } })
   for (const name of [WORKER, CONTROLLER]) {

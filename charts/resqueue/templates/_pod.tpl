@@ -153,7 +153,7 @@ selector:
 strategy:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .pod.revisionHistoryLimit }}
-revisionHistoryLimit: {{ int . }}
+{{- if not (kindIs "invalid" .pod.revisionHistoryLimit) }}
+revisionHistoryLimit: {{ int .pod.revisionHistoryLimit }}
 {{- end }}
 {{- end -}}
