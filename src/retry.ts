@@ -59,6 +59,13 @@ export function checkSeconds(value: unknown, what: string): number {
   throw invalid(`${what} must be a number of seconds, at most ${MOST_SECONDS}, not ${shown}.`)
 }
 
+/** Checks a timeout in seconds, more than 0. Throws `INVALID_ARGUMENT`. */
+export function checkTimeout(value: unknown): number {
+  const seconds = checkSeconds(value, 'timeout')
+  if (seconds > 0) return seconds
+  throw invalid('timeout must be a number of seconds, more than 0.')
+}
+
 function invalid(message: string): ResQueueError {
   return new ResQueueError('INVALID_ARGUMENT', message)
 }

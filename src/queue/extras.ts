@@ -1,5 +1,4 @@
-import { ResQueueError } from '../errors.ts'
-import { checkRetry, checkSeconds, type RetryOption } from '../retry.ts'
+import { checkRetry, checkTimeout, type RetryOption } from '../retry.ts'
 
 /**
  * The value of a payload's last key `x`, or undefined where there is nothing to say. Its form, all parts optional except
@@ -13,16 +12,11 @@ export function encodeExtras(retry: RetryOption | undefined, timeoutSeconds: num
   if (retry === undefined && timeoutSeconds === undefined) return undefined
   return JSON.stringify({
     ...(retry === undefined ? {} : { retry: encodeRetry(retry) }),
-    ...(timeoutSeconds === undefined ? {} : { timeout: timeoutOf(timeoutSeconds) }),
+    ...(timeoutSeconds === undefined ? {} : { timeout: checkTimeout(timeoutSeconds) }),
   })
 }
 
 function encodeRetry(option: RetryOption): Record<string, unknown> {
   const { maxDelay, ...rest } = checkRetry(option)
   return { ...rest, ...(maxDelay === undefined ? {} : { max: maxDelay }) }
-}
-
-function timeoutOf(seconds: number): number {
-  if (checkSeconds(seconds, 'timeout') > 0) return seconds
-  throw new ResQueueError('INVALID_ARGUMENT', 'timeout must be a number of seconds, more than 0.')
 }

@@ -5,7 +5,7 @@ import type { JobContext } from './currentjob.ts'
 export interface JobOptions {
   /** A number means that many attempts in all, with an exponential backoff from 5 s. Default: no retry. */
   readonly retry?: RetryOption
-  /** Seconds until a run is ended as timed out. Default: the worker's `--timeout`. */
+  /** Seconds until a run is ended as timed out, more than 0. Default: the worker's `--timeout`. */
   readonly timeout?: number
 }
 

@@ -1,4 +1,4 @@
-import { checkRetry, checkSeconds, type RetryOption } from '../retry.ts'
+import { checkRetry, checkTimeout, type RetryOption } from '../retry.ts'
 import type { JobOptions } from './definition.ts'
 import type { JobPolicy, RetryPolicy } from './engine.ts'
 
@@ -24,6 +24,6 @@ export function jobPolicy(name: string, options: JobOptions): JobPolicy {
   return {
     name,
     ...(options.retry === undefined ? {} : { retry: retryPolicy(options.retry) }),
-    ...(options.timeout === undefined ? {} : { timeoutMs: milliseconds(checkSeconds(options.timeout, 'timeout')) }),
+    ...(options.timeout === undefined ? {} : { timeoutMs: milliseconds(checkTimeout(options.timeout)) }),
   }
 }

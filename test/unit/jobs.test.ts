@@ -109,6 +109,11 @@ describe('what is refused names file and reason', () => {
       { 'a.mjs': `export const A = defineJob(() => {}, { retry: 0 })` },
       /a\.mjs: job A: retry must be/,
     ],
+    [
+      'a timeout that lets no run end',
+      { 'a.mjs': `export const A = defineJob(() => {}, { timeout: 0 })` },
+      /a\.mjs: job A: timeout must be a number of seconds, more than 0/,
+    ],
   ])('%s', async (_what, files, message) => {
     await expect(loadJobs(modules(files))).rejects.toMatchObject({
       code: 'JOBS',
