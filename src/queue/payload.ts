@@ -31,7 +31,7 @@ export interface Extras {
   readonly timeoutMs?: number
 }
 
-/** What parsing a payload comes to; a `reason` is a short phrase for people. */
+/** What parsing a payload comes to; a `reason` is a short phrase for people, without arguments in it: it is logged. */
 export type Parsed = { readonly ok: true; readonly payload: Payload } | { readonly ok: false; readonly reason: string }
 
 /** Reads a payload. Never throws: what cannot be a job says why. */
@@ -40,9 +40,14 @@ export function parsePayload(raw: string): Parsed {
   try {
     value = JSON.parse(raw)
   } catch (error) {
-    return { ok: false, reason: `it is not JSON: ${error instanceof Error ? error.message : String(error)}` }
+    return { ok: false, reason: `it is not JSON: ${withoutText(error)}` }
   }
   return payloadOf(value)
+}
+
+/** What JSON.parse says, without the piece of the text that it shows behind an unexpected token. */
+function withoutText(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/^(Unexpected token '.{1,2}?'),.*$/s, '$1')
 }
 
 /** Reads a payload that is already parsed, as in a failed entry. */

@@ -17,7 +17,13 @@ export interface Failure {
 
 /** What to do about an outcome. */
 export type Verdict =
-  | { readonly kind: 'end'; readonly result: Result; readonly ending: Ending }
+  | {
+      readonly kind: 'end'
+      readonly result: Result
+      readonly ending: Ending
+      /** Why it is retried; undefined: it has not failed. */
+      readonly error?: JobError
+    }
   | { readonly kind: 'fail'; readonly result: Result; readonly failure: Failure }
   /** Interrupted or never begun: nothing is recorded, the job goes back. */
   | { readonly kind: 'return'; readonly counted: boolean; readonly reason: string }
@@ -53,6 +59,7 @@ export function judge(
         return {
           kind: 'end',
           result: 'retried',
+          error,
           ending: {
             verb: 'retry',
             delayMs,

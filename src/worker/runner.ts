@@ -5,11 +5,11 @@ import { enqueuedAt, extrasOf, parsePayload, type Extras, type Payload } from '.
 import type { End, Ending, Held } from '../queue/turn.ts'
 import { statusName } from '../redis/keys.ts'
 import { shownClass } from '../telemetry/class-name.ts'
-import type { Result, WorkerObserver } from '../telemetry/observer.ts'
+import type { WorkerObserver } from '../telemetry/observer.ts'
 import type { Backends } from './backends.ts'
-import { judge } from './endings.ts'
+import { judge, type Verdict } from './endings.ts'
 import type { Engine, JobRun } from './engine.ts'
-import type { Outcome } from './outcome.ts'
+import type { JobError, Outcome } from './outcome.ts'
 import type { ParentHooks } from './parenthooks.ts'
 import type { Stop } from './stop.ts'
 import type { StopWord } from './stopword.ts'
@@ -85,18 +85,12 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     observer.jobFinished(job.queue, shown, verdict.result, seconds, outcome.process?.peakMemoryBytes)
     if (verdict.kind === 'end') {
-      if (chatty) logEnd(job, verdict.result, seconds, verdict.ending)
+      if (chatty || verdict.error) logEnd(job, verdict, seconds)
       return endOf(held, payload, verdict.ending)
     }
     const { failure } = verdict
     log.error(
-      {
-        ...fieldsOf(job),
-        result: verdict.result,
-        duration_s: round(seconds),
-        'error.type': failure.error.type,
-        'error.message': failure.error.message,
-      },
+      { ...fieldsOf(job), result: verdict.result, duration_s: round(seconds), ...fieldsOfError(failure.error) },
       'job failed',
     )
     return hooks
@@ -144,11 +138,15 @@ export function createRunner(options: RunnerOptions): Runner {
     }
   }
 
-  const logEnd = (job: JobRun, result: Result, seconds: number, ending: Ending): void => {
+  const logEnd = (
+    job: JobRun,
+    { result, ending, error }: Verdict & { readonly kind: 'end' },
+    seconds: number,
+  ): void => {
     const fields = { ...fieldsOf(job), result, duration_s: round(seconds) }
-    if (ending.verb === 'retry')
+    if (error && ending.verb === 'retry')
       log.warn(
-        { ...fields, retry_in_s: round(ending.delayMs / 1000), 'error.message': ending.error },
+        { ...fields, retry_in_s: round(ending.delayMs / 1000), ...fieldsOfError(error) },
         'job failed and is retried',
       )
     else log.info(fields, 'job ended')
@@ -199,6 +197,10 @@ function scriptLooked(raw: string, { id, prefix }: Payload): boolean {
 
 function fieldsOf(job: JobRun): Record<string, unknown> {
   return { job: job.id, queue: job.queue, class: job.class, attempt: job.attempt }
+}
+
+function fieldsOfError({ type, message }: JobError): Record<string, unknown> {
+  return { 'error.type': type, 'error.message': message }
 }
 
 function round(seconds: number): number {

@@ -296,6 +296,27 @@ describe('a job that fails', () => {
   })
 })
 
+test('its log names the errors of failures that are retried, warnings alone included, and no argument of what goes to quarantine', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const { launch } = scenario(redisUrl, ns)
+  const extras = '"x":{"retry":{"attempts":2,"delays":[3600]}}'
+  await redis.rpush(`${ns}:queue:q`, `{"class":"Fail","args":[0],${extras}}`, '{"class":"Note","args":["secret",NaN]}')
+  const worker = launch({ args: ['--burst', '--log-level', 'warn'] })
+  expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+  expect(worker.log.filter(({ queue }) => queue === 'q')).toMatchObject([
+    {
+      msg: 'job failed and is retried',
+      result: 'retried',
+      'error.type': 'RangeError',
+      'error.message': 'told to fail',
+    },
+    { msg: 'payload put into quarantine', queue: 'q', reason: "it is not JSON: Unexpected token 'N'" },
+  ])
+})
+
 test('endpoints answer while every slot burns its processor', async ({ redisUrl, ns }) => {
   const { ledger, sender, start } = scenario(redisUrl, ns)
   const worker = await start({ isolation: 'fork', concurrency: 4 })

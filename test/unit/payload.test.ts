@@ -59,6 +59,13 @@ test.each([
   expect(parsed).toEqual({ ok: false, reason: expect.stringMatching(reason) as string })
 })
 
+test.each(['geheim', '{"class":"A","args":["geheim",NaN]}', `{"class":"A","args":['geheim']}`, '{"geheim"}'])(
+  'the reason why %s is no job shows nothing of it, because it is logged',
+  (raw) => {
+    expect(parsePayload(raw)).toEqual({ ok: false, reason: expect.not.stringContaining('ehei') })
+  },
+)
+
 test.each([
   ['{"class":"A","queue_time":1795371757.491}', 1795371757491],
   ['{"class":"A","timestamp":1795371757}', 1795371757000],
