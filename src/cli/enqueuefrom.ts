@@ -97,6 +97,7 @@ function requestOf(text: string, number: number, defaults: Defaults): JobRequest
     if (unknown !== undefined) throw bad(`it has an unknown field "${unknown}"`)
     if (line['args'] !== undefined && !Array.isArray(line['args']))
       throw bad('"args" must be a list; one object is written [{…}]')
+    if (line['track'] !== undefined && typeof line['track'] !== 'boolean') throw bad('"track" must be true or false')
     const request = { ...defaults, ...line } as Record<string, unknown>
     if (line['at'] !== undefined) delete request['in']
     else if (line['in'] !== undefined) delete request['at']

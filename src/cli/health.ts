@@ -2,11 +2,16 @@ import { get as request } from 'node:http'
 import { port as servedPort } from '../config.ts'
 import type { Option } from '../option.ts'
 import { messageOf } from '../errors.ts'
-import { duration, words, yesNo } from '../values.ts'
+import { duration, integer, words, yesNo } from '../values.ts'
 import { output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
-const port: Option<number> = { ...servedPort, about: 'Port of the worker.' }
+const port: Option<number> = {
+  ...servedPort,
+  about: 'Port of the worker.',
+  // The worker's own 0 stands for a port that only its log names.
+  read: integer({ min: 1, max: 65_535 }),
+}
 
 const host: Option<string> = {
   flag: 'host',

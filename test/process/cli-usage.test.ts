@@ -197,6 +197,13 @@ describe('health', () => {
     })
   })
 
+  test('does not ask port 0, which stands for the port of another program', async () => {
+    expect(await run(['health'], { env: { PORT: '0' } })).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('PORT: 0 is too small; the least is 1'),
+    })
+  })
+
   test('exits with 1 where nobody listens', async () => {
     const ran = await run(['health', '--port', String(await freePort())])
     expect(ran).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('no worker answers') })
