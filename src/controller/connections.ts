@@ -210,7 +210,7 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
 /** Puts a user into a URL; one that it names already goes, with its password. */
 function withUser(url: string, username: string): string {
   const full = url.includes('://') ? url : `redis://${url}`
-  return full.replace(/:\/\/([^@/]*@)?/, `://${encodeURIComponent(username)}@`)
+  return full.replace(/:\/\/([^@/]*@)?/, `://${encodeURIComponent(username)}:@`)
 }
 
 function read(file: string, at: string, path: string): string {

@@ -4,7 +4,7 @@ import { ResQueueError, messageOf } from '../errors.ts'
 /** Where Redis is and how to reach it. Everything but `url` and `namespace` is optional. */
 export interface RedisConfig {
   /**
-   * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS, `unix:///path`, `host[:port]` (the family's
+   * `redis://[user:password@]host[:6379][/db]` (`user@` where the password is given elsewhere), `rediss://` for TLS, `unix:///path`, `host[:port]` (the family's
    * REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or `redis-cluster://h1:6379,h2:6379`. `?db=3` does for `/3`, as
    * a socket's URL needs; other parameters are left alone.
    */
@@ -55,7 +55,10 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
       throw bad(config.url, 'a % in it must be written as %25')
     }
   }
-  const [user, secret] = splitCredentials(credentials).map((part) => part && decode(part))
+  const [named, secret] = splitCredentials(credentials).map((part) => part && decode(part))
+  // A password that stands elsewhere leaves only a user for what has no colon.
+  const isUser = (config.password ?? config.passwordFile) !== undefined && credentials?.includes(':') === false
+  const user = isUser ? secret : named
   const password = config.password ?? secret
   const segments = path
     .split('/')

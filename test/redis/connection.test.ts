@@ -3,7 +3,9 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import { openConnections } from '../../src/controller/connections.ts'
 import type { ResQueueError } from '../../src/errors.ts'
+import { silentLogger } from '../../src/log.ts'
 import { queueInfos, removeQueue } from '../../src/queue/queues.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { startCluster, startTlsCluster } from '../support/cluster.ts'
@@ -178,6 +180,31 @@ test('a command that a script may not use is told as a missing permission', asyn
   const store = openStore({ url: `redis://app:pw@127.0.0.1:${server.port}`, namespace: 'x' })
   own('store', () => store.close())
   await expect(queueInfos(store, ['a'])).rejects.toThrow('resqueue doctor --acl')
+})
+
+test('a user whose password stands in a file is known to Redis by its name, from a URL and from a connection of the controller', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-user-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const [passwordFile, file] = [join(folder, 'password'), join(folder, 'connections.yaml')]
+  const server = await startRedis()
+  await server.client().call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all')
+  writeFileSync(passwordFile, 'secret\n')
+  writeFileSync(
+    file,
+    `connections:
+  named: { url: 'redis://127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
+  renamed: { url: 'redis://old:word@127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
+`,
+  )
+  const store = openStore({ url: `redis://app@127.0.0.1:${server.port}`, namespace: 'x', passwordFile })
+  own('store', () => store.close())
+  expect(await store.command('acl', ['WHOAMI'])).toBe('app')
+  const connections = openConnections({ kind: 'file', file }, silentLogger)
+  own('connections', () => connections.close())
+  for (const name of ['named', 'renamed']) {
+    const found = connections.find(name, 'any')
+    expect(found.kind === 'ok' && (await found.connection.store.command('acl', ['WHOAMI']))).toBe('app')
+  }
 })
 
 test('the URL of a single server does not do for a Redis Cluster', async () => {

@@ -47,7 +47,7 @@ test('connections come from YAML, with what is secret in files of its own', () =
   })
   expect(read.get('other')).toEqual({
     redis: {
-      url: 'rediss://me@cache:6380/2',
+      url: 'rediss://me:@cache:6380/2',
       namespace: 'resque',
       db: 3,
       passwordFile: '/p',

@@ -18,6 +18,17 @@ describe('a Redis URL', () => {
     expect(redactUrl(url)).not.toMatch(/ss@|a\/b|50|word|p:q/)
   })
 
+  test.each([
+    ['redis://app@h', 'app', 'secret'],
+    ['app@h', 'app', 'secret'],
+    ['redis://app:word@h', 'app', 'secret'],
+    ['redis://:word@h', undefined, 'secret'],
+  ])('%s with a password of its own besides', (url, username, password) => {
+    const endpoint = parseEndpoint({ url, namespace: 'x', password: 'secret' })
+    expect([endpoint.username, endpoint.password]).toEqual([username, password])
+    expect(parseEndpoint({ url, namespace: 'x', passwordFile: '/p' }).username).toBe(username)
+  })
+
   test('is shown with its user and without its password', () => {
     expect(redactUrl('redis://u:p@h:1')).toBe('redis://u:***@h:1')
     expect(redactUrl('u:p@h')).toBe('u:***@h')
