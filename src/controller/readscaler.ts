@@ -130,6 +130,12 @@ function readSpec(spec: Fields, problems: Problem[], strict: boolean): ScalerSpe
 
 function readQueues(spec: Fields, problems: Problem[]): readonly string[] {
   const queues = spec.list('queues', (value, path) => {
+    // A worker would take it for several queues, while its jobs were looked for in one of this name.
+    if (typeof value === 'string' && value.includes(','))
+      problems.push({
+        path,
+        message: `must be one queue, without a comma, not ${show(value)}; give each its own entry`,
+      })
     if (typeof value === 'string' && value.trim() !== '' && value !== '!') return value
     problems.push({ path, message: `must be a queue's name, *, a glob or !name, not ${show(value)}` })
     return '*'

@@ -56,6 +56,7 @@ test('what cannot be is refused at admission', async ({ cluster, namespace }) =>
     [{ queues: [] }, 'spec.queues'],
     [{ queues: Array.from({ length: 65 }, (_, i) => `q${i}`) }, 'spec.queues'],
     [{ queues: [' '] }, 'must be the name of a queue'],
+    [{ queues: ['a,b'] }, 'must be one queue, without a comma'],
     [{ scaleTargetRef: { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'w' } }, 'kind'],
     [{ scaleTargetRef: { apiVersion: 'batch/v1', kind: 'Deployment', name: 'w' } }, 'must be apps/v1'],
     [{ maxReplica: 3 }, 'unknown field "spec.maxReplica"'],

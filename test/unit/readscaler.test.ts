@@ -91,6 +91,7 @@ test.each<[Record<string, unknown>, string]>([
   [{ queues: [] }, 'spec.queues: must list 1 to 64 queues, not 0'],
   [{ queues: Array.from({ length: 65 }, (_, i) => `q${i}`) }, 'spec.queues: must list 1 to 64 queues, not 65'],
   [{ queues: ['a', ''] }, `spec.queues[1]: must be a queue's name, *, a glob or !name, not ""`],
+  [{ queues: ['a,b'] }, 'spec.queues[0]: must be one queue, without a comma, not "a,b"; give each its own entry'],
   [{ queues: undefined }, 'spec.queues: is required'],
   [{ maxReplicas: undefined }, 'spec.maxReplicas: is required'],
   [{ maxReplicas: 0 }, 'spec.maxReplicas: must be a whole number from 1 to 1000000, not 0'],
