@@ -1,5 +1,6 @@
 import { createReadStream, statSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { addAbortSignal } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EnqueueOptions, JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
@@ -67,25 +68,35 @@ function isFile(file: string): boolean {
 }
 
 async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line> {
-  const input = file === '-' ? process.stdin : createReadStream(file)
-  const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => undefined)
-  input.once('error', (error) =>
-    failed.reject(new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })),
-  )
-  const lines = createInterface({ input, crlfDelay: Infinity, signal })
-  const each = lines[Symbol.asyncIterator]()
-  try {
-    for (let number = 1; ; number++) {
-      const next = await Promise.race([each.next(), failed.promise])
-      if (next.done === true || signal.aborted) return
-      if (next.value.trim() === '') continue
-      yield { number, request: requestOf(next.value, number, defaults) }
-    }
-  } finally {
-    lines.close()
-    input.destroy()
+  let number = 0
+  for await (const text of linesOf(file, signal)) {
+    number++
+    if (text.trim() !== '') yield { number, request: requestOf(text, number, defaults) }
   }
+}
+
+/**
+ * Lines of a text. Only a line feed ends one: the other ends of lines that Unicode knows, where readline cuts, may stand in JSON as they are. None come any more
+ * once the signal has aborted.
+ */
+async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<string> {
+  const input = addAbortSignal(signal, file === '-' ? process.stdin : createReadStream(file))
+  const decoder = new StringDecoder('utf8')
+  let parts: string[] = []
+  try {
+    for await (const chunk of input) {
+      const [first = '', ...others] = decoder.write(chunk as Buffer).split('\n')
+      parts.push(first)
+      for (const next of others) {
+        yield parts.join('')
+        parts = [next]
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) return
+    throw new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
+  }
+  yield parts.join('') + decoder.end()
 }
 
 function requestOf(text: string, number: number, defaults: Defaults): JobRequest {

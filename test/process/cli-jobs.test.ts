@@ -100,6 +100,19 @@ describe('enqueue', () => {
   })
 })
 
+test('a line of a file ends with a line feed, and with nothing else that Unicode takes for the end of a line', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const texts = ['a\u2028b\u2029c\u0085d', '😀'.repeat(50_000)]
+  const lines = texts.map((text) => JSON.stringify({ queue: 'mail', class: 'A', args: [text] }))
+  const cli = cliOf(redisUrl, ns, `\ufeff${lines.join('\n')}`)
+  expect(await cli('enqueue', '--from', '-')).toMatchObject({ code: 0, stdout: '2 jobs enqueued\n' })
+  const raws = await redis.lrange(`${ns}:queue:mail`, 0, -1)
+  expect(raws.map((raw) => (JSON.parse(raw) as { args: unknown[] }).args)).toEqual(texts.map((text) => [text]))
+})
+
 test('jobs come from a pipe that is named like a file, and can be read but once', async ({ redis, redisUrl, ns }) => {
   const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
   own('folder', () => rmSync(folder, { recursive: true, force: true }))
