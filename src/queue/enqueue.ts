@@ -191,8 +191,8 @@ function prepare(request: JobRequest, given: unknown): Prepared {
     args,
     id,
     prefix,
-    // A delayed job waits from the time it is due: nobody was late before.
-    queueTime: at === undefined ? now : at * 1000,
+    // A delayed job waits from the time it is due, one that is overdue already from now: nobody was late before.
+    queueTime: at === undefined ? now : Math.max(at * 1000, now),
     queue: at === undefined ? undefined : queue,
     extras: retry === undefined && timeout === undefined ? undefined : encodeExtras(retry, timeout),
   })

@@ -169,3 +169,12 @@ test('a removal sent twice answers as the first, and other types are refused', a
   await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
   await expect(client.delayed.remove({ all: true })).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
 })
+
+test('a job whose time has passed waits from when it was enqueued', async ({ redis, redisUrl, ns }) => {
+  const before = Date.now() / 1000
+  await openQueue(redisUrl, ns).enqueueAt(1_700_000_000, 'mail', 'A')
+  const [item = ''] = await redis.lrange(`${ns}:delayed:1700000000`, 0, -1)
+  const { queue_time: time } = JSON.parse(item) as { queue_time: number }
+  expect(time).toBeGreaterThanOrEqual(before)
+  expect(time).toBeLessThanOrEqual(Date.now() / 1000)
+})
