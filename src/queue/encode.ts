@@ -55,7 +55,7 @@ export function encodePayload(draft: Draft): string {
 }
 
 /**
- * Arguments as JSON. Refused: functions, symbols, BigInt, NaN and infinities, cycles, undefined inside a list, Map and Set
+ * Arguments as JSON. Refused: functions, symbols, BigInt, NaN and infinities, invalid dates, cycles, undefined inside a list, Map, Set and Promise
  * (they would silently become `{}`), strings with a lone surrogate (no UTF-8 exists for them, so PHP and Ruby could not
  * read the job), nesting beyond 900. A property that is undefined is left out, as JSON.stringify does.
  */
@@ -100,12 +100,15 @@ function checkObject(value: object, depth: number): void {
   const fields = value as Record<string, unknown>
   if (typeof fields['toJSON'] === 'function') {
     const json: unknown = (fields['toJSON'] as () => unknown)()
+    if (json === null && value instanceof Date) throw refuse('hold an invalid Date')
     if (json !== value) check(json, depth)
     return
   }
   if (value instanceof Map || value instanceof Set)
     throw refuse(`hold a ${value instanceof Map ? 'Map' : 'Set'}; pass a plain object or an array`)
-  for (const key of Object.keys(fields)) {
+  const keys = Object.keys(fields)
+  if (keys.length === 0 && value instanceof Promise) throw refuse('hold a Promise; await it first')
+  for (const key of keys) {
     if (!key.isWellFormed()) throw refuse('hold a key with a lone surrogate, which has no UTF-8 form')
     const inner = fields[key]
     if (inner !== undefined) check(inner, depth + 1)

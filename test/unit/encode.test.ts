@@ -54,6 +54,7 @@ test.each<[string, unknown]>([
   ['undefined in a list', [1, undefined]],
   ['a hole in a list', Array.from({ length: 2 })],
   ['a Map', { m: new Map() }],
+  ['a Promise', { data: Promise.resolve(1) }],
   ['a Set', new Set([1])],
   ['a lone surrogate', { s: '\ud800' }],
   ['a lone surrogate in a key', { '\udc00': 1 }],
@@ -67,7 +68,8 @@ test.each<[string, unknown]>([
       },
     },
   ],
-  ['an invalid date', { at: { toJSON: () => NaN } }],
+  ['a toJSON that returns NaN', { at: { toJSON: () => NaN } }],
+  ['an invalid Date', { at: new Date('never') }],
 ])('%s is refused', (_, value) => {
   expect(() => encodePayload({ ...draft, args: [value] })).toThrow(
     expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
