@@ -104,7 +104,7 @@ type Named = readonly [name: string, value: unknown]
 /** A CommonJS module's default export is its whole `module.exports`: then its members are the named exports. */
 function exportsOf(module: Record<string, unknown>): Named[] {
   const whole = module['default']
-  const isBag = typeof whole === 'object' && whole !== null && !isDefinition(whole)
+  const isBag = typeof whole === 'object' && whole !== null && !Array.isArray(whole) && !isDefinition(whole)
   const { default: _, 'module.exports': __, ...named } = module
   if (isBag) return Object.entries({ ...whole, ...named })
   return Object.entries('default' in module ? { default: whole, ...named } : named)
@@ -114,7 +114,9 @@ function candidates(file: string, module: Record<string, unknown>): Named[] {
   const found: Named[] = []
   for (const [exported, value] of exportsOf(module)) {
     if (exported === 'jobs' && typeof value === 'object' && value !== null && !isDefinition(value)) {
-      for (const [name, job] of Object.entries(value)) {
+      // By its place in a list no producer would know a job.
+      if (Array.isArray(value)) throw refuse(file, 'jobs is a list, which names no job: write { name: job, … }')
+      for (const [name, job] of value instanceof Map ? (value as Map<string, unknown>) : Object.entries(value)) {
         if (!isDefinition(job) && typeof job !== 'function') {
           throw refuse(
             file,

@@ -58,6 +58,7 @@ describe('names', () => {
   test('a map named jobs gives names to either form', async () => {
     const text = `class A { perform() {} }\nexport const jobs = { 'x:a': A, b: defineJob(() => {}) }`
     expect(await names({ 'a.mjs': text })).toEqual(['x:a', 'b'])
+    expect(await names({ 'a.mjs': text.replace(/(\{ 'x:a.*\})/, 'new Map(Object.entries($1))') })).toEqual(['x:a', 'b'])
   })
 
   test('a default-exported class has its own name, or its file’s', async () => {
@@ -103,6 +104,8 @@ describe('what is refused names file and reason', () => {
       { 'a.mjs': `export default defineJob('X', () => {})`, 'b.mjs': `export default defineJob('X', () => {})` },
       /b\.mjs: job X is already defined in .*a\.mjs/,
     ],
+    ['a list', { 'a.mjs': 'export const jobs = [class A { perform() {} }]' }, /a\.mjs: jobs is a list/],
+    ['a list by default', { 'a.mjs': 'export default [class A { perform() {} }]' }, /a\.mjs: exports no job/],
     ['a map with something else', { 'a.mjs': 'export const jobs = { a: 1 }' }, /a\.mjs: jobs\["a"\] is neither/],
     [
       'options that make no sense',
