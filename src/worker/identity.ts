@@ -10,6 +10,7 @@ const ownNonces = new Set<string>()
 /** What a process can say about itself before it knows Redis. */
 export interface Identity {
   readonly host: string
+  /** `<uid of the pod>/<container>`: whoever had it before is gone. Empty where one of them is not known. */
   readonly instance: string
   /** `<namespace>/<uid>` of the pod; empty where one of them is not known: then the controller cannot drain it. */
   readonly drainMark: string
@@ -33,7 +34,8 @@ export function identify(
   const container = env['CONTAINER_NAME'] ?? ''
   const host = (name ?? (pod || hostname())).replace(/[^A-Za-z0-9._-]/g, '-') || 'worker'
   let started: number | undefined
-  const instance = podUid === '' ? '' : `${podUid}/${container}`
+  // A pod may have several containers with a worker: without its name, one that runs passes for the predecessor of another.
+  const instance = podUid === '' || container === '' ? '' : `${podUid}/${container}`
   return {
     host,
     instance,

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { expectKept, idOf, job, takeAccount, type Sent } from '../support/ledger.ts'
@@ -6,6 +7,14 @@ import { scenario } from '../support/scenario.ts'
 import { waitFor } from '../support/wait.ts'
 
 const order = (sent: readonly Sent[]): string[] => sent.map(({ id }) => id)
+
+/** As if the only worker there is ran in a pid namespace of its own, as containers do. */
+async function moveElsewhere(redis: Redis, ns: string): Promise<void> {
+  const processes = `${ns}:ext:processes`
+  const [nonce, registration] = Object.entries(await redis.hgetall(processes))[0] as [string, string]
+  const elsewhere = { ...(JSON.parse(registration) as object), pid_namespace: 'pid:[1]' }
+  await redis.hset(processes, nonce, JSON.stringify(elsewhere))
+}
 
 describe('a successor', () => {
   test('takes over at once when the container restarts in its pod, whatever became of its predecessor', async ({
@@ -19,12 +28,9 @@ describe('a successor', () => {
     const jobs = [job('q', 'Gate', [ledger.gate]), job('q', 'Gate', [ledger.gate])]
     await sender.send(...jobs)
     for (const { id } of jobs) await ledger.sees('start', id)
-    // In a pid namespace that is not the successor's, so that nothing but the equal instance name can tell.
+    // So that nothing but the equal instance name can tell.
     first.process.pause()
-    const processes = `${ns}:ext:processes`
-    const [nonce, registration] = Object.entries(await redis.hgetall(processes))[0] as [string, string]
-    const elsewhere = { ...(JSON.parse(registration) as object), pid_namespace: 'pid:[1]' }
-    await redis.hset(processes, nonce, JSON.stringify(elsewhere))
+    await moveElsewhere(redis, ns)
     const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'instance', back: 2 })
@@ -51,15 +57,18 @@ describe('a successor', () => {
     await second.stop()
   })
 
+  const POD = { POD_NAME: 'm-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2' }
   test.for([
-    ['of the same host', {}],
-    ['in the same container', { POD_NAME: 'm-1', POD_NAMESPACE: 'mail', POD_UID: 'a1b2', CONTAINER_NAME: 'worker' }],
-  ] as const)('leaves living workers %s alone', async ([, env], { redisUrl, ns }) => {
+    ['of the same host', {}, false],
+    ['in the same container', { ...POD, CONTAINER_NAME: 'worker' }, false],
+    ['in another container of its pod, which does not say its name', { ...POD, CONTAINER_NAME: undefined }, true],
+  ] as const)('leaves living workers %s alone', async ([, env, isElsewhere], { redis, redisUrl, ns }) => {
     const { ledger, sender, start } = scenario(redisUrl, ns, { args: ['--worker-name', 'twin'], env })
     const first = await start()
     const slow = job('q', 'Gate', [ledger.gate])
     await sender.send(slow)
     await ledger.sees('start', slow.id)
+    if (isElsewhere) await moveElsewhere(redis, ns)
     const second = await start()
     const other = job('q', 'Note', [0])
     await sender.send(other)

@@ -13,6 +13,13 @@ test('a drain mark needs the uid and the namespace of the pod, and what is not k
   expect(of({ POD_NAMESPACE: 'jobs' })).toEqual(['', '', 'jobs'])
 })
 
+test('only a container that says its name is known for the successor of another', () => {
+  const of = (env: NodeJS.ProcessEnv): string => identify('w', 'r', env).instance
+  expect(of({ POD_UID: 'u', CONTAINER_NAME: 'worker' })).toBe('u/worker')
+  expect(of({ POD_UID: 'u' })).toBe('')
+  expect(of({ CONTAINER_NAME: 'worker' })).toBe('')
+})
+
 test('a worker that registers anew is another process that started when the first did', async () => {
   const { registration } = identify('w')
   const first = registration(1, 'q', 'fork')
