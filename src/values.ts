@@ -92,11 +92,18 @@ export const moment: Reader<number> = (text) => {
   const trimmed = text.trim()
   if (/^\d{9,11}(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000)
   const match = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i.exec(trimmed)
-  const parsed = match
-    ? Date.parse(match[1] === undefined || match[4] !== undefined ? trimmed : `${trimmed.replace(' ', 'T')}Z`)
-    : Number.NaN
+  const parsed =
+    match && isDay(trimmed.slice(0, 10))
+      ? Date.parse(match[1] === undefined || match[4] !== undefined ? trimmed : `${trimmed.replace(' ', 'T')}Z`)
+      : Number.NaN
   if (Number.isNaN(parsed)) throw bad(`"${text}" is not a time; write 2030-01-31T08:00:00Z or seconds since 1970`)
   return parsed
+}
+
+/** Whether there is such a day: Date.parse takes 2030-02-31 for the third of March. */
+function isDay(date: string): boolean {
+  const ms = Date.parse(date)
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date)
 }
 
 /** A moment that may also be written as a duration before now: `1h`, `7d`. */

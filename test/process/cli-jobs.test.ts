@@ -59,6 +59,7 @@ describe('enqueue', () => {
     [['mail', 'A', '-1'], 'write -- in front of operands'],
     [['mail'], 'something is missing'],
     [['mail', 'A', '--at', 'tomorrow'], '--at: "tomorrow" is not a time'],
+    [['mail', 'A', '--at', '2030-02-30'], '--at: "2030-02-30" is not a time'],
     [['mail', 'A', '--in', '1h', '--at', '2040-01-01'], 'either --at or --in'],
     [['mail', 'A', '--retry', '0'], 'attempts'],
     [['', 'A'], 'Jobs must be put in a queue'],
