@@ -122,21 +122,29 @@ test('pods are deleted in the order of the ReplicaSet controller', () => {
 
 // The other autoscalers
 
-test('the HPA follows its documented rules', () => {
+test('the HPA without a behavior follows the rules of its source', () => {
   const { sync } = createHpa(10, 1, 50)
   // Within the tolerance of 10 % nothing happens; beyond it, ceil(metric ÷ target).
   expect(sync(54, 5, 0)).toBe(5)
   expect(sync(56, 5, 15)).toBe(6)
-  // At most twice as many or 4 more in 15 s.
-  expect(sync(900, 6, 30)).toBe(12)
-  expect(sync(900, 12, 45)).toBe(24)
   // Down only to the highest recommendation of the last 300 s.
-  expect(sync(0, 24, 60)).toBe(24)
-  expect(sync(0, 24, 345)).toBe(24)
-  expect(sync(0, 24, 360)).toBe(1)
+  expect(sync(0, 6, 30)).toBe(6)
+  expect(sync(0, 6, 300)).toBe(6)
+  expect(sync(0, 6, 315)).toBe(1)
   // At zero it is off, unless zero is the minimum.
   expect(sync(100, 0, 400)).toBe(0)
   expect(createHpa(10, 0, 50).sync(100, 0, 0)).toBe(4)
+})
+
+test('the HPA without a behavior goes to 4 or to twice as many at each look, and on to the highest recommendation when the queue is empty again', () => {
+  const { sync } = createHpa(10, 1, 50)
+  let replicas = 1
+  const steps = [900, 900, 900, 0, 0, 0].map((metric, look) => (replicas = sync(metric, replicas, 15 * look)))
+  expect(steps).toEqual([4, 8, 16, 32, 50, 50])
+  expect(createHpa(10, 1, 50).sync(900, 3, 0)).toBe(6)
+  // The last look at a long queue was at 30 s.
+  expect(sync(0, 50, 315)).toBe(50)
+  expect(sync(0, 50, 330)).toBe(1)
 })
 
 /** Replicas at given seconds under a model. */
@@ -149,8 +157,8 @@ test('KEDA polls every 30 s, leaves 1 to N to the HPA and goes to zero after 300
   const model = keda(specOf(), 'keda', 5)
   // A loop's first turn comes after half its interval: 15 s for the poll, 7.5 s for the HPA.
   const few = jobs([0, 1], [16, 1])
-  expect(replicasOf(model, few, [14, 16, 44, 46, 344])).toEqual([0, 1, 1, 1, 1])
-  expect(answerOf({ ...question(few), spec: specOf() }, model).run.restedAt).toBe(345)
+  expect(replicasOf(model, few, [14, 16, 44, 46, 314])).toEqual([0, 1, 1, 1, 1])
+  expect(answerOf({ ...question(few), spec: specOf() }, model).run.restedAt).toBe(315)
   // LLEN counts what waits: long jobs are killed when nothing waits behind them.
   const killed = answerOf({ ...question(jobs([0, 500])), spec: specOf() }, model)
   expect(killed.report.busyPodsKilled).toBeGreaterThan(0)

@@ -157,8 +157,9 @@ const KEDA_COOLDOWN_SECONDS = 300
 
 /**
  * KEDA's scaler for Redis lists. Its own loop scales from zero as soon as a poll finds the list longer than activationListLength, and to zero once none did for the
- * cooldownPeriod (kedacore/keda:pkg/scaling/executor/scale_scaledobjects.go). In between the HPA works that KEDA creates, with the defaults of an HPA, at least
- * one replica, and the list's length as External metric of type AverageValue, read afresh (useCachedMetrics, default false). LLEN counts what waits and not what runs.
+ * cooldownPeriod (kedacore/keda:pkg/scaling/executor/scale_scaledobjects.go). The time of the last active poll is kept in whole seconds, rounded down, so that the
+ * poll 300 s later is late enough. In between the HPA works that KEDA creates, without a `behavior` (controllers/keda/hpa.go), at least one replica, and the list's
+ * length as External metric of type AverageValue, read afresh (useCachedMetrics, default false). LLEN counts what waits and not what runs.
  */
 export function keda(spec: ScalerSpec, name: string, listLength: number): Model {
   return {
@@ -171,7 +172,7 @@ export function keda(spec: ScalerSpec, name: string, listLength: number): Model 
         if (fleet.waiting() > ACTIVATION_LIST_LENGTH) {
           activeAt = fleet.now()
           if (fleet.replicas() === 0) fleet.scale(Math.max(1, spec.minReplicas))
-        } else if (spec.minReplicas === 0 && fleet.replicas() > 0 && fleet.now() - activeAt > KEDA_COOLDOWN_SECONDS)
+        } else if (spec.minReplicas === 0 && fleet.replicas() > 0 && fleet.now() - activeAt >= KEDA_COOLDOWN_SECONDS)
           fleet.scale(0)
       }
       const turn = (): void => fleet.scale(sync(fleet.waiting(), fleet.replicas(), fleet.now()))
