@@ -11,7 +11,7 @@ export const interval: Option<number> = {
   value: 'TIME',
   fallback: 1000,
   shown: '1s',
-  about: 'Between two looks at the queues while idle: 1 (second), 0.5, 250ms. 0 is --burst.',
+  about: 'Polling interval while idle: 1 (second), 0.5, 250ms. 0 means --burst.',
   read: (text) => {
     const ms = duration({ min: 0, max: 60 * MINUTE })(text)
     return ms > 0 && ms < 10 ? 10 : ms
@@ -24,14 +24,15 @@ export const blocking: Option<boolean> = {
   negative: true,
   fallback: true,
   shown: 'blocking',
-  about: 'Only poll; without it an idle worker also waits for word of new jobs and starts them at once.',
+  about:
+    'Only poll. Otherwise an idle worker is also woken by each enqueue of the ResQueue client and starts the job at once.',
   read: yesNo,
 }
 
 export const burst: Option<boolean> = {
   flag: 'burst',
   fallback: false,
-  about: 'Leave when no job is waiting and none runs.',
+  about: 'Exit when no job is waiting or running.',
   read: yesNo,
 }
 
@@ -40,7 +41,7 @@ export const maxJobs: Option<number | undefined> = {
   value: 'N',
   fallback: undefined,
   shown: 'no limit',
-  about: 'Leave after this many jobs.',
+  about: 'Exit after this many jobs.',
   read: integer({ min: 1 }),
 }
 
@@ -51,7 +52,7 @@ export const shutdownTimeout: Option<number> = {
   fallback: 25_000,
   shown: '25s',
   about:
-    'After TERM: how long running jobs may take to end by themselves before they are stopped and put back. Keep it, with --kill-delay, below the terminationGracePeriodSeconds of the pod.',
+    'After TERM: how long running jobs may take to finish before they are stopped and put back. Together with --kill-delay, keep it below the terminationGracePeriodSeconds of the pod.',
   read: duration({ min: 0, max: 30 * DAY }),
 }
 
@@ -61,7 +62,7 @@ export const killDelay: Option<number> = {
   value: 'TIME',
   fallback: 5000,
   shown: '5s',
-  about: 'From TERM to KILL when the process of a job is stopped.',
+  about: 'Time between TERM and KILL when the process of a job is stopped.',
   read: duration({ min: 0, max: 60 * MINUTE }),
 }
 
@@ -70,14 +71,14 @@ export const maxRecoveries: Option<number> = {
   value: 'N',
   fallback: 3,
   shown: '3',
-  about: 'How often a job is put back after its worker was lost before it counts as failed.',
+  about: 'How many times a job is put back after losing its worker; after that it counts as failed.',
   read: integer({ min: 0, max: 1_000_000 }),
 }
 
 export const failFast: Option<boolean> = {
   flag: 'fail-fast',
   fallback: false,
-  about: 'Exit with 69 when Redis is absent at the start, instead of waiting for it.',
+  about: 'Exit with 69 when Redis is unavailable at the start, instead of waiting for it.',
   read: yesNo,
 }
 
@@ -98,7 +99,7 @@ export const pidfile: Option<string | undefined> = text(
 )
 /** How a worker goes about it. */
 export const conductGroup: OptionGroup = {
-  title: 'How to work',
+  title: 'How to run it',
   options: [
     interval,
     blocking,

@@ -7,7 +7,7 @@ import { words, yesNo } from './values.ts'
 export const connections: Option<string | undefined> = text(
   'connections',
   'FILE',
-  'File (YAML or JSON) with the Redis connections that scalers may name; it and the files that it names are read again when they change. Without it, the Redis options make the connection "default".',
+  'File (YAML or JSON) with the Redis connections that scalers may name; it and the files it refers to are reloaded when they change. Without it, the Redis options define the connection "default".',
   'RESQUEUE_CONNECTIONS',
 )
 
@@ -46,7 +46,7 @@ export const leaseName: Option<string> = {
   fallback: 'resqueue-controller',
   shown: 'resqueue-controller',
   about:
-    "Lease that the leader holds, in the controller's own namespace; controllers beside each other need different ones. A WorkerScaler whose annotation resqueue.dev/controller names another Lease (NAME or NAMESPACE/NAME) is left alone.",
+    "Lease that the leader holds, in the controller's own namespace; independent controllers need different ones. A WorkerScaler whose annotation resqueue.dev/controller names another Lease (NAME or NAMESPACE/NAME) is left alone.",
   read: words,
 }
 

@@ -8,7 +8,7 @@ export const port: Option<number> = {
   value: 'N',
   fallback: 9090,
   shown: '9090',
-  about: 'Port of /livez, /readyz, /healthz and /metrics; 0: a free one, which is logged.',
+  about: 'Port of /livez, /readyz, /healthz and /metrics; 0: any free port, which is logged.',
   read: integer({ min: 0, max: 65_535 }),
 }
 
@@ -17,7 +17,7 @@ export const maxClassLabels: Option<number> = {
   value: 'N',
   fallback: 200,
   shown: '200',
-  about: 'Job classes that get their own label in metrics; the rest is counted as "other".',
+  about: 'How many job classes get a metrics label of their own; the rest share "other".',
   read: integer({ min: 0, max: 100_000 }),
 }
 
@@ -35,11 +35,11 @@ export const logLevel: Option<LogLevel> = {
   choices: LEVELS,
   fallback: 'info',
   shown: 'info',
-  about: 'Least level that is logged.',
+  about: 'Lowest level to log.',
   read: oneOf(LEVELS, { warning: 'warn', none: 'silent', off: 'silent' }),
 }
 /** What a worker shows. */
 export const displayGroup: OptionGroup = {
-  title: 'What to show',
+  title: 'Endpoints and log',
   options: [port, maxClassLabels, logLevel],
 }

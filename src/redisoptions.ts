@@ -8,7 +8,7 @@ export const redisUrl: Option<string> = {
   fallback: 'redis://127.0.0.1:6379',
   shown: 'redis://127.0.0.1:6379',
   about:
-    'Redis: redis://[user:password@]host[:port][/db], rediss:// with TLS, unix:///path, host:port, redis-sentinel://h1,h2/name or redis-cluster://h1,h2.',
+    'redis://[user:password@]host[:port][/db], rediss:// with TLS, unix:///path, host:port, redis-sentinel://h1,h2/name or redis-cluster://h1,h2.',
   read: words,
 }
 
@@ -18,7 +18,7 @@ export const namespace: Option<string> = {
   value: 'NAME',
   fallback: 'resque',
   shown: 'resque',
-  about: "What all keys in Redis start with. In a Redis Cluster it needs a hash tag: '{resque}'.",
+  about: "Prefix of all keys in Redis. On a Redis Cluster it needs a hash tag: '{resque}'.",
   read: (text) => text,
 }
 
@@ -27,7 +27,7 @@ export const redisDb: Option<number | undefined> = {
   env: [{ name: 'REDIS_BACKEND_DB' }],
   value: 'N',
   fallback: undefined,
-  about: 'Database number; goes before the one in the URL.',
+  about: 'Database number; overrides the one in the URL.',
   read: integer({ min: 0, max: 1_000_000 }),
 }
 
@@ -35,7 +35,7 @@ export const redisPassword: Option<string | undefined> = {
   flag: '',
   env: [{ name: 'REDIS_PASSWORD' }],
   fallback: undefined,
-  about: 'Password for Redis. There is no flag for it, because other users of a machine can read command lines.',
+  about: 'Password for Redis. There is no option for it, because other users of a machine can read command lines.',
   read: words,
 }
 
@@ -57,7 +57,7 @@ export const redisSentinelPassword: Option<string | undefined> = {
   flag: '',
   env: [{ name: 'REDIS_SENTINEL_PASSWORD' }],
   fallback: undefined,
-  about: 'Password for the Sentinels, which are given that of Redis otherwise, if they ask for one.',
+  about: 'Password for the Sentinels. Without it they get that of Redis, if they require one.',
   read: words,
 }
 

@@ -10,14 +10,14 @@ export const queues: Option<readonly string[]> = {
   fallback: [],
   merge: (values) => [...new Set(values.flat())],
   about:
-    "Queues to serve, in order of priority: critical,mail or '*' for all, globs such as mail-*, and !name for one to skip. Required.",
+    "Queues to serve, in order of priority: names, '*' for all, globs such as mail-*, and !name to skip one. Required.",
   read: queueList,
 }
 
 export const jobs: Option<string | undefined> = text(
   'jobs',
   'PATH',
-  'Module that exports jobs, or a folder whose modules are jobs. Required.',
+  'Module that exports jobs, or a folder of such modules. Required.',
   'JOBS',
   'APP_INCLUDE',
 )
@@ -39,7 +39,7 @@ export const isolation: Option<'auto' | 'fork' | 'spawn' | 'inline'> = {
   fallback: 'auto',
   shown: 'auto',
   about:
-    'How job code is kept apart: fork (a real fork of a loaded process), spawn (a fresh process), inline (in the worker itself: no isolation); auto takes fork where it works.',
+    'Where jobs run: fork (a real fork of a process that has loaded them), spawn (a fresh process), inline (the worker itself: no isolation); auto uses fork where it works, else spawn.',
   read: oneOf(['auto', 'fork', 'spawn', 'inline']),
 }
 
@@ -68,7 +68,7 @@ export const timeout: Option<number | undefined> = {
   value: 'TIME',
   fallback: undefined,
   shown: 'no limit',
-  about: 'How long a job may run where its class says nothing: 90 (seconds), 5m, 1h.',
+  about: 'How long a job may run, unless its definition says otherwise: 90 (seconds), 5m, 1h.',
   read: duration({ min: 1, max: 365 * DAY }),
 }
 
@@ -86,12 +86,12 @@ export const failureBackend: Option<readonly string[]> = {
   shown: 'redis',
   merge: (values) => [...new Set(values.flat())],
   about:
-    'Where failures are recorded: redis (the list "failed"), multi-queue (a list per queue), a module (./file.ts), or several separated by commas.',
+    'Where failures are recorded: redis (the list "failed"), multi-queue (a list per queue), a module (./file.ts), or several, separated by commas.',
   read: (text) => [...new Set(text.split(',').map((part) => readBackend(part.trim())))],
 }
 /** What a worker works. */
 export const workGroup: OptionGroup = {
-  title: 'What to work',
+  title: 'What to run',
   options: [queues, jobs, concurrency, isolation, jobsPerChild, jobMemory, timeout, hooks, failureBackend],
 }
 

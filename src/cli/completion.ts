@@ -165,7 +165,7 @@ function fish(all: readonly Command[]): string {
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'a completion script for your shell',
+    summary: 'print a completion script for your shell',
     operands: 'bash|zsh|fish',
     count: [1, 1],
     examples: [

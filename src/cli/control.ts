@@ -96,7 +96,7 @@ export const verbs: readonly Verb[] = [
     operands: '',
     count: [0, 0],
     about:
-      'Watches WorkerScaler objects and scales the Deployments that they point at. Serves /livez, /readyz and /metrics on --port. With --dry-run, statuses and conditions are written and scales are not.',
+      'Watches WorkerScaler objects and scales the Deployments they point at. Serves /livez, /readyz and /metrics on --port. With --dry-run it writes statuses and conditions, but no scale.',
     examples: [
       'control',
       "control --namespace-scope '*' --connections /etc/resqueue/connections.yaml",

@@ -109,7 +109,7 @@ const filters = [queueFilter, classFilter, idFilter, args, due]
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'jobs that are not due yet, the next first',
+    summary: 'list delayed jobs, the next one first',
     operands: '',
     count: [0, 0],
     examples: ['delayed ls', 'delayed ls --queue reports -o json'],
@@ -119,10 +119,10 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'rm',
-    summary: 'remove such jobs',
+    summary: 'remove delayed jobs',
     operands: '',
     count: [0, 0],
-    about: 'Finds the items of every program that speaks the Resque protocol, whatever the order of their fields.',
+    about: 'Finds the delayed jobs of every program of the Resque family, whatever the order of their fields.',
     examples: [`delayed rm --class Monthly --args '["2030-01",12]' --yes`, 'delayed rm --queue reports --dry-run'],
     options: [...filters, most, all, dryRun, yes, output],
     redis: true,

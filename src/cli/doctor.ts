@@ -14,7 +14,7 @@ import type { Context, Verb } from './verb.ts'
 const acl: Option<boolean> = {
   flag: 'acl',
   fallback: false,
-  about: 'Only print the ACL rule that a Redis user of ResQueue needs; asks no Redis.',
+  about: 'Only print the ACL rule for the Redis user of ResQueue; needs no Redis.',
   read: yesNo,
 }
 
@@ -94,7 +94,7 @@ function report({ output: out, env }: Context, findings: readonly Finding[], cou
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'check Redis and what is in it',
+    summary: 'check Redis and the data in it, with advice',
     operands: '',
     count: [0, 0],
     about:

@@ -10,7 +10,7 @@ import type { Context, Verb } from './verb.ts'
 const track: Option<boolean> = {
   flag: 'track',
   fallback: false,
-  about: 'Keep a status that `resqueue job show` reads.',
+  about: 'Keep a status, for `resqueue job show`.',
   read: yesNo,
 }
 
@@ -28,7 +28,7 @@ const retry: Option<EnqueueOptions['retry']> = {
   value: 'N|JSON',
   fallback: undefined,
   about:
-    'Attempts in all, 1 means no retry; or {"attempts":5,"delays":[1,10,60]}, in seconds. Goes before what the class says.',
+    'Attempts in all (1: no retry), or {"attempts":5,"delays":[1,10,60]} in seconds. Overrides the definition of the job.',
   read: (text) => {
     const value = parseJson(text)
     if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value)))
@@ -41,7 +41,7 @@ const timeout: Option<number | undefined> = {
   flag: 'timeout',
   value: 'TIME',
   fallback: undefined,
-  about: 'How long the job may run: 90 (seconds), 5m. Goes before what the class says.',
+  about: 'How long the job may run: 90 (seconds), 5m. Overrides the definition of the job.',
   read: duration({ min: 1 }),
 }
 
@@ -106,7 +106,7 @@ export const verbs: readonly Verb[] = [
     summary: 'put jobs into a queue',
     operands: 'QUEUE CLASS [ARG…]',
     count: [0, Infinity],
-    about: `Each ARG is JSON and becomes one positional argument; PHP workers read only the first, which must be an object. Prints the job's id. With --from, each line is {"queue","class","args",…} with track, prefix, id, at, in, retry and timeout as further fields; QUEUE and CLASS fill in for lines without. A file is checked whole before its first job is enqueued; standard input is enqueued as it comes.`,
+    about: `Each ARG is JSON and becomes one positional argument; PHP workers read only the first, which must be an object. Prints the job's id. With --from, each line is {"queue","class","args",…} with track, prefix, id, at, in, retry and timeout as further fields; QUEUE and CLASS are the defaults of lines without them. A file is checked as a whole before its first job is enqueued; standard input is enqueued as it arrives.`,
     examples: [
       `enqueue mail SendEmail '{"to":"ann@example.org"}' --track`,
       `enqueue reports Monthly '"2030-01"' 12 --in 2h --retry 3`,

@@ -160,7 +160,7 @@ const filters = [queueFilter, classFilter, errorFilter, sinceFilter, untilFilter
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'failed jobs, the newest first',
+    summary: 'list failed jobs, the newest first',
     operands: '',
     count: [0, 0],
     examples: ['failed ls --class SendEmail --since 1h', 'failed ls --error timeout -o json'],
@@ -170,7 +170,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'show',
-    summary: 'one failed job, with its backtrace',
+    summary: 'show one failed job, with its backtrace',
     operands: 'INDEX|ID',
     count: [1, 1],
     examples: ['failed show 17', 'failed show 4ef89c99c036da6022cf926be7ec3edd -o json'],

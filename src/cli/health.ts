@@ -18,14 +18,14 @@ const host: Option<string> = {
   value: 'HOST',
   fallback: '127.0.0.1',
   shown: '127.0.0.1',
-  about: 'Where the worker runs.',
+  about: 'Host of the worker.',
   read: words,
 }
 
 const ready: Option<boolean> = {
   flag: 'ready',
   fallback: false,
-  about: 'Ask whether it is ready (/readyz), not only alive (/healthz).',
+  about: 'Check readiness (/readyz) instead of health (/healthz).',
   read: yesNo,
 }
 
@@ -96,11 +96,11 @@ function bracketed(name: string): string {
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'ask a worker how it is',
+    summary: 'check whether a worker is healthy',
     operands: '',
     count: [0, 0],
     about:
-      'Asks the worker that listens on --port of this machine, prints its checks, and exits with 0 when it is healthy, else 1. Needs no Redis.',
+      'Asks the worker that listens on --port, prints its checks, and exits with 0 when it is healthy, else 1. Needs no Redis.',
     examples: ['health', 'health --port 9091 --ready -o json'],
     options: [port, host, ready, patience, output],
     redis: false,

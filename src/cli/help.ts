@@ -14,7 +14,7 @@ const COLUMN = 30
 export function overview(): string {
   const width = Math.max(...families.map((family) => family.name.length))
   return [
-    'resqueue: a job queue that speaks the Resque protocol',
+    'resqueue: a Kubernetes-native job queue that speaks the Resque protocol',
     '',
     'Usage: resqueue VERB [operands] [options]',
     '',
@@ -25,7 +25,7 @@ export function overview(): string {
     `  resqueue enqueue mail SendEmail '{"to":"ann@example.org"}'`,
     '  resqueue failed retry --class SendEmail --since 1h',
     '',
-    'resqueue VERB --help explains a verb. Options go before the environment (REDIS_URL, PREFIX, …), the environment before defaults.',
+    'resqueue VERB --help explains a verb. Options override the environment (REDIS_URL, PREFIX, …), which overrides defaults.',
   ].join('\n')
 }
 
@@ -40,6 +40,8 @@ export function familyHelp(family: Family, verbs: readonly Verb[]): string {
     '',
     'Examples:',
     ...verbs.map((verb) => `  resqueue ${verb.examples[0]}`),
+    '',
+    `resqueue ${family.name} VERB --help explains a verb and its options.`,
   ].join('\n')
 }
 

@@ -15,27 +15,33 @@ export const output: Option<'table' | 'json'> = {
   read: oneOf(['table', 'json']),
 }
 
-export const help: Option<boolean> = { flag: 'help', short: 'h', fallback: false, about: 'This text.', read: yesNo }
+export const help: Option<boolean> = {
+  flag: 'help',
+  short: 'h',
+  fallback: false,
+  about: 'Show this help.',
+  read: yesNo,
+}
 
 export const yes: Option<boolean> = {
   flag: 'yes',
   short: 'y',
   fallback: false,
-  about: 'Do not ask. Needed where there is no terminal.',
+  about: 'Do not ask for confirmation. Required where there is no terminal.',
   read: yesNo,
 }
 
 export const all: Option<boolean> = {
   flag: 'all',
   fallback: false,
-  about: 'All of them, without a filter.',
+  about: 'All of them; instead of a filter.',
   read: yesNo,
 }
 
 export const dryRun: Option<boolean> = {
   flag: 'dry-run',
   fallback: false,
-  about: 'Only say what would be done.',
+  about: 'Report what would be done, and change nothing.',
   read: yesNo,
 }
 
@@ -45,7 +51,7 @@ export const limit: Option<number> = {
   value: 'N',
   fallback: 100,
   shown: '100',
-  about: 'Show at most so many; 0: all.',
+  about: 'Show at most N; 0: all.',
   read: (value) => integer({ min: 0 })(value) || Infinity,
 }
 
@@ -54,7 +60,7 @@ export const most: Option<number | undefined> = {
   flag: 'limit',
   value: 'N',
   fallback: undefined,
-  about: 'Take at most so many, the oldest first.',
+  about: 'Act on at most N, the oldest first.',
   read: integer({ min: 1 }),
 }
 
@@ -64,7 +70,7 @@ export const classFilter: Option<string | undefined> = text('class', 'NAME', 'On
 
 export const idFilter: Option<string | undefined> = text('id', 'ID', 'Only the job with this id.')
 
-export const prefix: Option<string | undefined> = text('prefix', 'TEXT', "php-resque's prefix of the status key.")
+export const prefix: Option<string | undefined> = text('prefix', 'TEXT', 'Prefix of the status key, as in php-resque.')
 
 export const errorFilter: Option<string | undefined> = text(
   'error',
@@ -76,7 +82,7 @@ export const sinceFilter: Option<number | undefined> = {
   flag: 'since',
   value: 'TIME',
   fallback: undefined,
-  about: 'Only what is not older: 90m, 7d or 2030-01-31T08:00:00Z.',
+  about: 'Only what is newer: 90m, 7d or 2030-01-31T08:00:00Z.',
   read: past(Date.now),
 }
 
@@ -92,7 +98,7 @@ export const at: Option<number | undefined> = {
   flag: 'at',
   value: 'TIME',
   fallback: undefined,
-  about: 'Not before this time: 2030-01-31T08:00:00Z or seconds since 1970.',
+  about: 'Delay the job until this time: 2030-01-31T08:00:00Z or seconds since 1970.',
   read: moment,
 }
 
@@ -100,9 +106,9 @@ export const inTime: Option<number | undefined> = {
   flag: 'in',
   value: 'TIME',
   fallback: undefined,
-  about: 'Not before so long from now: 90 (seconds), 15m, 2h.',
+  about: 'Delay the job: 90 (seconds), 15m, 2h.',
   read: duration({ min: 0, max: MOST_SECONDS * 1000 }),
 }
 
 /** What every verb takes. */
-export const commonGroup: OptionGroup = { title: 'Everywhere', options: [help] }
+export const commonGroup: OptionGroup = { title: 'Common', options: [help] }

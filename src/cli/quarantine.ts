@@ -114,7 +114,7 @@ function rowOf(entry: QuarantineEntry): Row {
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'what stood in queues and cannot be a job, the oldest first',
+    summary: 'list payloads that cannot be jobs, the oldest first',
     operands: '',
     count: [0, 0],
     examples: ['quarantine ls', 'quarantine ls --queue mail -o json'],
@@ -124,7 +124,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'show',
-    summary: 'one element, whole',
+    summary: 'show one payload in full',
     operands: 'INDEX',
     count: [1, 1],
     examples: ['quarantine show 0'],
@@ -134,11 +134,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'release',
-    summary: 'put elements back into their queues',
+    summary: 'put payloads back into their queues',
     operands: '[INDEX…]',
     count: [0, Infinity],
     about:
-      'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one puts it here again.',
+      'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one quarantines it again.',
     examples: ['quarantine release 0', 'quarantine release --queue mail --yes'],
     options: [queueFilter, most, all, dryRun, yes, output],
     redis: true,
@@ -146,7 +146,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'rm',
-    summary: 'remove elements for good',
+    summary: 'remove payloads for good',
     operands: '[INDEX…]',
     count: [0, Infinity],
     examples: ['quarantine rm 0 --yes', 'quarantine rm --all --yes'],

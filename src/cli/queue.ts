@@ -35,7 +35,7 @@ const peekLimit: Option<number> = {
   ...limit,
   fallback: 10,
   shown: '10',
-  about: 'Show at most so many, up to 1000.',
+  about: 'Show at most N, up to 1000.',
   read: integer({ min: 1, max: 1000 }),
 }
 const offset: Option<number> = {
@@ -43,7 +43,7 @@ const offset: Option<number> = {
   value: 'N',
   fallback: 0,
   shown: '0',
-  about: 'Begin so many from the head; negative: from the tail.',
+  about: 'Start N jobs from the head; negative: from the tail.',
   read: integer(),
 }
 const id: Option<string | undefined> = text('id', 'ID', 'Only the job with this id; with --class.')
@@ -51,7 +51,7 @@ const values: Option<unknown> = {
   flag: 'args',
   value: 'JSON',
   fallback: undefined,
-  about: "Only jobs whose first argument's values all occur in this object or list; with --class.",
+  about: 'Only jobs whose first argument has no values but those of this object or list; with --class.',
   read: (text) => {
     const value = parseJson(text)
     if (typeof value !== 'object' || value === null)
@@ -175,11 +175,11 @@ function itemsOf({ get }: Context): readonly Item[] {
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'all queues, or those named, with what waits and runs',
+    summary: 'list all queues, or those named, with their waiting and running jobs',
     operands: '[QUEUE…]',
     count: [0, Infinity],
     about:
-      'LATENCY is how long the job at the head has waited; "-" where its producer leaves no time (Ruby Resque, node-resque) or nothing waits.',
+      'LATENCY is how long the job at the head has waited; "-" where its producer records no time (Ruby Resque, node-resque) or nothing waits.',
     examples: ['queue ls', 'queue ls mail critical -o json'],
     options: [limit, output],
     redis: true,
@@ -187,7 +187,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'peek',
-    summary: 'the jobs at the head of a queue; nothing is taken',
+    summary: 'show the jobs at the head of a queue; takes nothing',
     operands: 'QUEUE',
     count: [1, 1],
     examples: ['queue peek mail --limit 3', 'queue peek mail --offset -1 -o json'],
@@ -197,11 +197,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'pause',
-    summary: 'stop taking jobs from queues',
+    summary: 'pause queues: no more jobs are taken from them',
     operands: 'QUEUE…',
     count: [1, Infinity],
     about:
-      "ResQueue's workers take nothing more from a paused queue; jobs can still be enqueued. Workers of other programs know no paused queues: `resqueue worker pause --all` stops Ruby's as well.",
+      "ResQueue's workers take no more jobs from a paused queue; jobs can still be enqueued. Workers of other programs do not know paused queues; `resqueue worker pause --all` stops those of Ruby Resque as well.",
     examples: ['queue pause mail'],
     options: [output],
     redis: true,
@@ -209,7 +209,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'resume',
-    summary: 'take jobs from queues again',
+    summary: 'resume paused queues',
     operands: 'QUEUE…',
     count: [1, Infinity],
     examples: ['queue resume mail'],
@@ -219,7 +219,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'rm',
-    summary: 'remove queues with the jobs that wait in them',
+    summary: 'remove queues and the jobs that wait in them',
     operands: 'QUEUE…',
     count: [1, Infinity],
     examples: ['queue rm old-mail --yes'],

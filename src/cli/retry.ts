@@ -93,10 +93,10 @@ function rowOf(entry: RetryEntry): Row {
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'jobs that failed and wait for another attempt, the next first',
+    summary: 'list jobs that failed and wait for their next attempt, the next one first',
     operands: '',
     count: [0, 0],
-    about: 'ATTEMPT is the number of attempts that have ended.',
+    about: 'ATTEMPT is the number of attempts so far.',
     examples: ['retry ls', 'retry ls --class SendEmail -o json'],
     options: [queueFilter, classFilter, idFilter, limit, output],
     redis: true,
@@ -104,7 +104,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'rm',
-    summary: 'remove such jobs: they do not run again',
+    summary: 'remove such jobs; they do not run again',
     operands: '[CLAIM…]',
     count: [0, Infinity],
     examples: ['retry rm --class SendEmail --yes', 'retry rm 3f2a90c1d7e4.17 --yes'],

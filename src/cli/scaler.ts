@@ -21,7 +21,7 @@ const everywhere: Option<boolean> = {
   flag: 'all-namespaces',
   short: 'A',
   fallback: false,
-  about: 'In all Kubernetes namespaces.',
+  about: 'All Kubernetes namespaces.',
   read: yesNo,
 }
 
@@ -205,7 +205,7 @@ function rowOf({ namespace, name, spec, status }: Scaler): Row {
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'all WorkerScalers, with what they want',
+    summary: 'list WorkerScalers, with their present and desired replicas',
     operands: '',
     count: [0, 0],
     examples: ['scaler ls', 'scaler ls --all-namespaces -o json'],
@@ -215,11 +215,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'explain',
-    summary: 'the terms behind the last decision of one',
+    summary: 'explain the last decision of a WorkerScaler',
     operands: 'NAME',
     count: [1, 1],
     about:
-      'Reads its status and its events from the API server: what was seen, what each term of the demand asks for, and what stands in the way.',
+      'Reads its status and events from the API server: what was observed, how many replicas each term of the demand asks for, and what stands in the way.',
     examples: ['scaler explain mailers', 'scaler explain mailers -n production -o json'],
     options: [kubeNamespace, kubeconfig, kubeContext, output],
     redis: false,

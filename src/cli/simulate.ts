@@ -35,7 +35,7 @@ const podStart: Option<number> = {
   value: 'TIME',
   fallback: 20_000,
   shown: '20s',
-  about: 'From the creation of a pod until it takes jobs.',
+  about: 'Time from the creation of a pod until it takes jobs.',
   read: duration({ min: 0, max: 600_000 }),
 }
 
@@ -117,11 +117,11 @@ function write(path: string, svg: string): void {
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'try a WorkerScaler on a trace of jobs, beside KEDA and the HPA',
+    summary: 'try a WorkerScaler on a recorded load, beside models of KEDA and the HPA',
     operands: '',
     count: [0, 0],
     about:
-      'Runs the decisions of the controller against a trace without a cluster or a Redis, and beside them models of KEDA and of the HorizontalPodAutoscaler, with their defaults and with the depth target that suits the trace best. Shows how many jobs start in time and what the pods cost.',
+      'Runs the decisions of the controller against a trace of jobs, without a cluster or a Redis, beside models of KEDA and the HorizontalPodAutoscaler: with their defaults, and with the depth target that suits the trace best. Shows how many jobs start in time and what the pods cost.',
     examples: [
       'simulate --trace examples/traces/step.csv --spec examples/scalers/mailers.yaml',
       'simulate --trace trace.csv --spec scaler.yaml --slots 8 --pod-start 45s --plot plot.svg -o json',

@@ -34,7 +34,7 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
       ['waiting jobs', count(waiting)],
       ['in failed lists', count(found.failedJobs)],
       ['waiting for a retry', count(found.retryJobs)],
-      ['delayed to', plural(found.delayedTimestamps, 'second')],
+      ['delayed', `to ${plural(found.delayedTimestamps, 'point')} in time`],
       ['in quarantine', count(found.quarantinedJobs)],
       [
         'workers',
@@ -50,10 +50,11 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'the system at a glance',
+    summary: 'show the totals',
     operands: '',
     count: [0, 0],
-    about: 'processed and failed count since the statistics were cleared, for all programs together.',
+    about:
+      '"processed" and "failed" count the attempts of all programs on this namespace since the statistics were last cleared.',
     examples: ['stats', 'stats -o json'],
     options: [output],
     redis: true,

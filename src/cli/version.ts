@@ -17,7 +17,7 @@ async function version({ output: out }: Context): Promise<number> {
 export const verbs: readonly Verb[] = [
   {
     name: '',
-    summary: 'what is installed',
+    summary: 'show the version',
     operands: '',
     count: [0, 0],
     examples: ['version', 'version -o json'],

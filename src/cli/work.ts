@@ -65,7 +65,7 @@ export const verbs: readonly Verb[] = [
     summary: 'run a worker',
     operands: '',
     count: [0, 0],
-    about: `Takes jobs from its queues, in order of priority, and performs each in a process of its own. TERM finishes running jobs until --shutdown-timeout and puts back what is still running then; QUIT finishes them without a deadline; INT is TERM; a second TERM or INT stops at once and puts jobs back. USR1 kills the running jobs, USR2 pauses, CONT resumes, HUP loads job code anew.`,
+    about: `Takes jobs from its queues, in order of priority, and performs each in a process of its own. Signals: TERM and INT let running jobs finish until --shutdown-timeout and put back what still runs then; a second one stops at once and puts the jobs back; QUIT lets them finish without a deadline; USR1 kills the running jobs; USR2 pauses, CONT resumes; HUP reloads the job code.`,
     examples: [
       'work --queues critical,mail --jobs ./jobs --concurrency 4',
       "work --queues '*,!slow' --jobs ./jobs/index.js --job-memory 512 --timeout 10m",

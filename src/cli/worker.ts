@@ -213,11 +213,11 @@ function rowOf(worker: WorkerInfo, pausedAll: boolean): Row {
 export const verbs: readonly Verb[] = [
   {
     name: 'ls',
-    summary: 'all workers, those of other programs as well',
+    summary: 'list all workers, those of other programs as well',
     operands: '',
     count: [0, 0],
     about:
-      'STATE is dead for a worker of ResQueue whose lease has lapsed: another worker puts its jobs back within seconds.',
+      'STATE is "dead" for a worker of ResQueue whose lease has expired: another worker puts its jobs back within seconds.',
     examples: ['worker ls', 'worker ls -o json'],
     options: [limit, output],
     redis: true,
@@ -225,7 +225,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'show',
-    summary: 'one worker, what it runs and since when',
+    summary: 'show one worker, what it runs and since when',
     operands: 'ID',
     count: [1, 1],
     about: 'ID is what `worker ls` shows, the name of a pod, or an id as Resque dashboards show it.',
@@ -236,11 +236,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'pause',
-    summary: 'stop workers from taking jobs',
+    summary: 'pause workers: they take no more jobs',
     operands: '[ID…]',
     count: [0, Infinity],
     about:
-      'Running jobs go on. --all pauses every worker of the namespace, also those that start later and those of Ruby Resque; php-resque and node-resque know no such thing.',
+      'Running jobs continue. --all pauses every worker of the namespace, including those that start later and those of Ruby Resque; php-resque and node-resque do not know this pause.',
     examples: ['worker pause 9d013abb0e7b', 'worker pause --all'],
     options: [all, output],
     redis: true,
@@ -248,7 +248,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'resume',
-    summary: 'let them take jobs again',
+    summary: 'resume paused workers',
     operands: '[ID…]',
     count: [0, Infinity],
     examples: ['worker resume 9d013abb0e7b', 'worker resume --all'],
@@ -262,7 +262,7 @@ export const verbs: readonly Verb[] = [
     operands: '',
     count: [0, 0],
     about:
-      'Workers of ResQueue do this for each other within seconds; this is for when none is left. A worker counts as dead when its lease was gone at two looks, so this takes some seconds; after a stop of Redis it waits until living workers had time to renew. Workers of other programs are left alone.',
+      'Workers of ResQueue do this for each other within seconds; use it when none is left. A worker counts as dead when its lease is missing at two checks, so this takes a few seconds; after an outage of Redis it waits until living workers have had time to renew. Workers of other programs are left alone.',
     examples: ['worker prune --dry-run', 'worker prune'],
     options: [dryRun, maxRecoveries, output],
     redis: true,

@@ -14,7 +14,7 @@ describe('a command line', () => {
   test.for([
     [[], 64, '', 'Usage: resqueue VERB'],
     [['--help'], 0, 'resqueue VERB --help explains a verb', ''],
-    [['help', 'queue', 'ls'], 0, 'resqueue queue ls: all queues', ''],
+    [['help', 'queue', 'ls'], 0, 'resqueue queue ls: list all queues', ''],
     [['queue', '--help'], 0, 'resqueue queue peek QUEUE', ''],
     [['failed', 'retry', '-h'], 0, 'Example', ''],
     [['--version'], 0, 'resqueue 0.', ''],
