@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { ResQueueError, type ErrorCode } from '../../src/errors.ts'
 import { ROOT } from '../support/process.ts'
 
@@ -38,6 +39,40 @@ test('links in the guides lead somewhere', () => {
       .map((link) => `${guide}: ${link}`)
   })
   expect(broken).toEqual([])
+})
+
+/** The TypeScript samples of the guides, by the file that a first line `// jobs/send-email.ts` names, else by guide and number. */
+function samples(): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  for (const guide of GUIDES.toSorted((a, b) => Number(b === 'README.md') - Number(a === 'README.md'))) {
+    for (const [i, [, code = '']] of [...read(guide).matchAll(/^```ts\n(.*?)^```/gms)].entries()) {
+      const named = /^\/\/ (\S+\.ts)$/m.exec(code)?.[1]
+      const file = named === undefined || found.has(named) ? `${guide.replaceAll(/\W/g, '-')}-${i}.ts` : named
+      found.set(file, code)
+    }
+  }
+  return found
+}
+
+test('the samples of the guides compile as they stand', { timeout: 60_000 }, () => {
+  mkdirSync(join(ROOT, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(ROOT, 'build', 'samples-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const files = samples()
+  for (const [file, code] of files) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), code)
+  }
+  const settings = {
+    extends: '../../tsconfig.json',
+    include: ['.'],
+    compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings))
+  const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+  const { stdout } = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' })
+  expect(stdout).toBe('')
+  expect(files.size).toBeGreaterThan(10)
 })
 
 test('docs/jobs.md names every call of the client', () => {
