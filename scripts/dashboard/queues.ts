@@ -99,7 +99,7 @@ export const QUEUES: Row = {
       ],
     },
     {
-      title: 'Later',
+      title: 'Delayed, retries, failed',
       about:
         'Failed jobs that wait for their next attempt, points in time with delayed jobs, and entries of the failed lists.',
       unit: 'short',
@@ -117,7 +117,7 @@ export const QUEUES: Row = {
       targets: [line(`max by (queue) (resqueue_queue_paused{${QUEUE}}) == 1`, '{{queue}}')],
     },
     {
-      title: 'Done by all of the family',
+      title: 'Processed by the whole family',
       about: 'The family’s own counters: also workers of other programs count here.',
       unit: 'ops',
       targets: [

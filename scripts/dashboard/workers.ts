@@ -35,7 +35,7 @@ export const WORKERS: Row = {
       ],
     },
     {
-      title: 'Jobs of workers that were lost',
+      title: 'Jobs recovered from lost workers',
       about: 'Put back or failed, per hour.',
       unit: 'short',
       targets: [line(`sum(increase(resqueue_jobs_recovered_total{${ALL}}[1h]))`, 'recovered')],
@@ -48,7 +48,7 @@ export const WORKERS: Row = {
     },
     {
       title: 'Event loop, 99 %',
-      about: 'Delay of timers in the worker’s own process.',
+      about: 'Interval of a 50 ms timer in the worker’s own process: 50 ms means no lag.',
       unit: 's',
       targets: [line(`max by (pod) (nodejs_eventloop_lag_p99_seconds{${ALL}})`, '{{pod}}')],
     },
