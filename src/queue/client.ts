@@ -20,7 +20,7 @@ import { jobStatus, type JobStatus } from './status.ts'
 
 /**
  * Where the client finds Redis. Everything is optional: without `redis` the environment says it, with the variables that a worker
- * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option goes before its variable. With `redis` only `PREFIX`,
+ * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option overrides its variable. With `redis` only `PREFIX`,
  * `REDIS_PASSWORD_FILE`, `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD_FILE` are read.
  */
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
@@ -201,10 +201,12 @@ export class ResQueue implements AsyncDisposable {
 }
 
 /**
- * An option goes before its variable. Who names a server is not given the database and certificates that the environment has for
+ * An option overrides its variable. Who names a server is not given the database and certificates that the environment has for
  * another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
  */
 function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): RedisConfig {
+  if (redis?.trim() === '')
+    throw new ResQueueError('USAGE', 'The option "redis" is empty. Give a URL, or leave it out to take REDIS_URL.')
   const { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE } = process.env
   const few = { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE }
   const own = redisOfEnvironment(redis === undefined ? process.env : few)

@@ -51,6 +51,10 @@ test('a definition that leaves its name to the worker is refused with what to do
   await expect(client.enqueue('q', '')).rejects.toMatchObject({ message: 'Jobs must be given a class.' })
 })
 
+test('an empty URL is refused: nobody means the local Redis by it', () => {
+  for (const redis of ['', ' ']) expect(() => new ResQueue({ redis })).toThrow('The option "redis" is empty')
+})
+
 test('a URL that cannot be understood is refused at once, without its password', () => {
   expect(() => new ResQueue({ redis: 'http://user:secret@host' })).toThrow(
     expect.objectContaining({ code: 'USAGE', message: expect.not.stringContaining('secret') as string }),
