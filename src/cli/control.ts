@@ -79,7 +79,7 @@ async function control({ get, config, env }: Context): Promise<number> {
     const verdict = await controller.run(stop.signal)
     if (verdict === 'stopped') return 0
     // Another leads by now, or soon: begin anew with nothing that was thought true before.
-    log.error({ identity }, 'leadership was lost; the process ends so that Kubernetes starts it anew')
+    log.error({ identity }, 'leadership was lost; the process exits so that Kubernetes restarts it')
     return 1
   } finally {
     process.off('SIGTERM', end).off('SIGINT', end)

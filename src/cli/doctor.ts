@@ -63,7 +63,7 @@ function notChecked(name: string, message: string): Finding {
     id: 'not-checked',
     level: 'note',
     finding: `Not checked: ${name}: ${message}`,
-    advice: 'Mend that, and run the doctor again.',
+    advice: 'Fix that, and run the doctor again.',
   }
 }
 

@@ -105,7 +105,7 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
         const config = configs.get(name)
         if (config && printOf(config) === print) continue
         drop(name)
-        log.info({ connection: name }, 'the Redis connection changed and is opened anew')
+        log.info({ connection: name }, 'the Redis connection changed and is reopened')
       }
     },
     close: () => {

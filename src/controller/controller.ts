@@ -69,7 +69,7 @@ export function createController(options: ControllerOptions): Controller {
 
   const broke = (error: unknown): void => {
     metrics.watchBroke()
-    log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is begun anew')
+    log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is restarted')
   }
   /** Namespaces whose scalers may not be listed, or are no more, and when they were refused last: one must not stop all others. */
   const refused = new Map<string, number>()

@@ -207,7 +207,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       if (othersCleared !== term.token && now - term.since > OTHERS_MS) {
         const cleared = await clearMarks({ store, term, queues }, victims, active)
         othersCleared = term.token
-        if (cleared > 0) log.info({ pods: cleared }, 'took away drain marks of an earlier leader')
+        if (cleared > 0) log.info({ pods: cleared }, 'removed drain marks of an earlier leader')
       }
       if (left.length > 0) {
         await setCost(api, left, null).catch((error: unknown) => {

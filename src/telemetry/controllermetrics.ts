@@ -149,7 +149,7 @@ export function createControllerTelemetry(options: {
   total('leader', 'Whether this controller leads.', () => (view().leading ? 1 : 0), 'gauge')
   total('kube_requests_total', 'Requests sent to the API server, watches included.', () => view().kubeRequests.requests)
   total('kube_requests_failed_total', 'Requests to which no answer came.', () => view().kubeRequests.failed)
-  total('watch_failures_total', 'Lists and watches that broke and were begun anew.', () => totals.watches)
+  total('watch_failures_total', 'Lists and watches that broke and were restarted.', () => totals.watches)
   total(
     'jobs_recovered_total',
     'Jobs of processes that are gone which this process put back or failed.',

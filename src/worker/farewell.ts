@@ -49,7 +49,7 @@ export async function sayFarewell(farewell: Farewell): Promise<void> {
     await settlesWithin(heard, deadlineMs, patience.signal) // a socket that says nothing is given up later than that
     if (!result) throw new Error(`Redis at ${store.address} does not answer`)
     if (result.kind === 'released' && result.back > 0) {
-      log.warn({ jobs: result.back }, 'unfinished jobs were put back in front of their queues')
+      log.warn({ jobs: result.back }, 'unfinished jobs were put back at the front of their queues')
     }
   } catch (error) {
     log.error(

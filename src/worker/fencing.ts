@@ -35,7 +35,7 @@ export function createFencing({ log, leaving, crew, turns, nonce, kill, anew }: 
     crew.resetStatistics()
     const process = await anew()
     turns.reset() // a turn that overtook the registration was told that nobody knows us
-    log.info({ process }, 'registered anew')
+    log.info({ process }, 'registered again')
   }
 
   return {

@@ -157,9 +157,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     },
     reload: () => {
       engine?.reload().then(
-        () => log.info({}, 'job code loaded anew'),
+        () => log.info({}, 'job code reloaded'),
         (error: unknown) =>
-          log.error({ 'error.message': messageOf(error) }, 'job code could not be loaded anew; the old code stays'),
+          log.error({ 'error.message': messageOf(error) }, 'job code could not be reloaded; the old code stays'),
       )
     },
   }

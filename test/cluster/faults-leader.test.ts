@@ -87,7 +87,7 @@ test('pods that were given up take no job while the controller manager is away, 
   // There is room for them again: they work.
   await look.edit({ minReplicas: 6 })
   await look.reaches(6)
-  await second.says('took away drain marks of an earlier leader')
+  await second.says('removed drain marks of an earlier leader')
   await waitFor(async () => (await marks()) === -2)
 
   // Given up once more, and the scaler is paused: under the same leader, and under another one.

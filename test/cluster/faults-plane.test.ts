@@ -193,7 +193,7 @@ test('a password of Redis that is rotated is picked up from its file; meanwhile 
   await held()
   // Another wrong one: it is tried, and it is held on.
   secret('v2', 'wrong')
-  await controller.says('the Redis connection changed and is opened anew')
+  await controller.says('the Redis connection changed and is reopened')
   await look.edit({ minReplicas: 3 })
   await waitFor(async () => (await look.status())['observedGeneration'] === 2, { timeoutMs: 30_000 })
   await held()

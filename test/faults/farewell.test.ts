@@ -135,7 +135,7 @@ test('without Redis a worker that runs nothing takes no longer than its farewell
 test('with Redis back before its farewell is over it gives back what was taken for it, uncounted', () => {
   const { exit, waiting, counted, log, processes } = scenarios.returning()
   expect(exit).toEqual({ code: 0, signal: null })
-  expect(log.map(({ msg }) => msg)).toContain('unfinished jobs were put back in front of their queues')
+  expect(log.map(({ msg }) => msg)).toContain('unfinished jobs were put back at the front of their queues')
   expect(waiting).toBe(1)
   expect(counted).toEqual([])
   expect(processes).toBe(0)

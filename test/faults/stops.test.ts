@@ -117,7 +117,7 @@ const scenarios = sideBySide({
     await sender.send(next, job('q', 'Note', [300]), job('q', 'Note', [0]))
     stopped.process.resume()
     await stopped.says('taken for dead')
-    await stopped.says('registered anew')
+    await stopped.says('registered again')
     const again = await ledger.sees('end', next.id)
     const account = await accountAtRest(redis, NS, ledger)
     const processed = Number(await redis.get(`${NS}:stat:processed`))
@@ -148,7 +148,7 @@ const scenarios = sideBySide({
     const heir = await start({ concurrency: 1 })
     await ledger.sees('start', slow.id, 2, 30_000)
     stopped.process.resume()
-    await stopped.says('registered anew')
+    await stopped.says('registered again')
     await waitFor(() => !stopped.family().some(({ pid }) => pid === first.pid), {
       describe: 'the end of the first run',
     })

@@ -160,7 +160,7 @@ test('a token that comes while a fenced worker registers anew does not put it to
   await redis.del(`${ns}:ext:processes`, `${ns}:ext:inflight:${nonce}`, `${ns}:ext:lease:${nonce}`)
   await waitFor(() => registers === 2)
   await redis.rpush(`${ns}:ext:token:q`, '1')
-  await waitFor(() => said.includes('registered anew'))
+  await waitFor(() => said.includes('registered again'))
   await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[0],"id":"a"}')
   await ledger.sees('end', 'a')
 }, 30_000)

@@ -104,7 +104,7 @@ describe('resqueue work', () => {
     worker.signal('SIGCONT')
     await worker.waitForLine('"msg":"job started"')
     worker.signal('SIGHUP')
-    await worker.waitForLine('"msg":"job code loaded anew"')
+    await worker.waitForLine('"msg":"job code reloaded"')
     worker.signal('SIGUSR1')
     await worker.waitForLine('"msg":"job failed"')
     await cli('enqueue', 'q', 'Slow', '60', '--id', 'kept')

@@ -275,7 +275,7 @@ test('HUP loads job code anew for the jobs that follow, and keeps the old code w
   expect(await version()).toBe('1')
   writeFileSync(file, source.replace("note('version', job, 1)", "note('version', job, 2)"))
   worker.process.signal('SIGHUP')
-  await worker.says('job code loaded anew')
+  await worker.says('job code reloaded')
   expect(await version()).toBe('2')
   writeFileSync(file, `throw new Error('not today')\n${source}`)
   worker.process.signal('SIGHUP')

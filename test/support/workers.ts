@@ -70,7 +70,7 @@ export function launchWorker(setup: WorkerSetup): Worker {
       return port()
     },
     get nonce() {
-      return log().findLast(({ msg }) => msg === 'worker started' || msg === 'registered anew')?.['process'] as string
+      return log().findLast(({ msg }) => msg === 'worker started' || msg === 'registered again')?.['process'] as string
     },
     get log() {
       return log()

@@ -65,7 +65,7 @@ async function lists({ store }: Patient): Promise<readonly Finding[]> {
       id: 'quarantine',
       level: 'warning',
       finding: `${plural(quarantinedJobs, 'element')} in quarantine: they cannot be jobs`,
-      advice: 'resqueue quarantine ls shows what and why; mend the producer, then release or rm them.',
+      advice: 'resqueue quarantine ls shows what and why; fix the producer, then release or rm them.',
     })
   }
   if (failedJobs > LARGE) {

@@ -37,7 +37,7 @@ async function clock({ store }: Patient): Promise<readonly Finding[]> {
       id: 'clock-skew',
       level: 'warning',
       finding: `The clock of Redis is ${Math.abs(Math.round(skew / 100) / 10)} s ${skew > 0 ? 'ahead of' : 'behind'} the clock of this machine`,
-      advice: 'Synchronise both (NTP). Waiting times and delayed jobs are off by that much; leases are not concerned.',
+      advice: 'Synchronise both (NTP). Waiting times and delayed jobs are off by that much; leases are not affected.',
     },
   ]
 }
@@ -168,7 +168,7 @@ async function persistence(store: Store, info: Info): Promise<readonly Finding[]
       id: 'saving-fails',
       level: 'error',
       finding: `${what} failed`,
-      advice: "Look at Redis' log and at its disk; Redis refuses writes until that is mended.",
+      advice: "Look at Redis' log and at its disk; Redis refuses writes until that is fixed.",
     })
   }
   if (number(info, 'connected_slaves') > 0 && config.get('min-replicas-to-write') === '0') {
