@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { lines } from './lines/index.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
-import type { Bench, Line } from './support/bench.ts'
+import type { Bench, Line, Throughput } from './support/bench.ts'
 import { describeMachine } from './support/machine.ts'
 import { startRedis, type PrivateRedis } from './support/redis.ts'
 import { report, summary } from './support/report.ts'
 import { atLeast, type Row } from './support/rows.ts'
-import { measureThroughput, type Throughput } from './support/throughput.ts'
+import { measureThroughput } from './support/throughput.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('RESULTS.md', import.meta.url))

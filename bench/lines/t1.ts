@@ -1,7 +1,7 @@
-import type { Line } from '../support/bench.ts'
+import type { Line, Throughput } from '../support/bench.ts'
 import { median, ratio, short } from '../support/numbers.ts'
 import { atLeast, type Row } from '../support/rows.ts'
-import { PEERS, type Throughput } from '../support/throughput.ts'
+import { PEERS } from '../support/throughput.ts'
 import { TITLES } from '../support/workers.ts'
 
 const rates = (throughput: Throughput, peer: (typeof PEERS)[number]): number[] =>

@@ -1,7 +1,7 @@
-import type { Line } from '../support/bench.ts'
+import type { Line, Run, Throughput } from '../support/bench.ts'
 import { median, ratio, short } from '../support/numbers.ts'
 import { atMost, type Check, type Row } from '../support/rows.ts'
-import { PEERS, type Run, type Throughput } from '../support/throughput.ts'
+import { PEERS } from '../support/throughput.ts'
 import { TITLES } from '../support/workers.ts'
 
 function costRow(throughput: Throughput, figure: string, pick: (run: Run) => number, checks: Check[]): Row {

@@ -1,6 +1,20 @@
 import type { PrivateRedis } from './redis.ts'
 import type { Row } from './rows.ts'
-import type { Throughput } from './throughput.ts'
+import type { PeerName } from './workers.ts'
+
+/** What one peer did in one round. */
+export interface Run {
+  /** Jobs per second, without the first quarter. */
+  readonly rate: number
+  /** CPU of the worker process a job, without the first quarter. */
+  readonly workerMicroseconds: number
+  /** Per job. */
+  readonly commands: number
+  readonly reads: number
+  readonly cpuMicroseconds: number
+}
+
+export type Throughput = Readonly<Record<PeerName, readonly Run[]>>
 
 /** What every line of the benchmark gets. */
 export interface Bench {

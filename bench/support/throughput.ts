@@ -1,22 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Bench } from './bench.ts'
+import type { Bench, Run, Throughput } from './bench.ts'
 import { readCounters } from './counters.ts'
 import { short } from './numbers.ts'
 import { startProducer, startWorker, TITLES, type PeerName } from './workers.ts'
-
-/** What one peer did in one round. */
-export interface Run {
-  /** Jobs per second, without the first quarter. */
-  readonly rate: number
-  /** CPU of the worker process a job, without the first quarter. */
-  readonly workerMicroseconds: number
-  /** Per job. */
-  readonly commands: number
-  readonly reads: number
-  readonly cpuMicroseconds: number
-}
-
-export type Throughput = Readonly<Record<PeerName, readonly Run[]>>
 
 /** About what a peer does in a second with so many in flight: decides how many jobs make a run of four seconds. */
 const EXPECTED: Readonly<Record<PeerName, Readonly<Record<1 | 10 | 50, number>>>> = {

@@ -1,8 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { nearest } from '../values.ts'
-import { families, nameOf } from './families.ts'
 import { optionsOf } from './help.ts'
-import type { Context, Verb } from './verb.ts'
+import { nameOf, type Context, type Family, type Verb } from './verb.ts'
 
 /** What can follow what, for the scripts below. */
 interface Command {
@@ -19,7 +18,7 @@ interface Command {
 
 const SHELLS = { bash, zsh, fish }
 
-async function completion({ operands, output }: Context): Promise<number> {
+async function completion(families: readonly Family[], { operands, output }: Context): Promise<number> {
   const shell = operands[0] as string
   if (!Object.hasOwn(SHELLS, shell)) {
     const meant = nearest(shell, Object.keys(SHELLS))
@@ -28,11 +27,11 @@ async function completion({ operands, output }: Context): Promise<number> {
       `there is no script for "${shell}"${meant === undefined ? '.' : `; did you mean ${meant}?`} There are bash, zsh and fish`,
     )
   }
-  output.line(SHELLS[shell as keyof typeof SHELLS](await commands()))
+  output.line(SHELLS[shell as keyof typeof SHELLS](families, await commandsOf(families)))
   return 0
 }
 
-async function commands(): Promise<readonly Command[]> {
+async function commandsOf(families: readonly Family[]): Promise<readonly Command[]> {
   const all: Command[] = []
   for (const family of families) {
     for (const verb of await family.load()) {
@@ -56,16 +55,16 @@ async function commands(): Promise<readonly Command[]> {
 
 /** Second words of each first word. */
 function secondWords(all: readonly Command[]): ReadonlyMap<string, readonly string[]> {
-  const found = new Map<string, string[]>(families.map(({ name }) => [name, []]))
+  const found = new Map<string, string[]>()
   for (const { name } of all) {
     const [first = '', second] = name.split(' ')
-    if (second !== undefined) found.get(first)?.push(second)
+    if (second !== undefined) found.set(first, [...(found.get(first) ?? []), second])
   }
   return found
 }
 
-function bash(all: readonly Command[]): string {
-  const seconds = [...secondWords(all)].filter(([, words]) => words.length > 0)
+function bash(families: readonly Family[], all: readonly Command[]): string {
+  const seconds = [...secondWords(all)]
   const choices = new Map(
     all.flatMap(({ options }) =>
       options
@@ -101,9 +100,9 @@ function pattern(name: string): string {
   return name.includes(' ') ? `"${name}"` : `"${name} "*`
 }
 
-function zsh(all: readonly Command[]): string {
+function zsh(families: readonly Family[], all: readonly Command[]): string {
   const text = (about: string): string => about.replaceAll(/[[\]:'"`$\\]/g, '')
-  const seconds = [...secondWords(all)].filter(([, words]) => words.length > 0)
+  const seconds = [...secondWords(all)]
   return `#compdef resqueue
 # resqueue completion for zsh; load with: source <(resqueue completion zsh)
 _resqueue() {
@@ -138,7 +137,7 @@ ${all
 compdef _resqueue resqueue`
 }
 
-function fish(all: readonly Command[]): string {
+function fish(families: readonly Family[], all: readonly Command[]): string {
   const text = (about: string): string => `'${about.replaceAll(/['\\]/g, '\\$&')}'`
   const lines = [
     '# resqueue completion for fish; load with: resqueue completion fish | source',
@@ -162,7 +161,8 @@ function fish(all: readonly Command[]): string {
   return lines.join('\n')
 }
 
-export const verbs: readonly Verb[] = [
+/** The verbs of this family, for a command line of these families. */
+export const verbsFor = (families: readonly Family[]): readonly Verb[] => [
   {
     name: '',
     summary: 'print a completion script for your shell',
@@ -174,6 +174,6 @@ export const verbs: readonly Verb[] = [
     ],
     options: [],
     redis: false,
-    run: completion,
+    run: (context) => completion(families, context),
   },
 ]

@@ -1,4 +1,4 @@
-import type { Family, Verb } from './verb.ts'
+import type { Family } from './verb.ts'
 
 /** The first words of the command line, in the order of the overview. A family's module is loaded when it is used. */
 export const families: readonly Family[] = [
@@ -65,11 +65,6 @@ export const families: readonly Family[] = [
   {
     name: 'completion',
     summary: 'print a completion script for your shell',
-    load: async () => (await import('./completion.ts')).verbs,
+    load: async () => (await import('./completion.ts')).verbsFor(families),
   },
 ]
-
-/** A verb as it is typed behind `resqueue`: `queue ls`. */
-export function nameOf(family: Family, verb: Verb): string {
-  return verb.name === '' ? family.name : `${family.name} ${verb.name}`
-}

@@ -1,8 +1,7 @@
 import { redisGroup, workerGroups } from '../config.ts'
 import type { Option, OptionGroup } from '../option.ts'
-import { families, nameOf } from './families.ts'
 import { commonGroup } from './options.ts'
-import type { Family, Verb } from './verb.ts'
+import { nameOf, type Family, type Verb } from './verb.ts'
 
 /** The widest that text of a help gets; a narrower terminal gets less. */
 const WIDTH = 100
@@ -11,7 +10,7 @@ const WIDTH = 100
 const COLUMN = 30
 
 /** What `resqueue` alone and `resqueue --help` print. */
-export function overview(): string {
+export function overview(families: readonly Family[]): string {
   const width = Math.max(...families.map((family) => family.name.length))
   return [
     'resqueue: a Kubernetes-native job queue that speaks the Resque protocol',

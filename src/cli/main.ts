@@ -1,11 +1,11 @@
 import { messageOf, ResQueueError } from '../errors.ts'
 import { nearest } from '../values.ts'
 import { openContext, type OpenContext } from './context.ts'
-import { families, nameOf } from './families.ts'
+import { families } from './families.ts'
 import { familyHelp, optionsOf, overview, verbHelp } from './help.ts'
 import { resolve } from './resolve.ts'
 import { printable } from './text.ts'
-import type { Family, Verb } from './verb.ts'
+import { nameOf, type Family, type Verb } from './verb.ts'
 
 /** Runs a command line and returns its exit code. Never throws. */
 export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
@@ -28,13 +28,13 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv = pro
 async function dispatch(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const [first, second] = argv
   if (first === undefined) {
-    process.stderr.write(`${overview()}\n`)
+    process.stderr.write(`${overview(families)}\n`)
     return 64
   }
   if (first === '--version' || first === '-V' || first === '-v') return dispatch(['version'], env)
   if (first === 'help' || first === '--help' || first === '-h') {
     return second === undefined || second.startsWith('-')
-      ? say(overview())
+      ? say(overview(families))
       : dispatch([...argv.slice(1), '--help'], env)
   }
   if (first.startsWith('-')) throw usage(`the verb comes first, then its options: resqueue VERB ${first} …`)

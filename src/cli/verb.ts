@@ -33,6 +33,11 @@ export interface Family {
   load(): Promise<readonly Verb[]>
 }
 
+/** A verb as it is typed behind `resqueue`: `queue ls`. */
+export function nameOf(family: Family, verb: Verb): string {
+  return verb.name === '' ? family.name : `${family.name} ${verb.name}`
+}
+
 /** What a verb is run with. */
 export interface Context {
   readonly operands: readonly string[]

@@ -155,9 +155,9 @@ describe.each(['fork', 'spawn'] as const)('a signal to all processes of a worker
     const [both, loader] = [launchWorker(setup), launchWorker(setup)]
     for (const worker of [both, loader]) {
       await worker.says('the module loads')
-      const [child] = worker.family()
-      process.kill(child?.pid ?? 0, 'SIGTERM')
-      await waitForDeath(child?.pid ?? 0)
+      const { pid } = await waitFor(() => worker.family()[0])
+      process.kill(pid, 'SIGTERM')
+      await waitForDeath(pid)
       if (worker === both) worker.process.signal('SIGTERM')
     }
     expect(await both.process.waitForExit()).toEqual({ code: 0, signal: null })
