@@ -73,7 +73,11 @@ async function ls(context: Context): Promise<number> {
   )
   const scalers = items.flatMap((item) => {
     const read = readScaler({ apiVersion: 'resqueue.dev/v1alpha1', kind: 'WorkerScaler', ...item })
-    return read.ok ? [read.scaler] : []
+    if (read.ok) return [read.scaler]
+    // What an older resource let through the controller does not serve either.
+    const { namespace, name } = item.metadata
+    out.note(`${namespace}/${name} cannot be used: ${read.problems.map(problemText).join('; ')}`)
+    return []
   })
   const wanted = get(limit) === 0 ? Infinity : get(limit)
   out.list(columns, scalers.slice(0, wanted).map(rowOf))

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import { runCli } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
@@ -8,6 +9,12 @@ import { applyCrd, CRD, looker, pool, QUICK, scalerManifest, stage, startControl
 import { startControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
+
+/** As it was before `protect`, and before a queue could hold no comma. */
+const OLDER_CRD = CRD.replace(/^ {16}protect:\n(?: {18}.*\n)+/m, '').replace(
+  /^ *- rule: .*contains\(','\).*\n.*\n/m,
+  '',
+)
 
 test('with an older CRD it says so and works; an API server that restarts is found again', async ({
   redis,
@@ -17,7 +24,7 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   const plane = await startControlPlane({ nodes: 1 })
   const namespace = await plane.namespace()
   const look = looker({ cluster: plane, namespace })
-  await plane.apply(CRD.replace(/^ {16}protect:\n(?: {18}.*\n)+/m, ''))
+  await plane.apply(OLDER_CRD)
   await waitFor(async () => (await plane.api.call('GET', '/apis/resqueue.dev/v1alpha1/workerscalers')).status === 200, {
     timeoutMs: 30_000,
   })
@@ -27,6 +34,12 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   await waitFor(async () => (await look.condition('Ready')) === 'True CRDOutdated', { timeoutMs: 30_000 })
   const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
   expect(ready?.message).toContain('spec.protect')
+  // It lets through what the controller does not serve.
+  await plane.apply([scalerManifest('unfit', { ...QUICK, queues: ['a,b'] })], { namespace })
+  await waitFor(async () => (await look.condition('Ready', 'unfit')) === 'False InvalidSpec', { timeoutMs: 30_000 })
+  const ls = await runCli(['scaler', 'ls', '-n', namespace, '--kubeconfig', await plane.kubeconfig(), '-o', 'json'])
+  expect(JSON.parse(ls.stdout)).toMatchObject([{ name: 's' }])
+  expect(ls.stderr).toMatch(new RegExp(`^${namespace}/unfit cannot be used: spec\\.queues\\[0\\]`))
 
   // Away for less time than the lease may go unrenewed: nothing is lost but time.
   const stoppedAt = performance.now()
