@@ -6,6 +6,7 @@ import {
   pauseWorker,
   resumeWorker,
   showWorker,
+  workersNamed,
   type WorkerInfo,
   type WorkerProcess,
 } from '../queue/workers.ts'
@@ -71,7 +72,9 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
 
 async function show({ operands, output: out, store: open }: Context): Promise<number> {
   const store = await open()
-  const worker = await find(store, operands[0] as string)
+  const id = operands[0] as string
+  const worker = await showWorker(store, id)
+  if (!worker) throw missing(id)
   const row = rowOf(worker, await isPausedAll(store))
   const now = Date.now()
   out.show(
@@ -138,15 +141,21 @@ async function change(
     out.done(await everyone(store), { all: true, [done]: true })
     return 0
   }
-  const found: WorkerProcess[] = []
+  const found = new Map<string, WorkerProcess>()
   for (const id of operands) {
-    const worker = await find(store, id)
-    if (worker.kind === 'foreign')
-      throw new ResQueueError('NOT_FOUND', `${id} is a worker of another program: send it USR2 or CONT, or use --all.`)
-    found.push(worker)
+    const named = await workersNamed(store, id)
+    if (named.length === 0) throw missing(id)
+    for (const worker of named) {
+      if (worker.kind === 'foreign')
+        throw new ResQueueError(
+          'NOT_FOUND',
+          `${id} is a worker of another program: send it USR2 or CONT, or use --all.`,
+        )
+      found.set(worker.id, worker)
+    }
   }
   const results: [string, unknown][] = []
-  for (const { id, host, pid } of found) {
+  for (const { id, host, pid } of found.values()) {
     if ((await one(store, id)) === 'absent') throw new ResQueueError('NOT_FOUND', `Worker ${id} has left meanwhile.`)
     results.push([`${id} (${host}, pid ${pid}): ${done}`, { id, host, pid, [done]: true }])
   }
@@ -154,10 +163,8 @@ async function change(
   return 0
 }
 
-async function find(store: Store, id: string): Promise<WorkerInfo> {
-  const worker = await showWorker(store, id)
-  if (!worker) throw new ResQueueError('NOT_FOUND', `There is no worker ${id}; resqueue worker ls shows them.`)
-  return worker
+function missing(id: string): ResQueueError {
+  return new ResQueueError('NOT_FOUND', `There is no worker ${id}; resqueue worker ls shows them.`)
 }
 
 /** Ours first, then by host and start, so that a listing looks the same twice. */
@@ -240,7 +247,7 @@ export const verbs: readonly Verb[] = [
     operands: '[ID…]',
     count: [0, Infinity],
     about:
-      'Running jobs continue. --all pauses every worker of the namespace, including those that start later and those of Ruby Resque; php-resque and node-resque do not know this pause.',
+      'Running jobs continue. The name of a pod stands for every worker in it. --all pauses every worker of the namespace, including those that start later and those of Ruby Resque; php-resque and node-resque do not know this pause.',
     examples: ['worker pause 9d013abb0e7b', 'worker pause --all'],
     options: [all, output],
     redis: true,

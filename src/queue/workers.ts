@@ -68,16 +68,22 @@ export async function listWorkers(
   return [...ours, ...(await listForeign(store, limit))]
 }
 
-/** One worker, by its id or nonce, by the name or a slot's id of a process of ours; undefined where there is none. */
+/** One worker, by its id or nonce, by the name or a slot's id of a process of ours; undefined where there is none. Of several in a pod, a living one. */
 export async function showWorker(store: Store, id: string): Promise<WorkerInfo | undefined> {
+  const found = await workersNamed(store, id)
+  return found.find((worker) => worker.kind === 'foreign' || worker.alive) ?? found[0]
+}
+
+/** All workers that an id names, as `showWorker` takes it: the name of a pod stands for each process in it. */
+export async function workersNamed(store: Store, id: string): Promise<readonly WorkerInfo[]> {
+  const named: Registration[] = []
   for await (const registration of processes(store)) {
     const { nonce, name, pod, slots } = registration
     const ids = Array.from({ length: slots }, (_, slot) => workerId(registration, slot))
-    if ([nonce, name, ...(pod === '' ? [] : [pod]), ...ids].includes(id))
-      return (await viewProcesses(store, [registration]))[0]
+    if ([nonce, name, ...(pod === '' ? [] : [pod]), ...ids].includes(id)) named.push(registration)
   }
-  if ((await store.command('sismember', [store.keys.workers, id])) !== 1) return undefined
-  return (await viewForeign(store, [id]))[0]
+  if (named.length > 0) return viewProcesses(store, named)
+  return (await store.command('sismember', [store.keys.workers, id])) === 1 ? viewForeign(store, [id]) : []
 }
 
 /** Pauses a process of ours, named by its nonce: it takes no more jobs until resumed. `absent`: no such process. */

@@ -99,6 +99,14 @@ describe('workers', () => {
     expect((await cli('worker', 'resume', 'h.aaaaaaaaaaaa', '-o', 'json')).json).toEqual([
       { id: 'aaaaaaaaaaaa', host: 'h', pid: 7, resumed: true },
     ])
+    // A container that was started again, and another one: three workers, of which one is dead.
+    await register(redis, ns, 'cccccccccccc', { alive: false, pod: 'mailers-1' })
+    await register(redis, ns, 'dddddddddddd', { alive: true, pod: 'mailers-1' })
+    await register(redis, ns, 'eeeeeeeeeeee', { alive: true, pod: 'mailers-1' })
+    expect((await cli('worker', 'show', 'mailers-1', '-o', 'json')).json).toMatchObject({ state: 'idle' })
+    const paused = (await cli('worker', 'pause', 'mailers-1', 'dddddddddddd', '-o', 'json')).json as { id: string }[]
+    expect(paused.map(({ id }) => id).sort()).toEqual(['cccccccccccc', 'dddddddddddd', 'eeeeeeeeeeee'])
+    expect(await redis.hget(`${ns}:ext:inflight:eeeeeeeeeeee`, 'paused')).toBe('1')
     expect(await cli('worker', 'pause')).toMatchObject({
       code: 64,
       stderr: expect.stringContaining('name workers, or say --all'),
