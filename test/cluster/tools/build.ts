@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { pauseImage, redisImage } from './images.ts'
+import { makeKubernetesModule } from './module.ts'
 import { installPackages, missingPackages, nodeImpossible } from './packages.ts'
 import {
+  askedVersion,
   CONTROL_PLANE,
   missingTools,
   moduleFolder,
@@ -78,6 +80,12 @@ function build(go: string, name: ToolName): boolean {
   const version = versionOf(name)
   const file = toolPath(name)
   say(`Building ${name} ${version}`)
+  try {
+    makeModule(go, name)
+  } catch (error) {
+    say(String(error))
+    return false
+  }
   mkdirSync(dirname(file), { recursive: true })
   const partial = `${file}.${process.pid}`
   const flags = ['-trimpath', '-buildvcs=false', '-ldflags', `-s -w ${tool.stamp?.(version) ?? ''}`.trim()]
@@ -90,6 +98,19 @@ function build(go: string, name: ToolName): boolean {
   if (status === 0) renameSync(partial, file)
   else rmSync(partial, { force: true })
   return status === 0
+}
+
+/** The module of a version that was asked for, where it is not there yet. */
+function makeModule(go: string, name: ToolName): void {
+  const [version, folder] = [askedVersion(name), moduleFolder(name)]
+  if (version === undefined || existsSync(folder)) return
+  const packages = Object.values(TOOLS).filter(({ module }) => module === TOOLS[name].module)
+  makeKubernetesModule(
+    go,
+    folder,
+    version,
+    packages.map((tool) => tool.package),
+  )
 }
 
 function say(text: string): void {

@@ -63,15 +63,26 @@ export const TOOLS: Readonly<Record<ToolName, Tool>> = {
   pause: { module: 'pause', package: '.', source: 'main.go' },
 }
 
-/** The folder that holds the module of a tool. */
-export function moduleFolder(name: ToolName): string {
-  return fileURLToPath(new URL(`./${TOOLS[name].module}/`, import.meta.url))
+/** The version that RESQUEUE_TEST_KUBERNETES asks for instead of the pinned one, with its `v`; undefined for tools that are not of Kubernetes. */
+export function askedVersion(name: ToolName): string | undefined {
+  const asked = process.env['RESQUEUE_TEST_KUBERNETES']
+  return asked && TOOLS[name].module === 'kubernetes' ? `v${asked.replace(/^v/, '')}` : undefined
 }
 
-/** The version that go.mod pins, with its `v`. */
+/** The folder that holds the module of a tool: beside this file, or in the cache for a version that was asked for. */
+export function moduleFolder(name: ToolName): string {
+  const { module } = TOOLS[name]
+  const asked = askedVersion(name)
+  if (asked !== undefined) return join(cacheFolder(), 'modules', `${module}-${asked}`)
+  return fileURLToPath(new URL(`./${module}/`, import.meta.url))
+}
+
+/** The version of a tool, with its `v`: the one that was asked for, or that go.mod pins. */
 export function versionOf(name: ToolName): string {
   const { pinned } = TOOLS[name]
   if (pinned === undefined) return 'v1'
+  const asked = askedVersion(name)
+  if (asked !== undefined) return asked
   const line = readFileSync(join(moduleFolder(name), 'go.mod'), 'utf8')
     .split('\n')
     .map((text) => text.trim().replace(/^require /, ''))
