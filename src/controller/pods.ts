@@ -167,8 +167,8 @@ export function safeVictims(pods: readonly Pod[], most: number, mayDie: (pod: Po
 }
 
 /**
- * The pods to drain so that `count` may go: those that would die first anyway, and among equals those with the least work. Pods
- * of an earlier rank that still work hold back those of a later one: they would die in their place.
+ * The pods to drain so that `count` may go: those that would die first anyway, and among equals those that are idle, then those `preferred`, which are being
+ * drained already, then those with the least work. Pods of an earlier rank that still work hold back those of a later one: they would die in their place.
  */
 export function chooseVictims(
   pods: readonly Pod[],
@@ -185,6 +185,8 @@ export function chooseVictims(
   }
   // Costs that people wrote weigh as they do for the ReplicaSet; ours is what we are about to decide.
   const groupOf = (pod: Pod): readonly number[] => withoutOurs(pod).slice(0, 3)
+  // A job may run for hours: its pod is not waited for while another one has nothing to do.
+  const isBusy = (pod: Pod): number => Number(work.held(pod) > 0)
   const sorted = [...pods].sort((a, b) => compareRanks(groupOf(a), groupOf(b)))
   const victims: Pod[] = []
   for (let at = 0; at < sorted.length && victims.length < count;) {
@@ -195,6 +197,7 @@ export function chooseVictims(
       .filter((pod) => !work.spared(pod))
       .sort(
         (a, b) =>
+          isBusy(a) - isBusy(b) ||
           Number(work.preferred(b)) - Number(work.preferred(a)) ||
           work.held(a) - work.held(b) ||
           costOf(a) - costOf(b) ||

@@ -118,6 +118,29 @@ test('pods that end their jobs one by one go one by one: the rest of a scale-dow
   await waitFor(async () => (await look.lost(victims)) === victims.length)
 })
 
+test('a pod that has nothing to do goes in place of one that was to go and whose job goes on', async ({
+  scene,
+  redis,
+  ns,
+}) => {
+  const { fleet, look, pods } = await start(scene, 3, { target: { jobsPerReplica: 2 } }, 4)
+  for (const { metadata } of pods) expect(await fleet.occupy(metadata.uid)).toBe(true)
+  await look.edit({ minReplicas: 2 })
+  const [marked] = await waitFor(
+    async () => {
+      const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
+      return found.length === 1 && found
+    },
+    { timeoutMs: 30_000 },
+  )
+  const free = pods.map(({ metadata }) => metadata.uid).find((uid) => uid !== marked) as string
+  await fleet.finish(free)
+  await look.reaches(2, 20_000)
+  await waitFor(async () => (await look.lost([free])) === 1)
+  // The other takes jobs again.
+  await waitFor(async () => (await marksIn(redis, ns)).every((key) => !key.endsWith(marked as string)))
+})
+
 test('pods that end their jobs within a moment of each other go in one write', async ({ scene, redis, ns }) => {
   const { fleet, look } = await start(scene, 4, { target: { jobsPerReplica: 2 } }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)

@@ -112,6 +112,7 @@ describe('who dies when a scale is lowered', () => {
         .join('')
     expect(choose(2, '')).toBe('cb')
     expect(choose(2, 'a')).toBe('ac')
+    expect(choose(2, 'd')).toBe('cb')
     expect(choose(4, '')).toBe('cbad')
   })
 
