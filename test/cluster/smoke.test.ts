@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
-import { startLedger, LEDGER_JOBS } from '../support/ledger.ts'
+import { startLedger } from '../support/ledger.ts'
 import { waitFor } from '../support/wait.ts'
+import { workArgs } from './scaling.ts'
 import type { KubeObject } from './support/cluster.ts'
 import { test } from './support/fixtures.ts'
 import { isLocal } from './support/given.ts'
@@ -92,28 +93,12 @@ test('the restricted namespace refuses a pod that is not', async ({ cluster }) =
   expect([status, JSON.stringify(body)]).toEqual([403, expect.stringContaining('violates PodSecurity')])
 })
 
-test('real workers do the jobs of fake pods, and end with them', async ({
-  cluster,
-  namespace,
-  redis,
-  redisUrl,
-  ns,
-}) => {
+test('real workers do the jobs of fake pods, and end with them', async ({ scene, cluster, namespace, redis, ns }) => {
   const ledger = startLedger()
-  const flags = [
-    '--redis',
-    redisUrl,
-    '--namespace',
-    ns,
-    '--queues',
-    'q',
-    '--isolation',
-    'inline',
-    '--jobs',
-    LEDGER_JOBS,
-  ]
   const runner = startPodRunner({ cluster, namespace, env: ledger.env })
-  await cluster.apply([deployment({ replicas: 2, annotations: RUN_HERE, args: ['work', ...flags] })], { namespace })
+  await cluster.apply([deployment({ replicas: 2, annotations: RUN_HERE, args: ['work', ...workArgs(scene)] })], {
+    namespace,
+  })
   const pods = await runner.settled(2)
   await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deployment/pool', '--timeout=60s')
   const names = (await redis.smembers(`${ns}:workers`)).map((id) => id.split('.')[0])

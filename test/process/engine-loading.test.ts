@@ -31,6 +31,20 @@ function nodeOptions(value: string): void {
   })
 }
 
+/** A job module whose code may `note` words, and the file that they go to, a line each. */
+function noting(code: string): { readonly jobs: string; readonly notes: string } {
+  const place = folder()
+  const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
+  writeFileSync(notes, '')
+  writeFileSync(
+    jobs,
+    `import { appendFileSync } from 'node:fs'
+    const note = (word) => appendFileSync(${JSON.stringify(notes)}, word + '\\n')
+    ${code}`,
+  )
+  return { jobs, notes }
+}
+
 test('a connection made while loading leads to spawn, and is named', async () => {
   const port = await listen()
   process.env['RESQUEUE_TEST_PORT'] = String(port)
@@ -138,14 +152,8 @@ test.for([
   ['spawn', false],
   ['spawn', true],
 ] as const)('a library with an exit list of its own, %s, used while loading: %s', async ([isolation, early]) => {
-  const place = folder()
-  const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
-  writeFileSync(notes, '')
-  writeFileSync(
-    jobs,
-    `import { appendFileSync } from 'node:fs'
-    const note = (word) => appendFileSync(${JSON.stringify(notes)}, word + '\\n')
-    ${EXIT_LIST}
+  const { jobs, notes } = noting(
+    `${EXIT_LIST}
     if (${early}) onExit((code) => note('loading: ' + code))
     const useIt = () => onExit((code) => note('job: ' + code))
     export class Returns { perform() { useIt() } }
@@ -172,14 +180,8 @@ test.for([
 })
 
 test('what loading wants done at the end of its process is not done in children, what a job wants is', async () => {
-  const place = folder()
-  const [jobs, notes] = [join(place, 'jobs.mjs'), join(place, 'notes')]
-  writeFileSync(notes, '')
-  writeFileSync(
-    jobs,
-    `import { appendFileSync } from 'node:fs'
-    const note = (word) => appendFileSync(${JSON.stringify(notes)}, word + '\\n')
-    process.on('exit', () => note('loading: exit'))
+  const { jobs, notes } = noting(
+    `process.on('exit', () => note('loading: exit'))
     process.on('beforeExit', () => note('loading: beforeExit'))
     process.once('exit', () => note('loading: exit, once'))
     export class Returns { perform() {} }

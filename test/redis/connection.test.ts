@@ -17,11 +17,17 @@ import { startGuardedSentinel, startTlsSentinel } from '../support/sentinel.ts'
 import { startTlsRedis } from '../support/tls.ts'
 import { openTestLane } from './client.ts'
 
-test('a password file that is missing for a moment costs nothing: the password in hand is tried', async () => {
+/** A file that holds a password; removed after the test. */
+function writePassword(text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
   own('folder', () => rmSync(folder, { recursive: true, force: true }))
-  const passwordFile = join(folder, 'password')
-  writeFileSync(passwordFile, 'secret\n')
+  const file = join(folder, 'password')
+  writeFileSync(file, text)
+  return file
+}
+
+test('a password file that is missing for a moment costs nothing: the password in hand is tried', async () => {
+  const passwordFile = writePassword('secret\n')
   const server = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
   own('redis', () => server[Symbol.asyncDispose]())
   const admin = server.client()
@@ -89,10 +95,7 @@ test('with TLS nothing is said in clear, neither to the Sentinels nor to the pri
 })
 
 test('Sentinels that ask for a password are given that of Redis, and the new one after it was changed', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
-  own('folder', () => rmSync(folder, { recursive: true, force: true }))
-  const passwordFile = join(folder, 'password')
-  writeFileSync(passwordFile, 'first')
+  const passwordFile = writePassword('first')
   const primary = await startRedis({ args: ['--requirepass', 'first'], password: 'first' })
   const sentinel = await startGuardedSentinel(primary, { own: 'first', primary: 'first' })
   const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'first' })]
@@ -115,10 +118,7 @@ test('Sentinels that ask for none are given none', async () => {
 })
 
 test('Sentinels with users of their own are given user and password of their own, and the new one after it was changed', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
-  own('folder', () => rmSync(folder, { recursive: true, force: true }))
-  const passwordFile = join(folder, 'password')
-  writeFileSync(passwordFile, 'first\n')
+  const passwordFile = writePassword('first\n')
   const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
   const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
   const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'other' })]
