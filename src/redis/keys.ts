@@ -45,6 +45,14 @@ export interface Keys {
 }
 
 /**
+ * Whether all keys of a namespace share one slot of a Redis Cluster: what counts is the text between its first brace and the next closing one, if there
+ * is any (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags).
+ */
+export function hasHashTag(namespace: string): boolean {
+  return /^[^{]*\{[^}]+\}/.test(namespace)
+}
+
+/**
  * Keys of one namespace. A trailing colon is not doubled (`resque` and `resque:` are the same); an empty namespace is
  * allowed. A namespace with a hash tag, `{resque}`, keeps all keys in one slot of a Redis Cluster.
  */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { ResQueueError, messageOf } from '../errors.ts'
+import { hasHashTag } from './keys.ts'
 
 /** Where Redis is and how to reach it. Everything but `url` and `namespace` is optional. */
 export interface RedisConfig {
@@ -94,7 +95,7 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
     }
     case 'redis-cluster':
     case 'rediss-cluster': {
-      if (!/\{[^}]+\}/.test(config.namespace)) {
+      if (!hasHashTag(config.namespace)) {
         throw new ResQueueError(
           'USAGE',
           `Redis Cluster needs a namespace with a hash tag, so that all keys share one slot: --namespace '{${config.namespace || 'resque'}}'.`,

@@ -205,6 +205,7 @@ test.for([
 test.for([
   [{}, /does not say where its Redis is/],
   [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where its Redis is/],
+  [{ url: 'redis-cluster://a' }, /controller\.connections\.shop\.namespace: .*'{resque}'/],
 ] as const)('refused: connection %j', async ([shop, message], { helm }) => {
   const connections = { shop: { ...shop, allowedNamespaces: ['shop'] } }
   expect(await helm.refusal({ ...REDIS, controller: { connections } })).toMatch(message)

@@ -72,6 +72,8 @@ test.for([
   [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where Redis is/],
   [{ url: 'redis://a', trial: { enabled: true } }, /cannot be combined/],
   [{ existingSecret: 'b', trial: { enabled: true } }, /cannot be combined/],
+  [{ url: 'redis-cluster://a' }, /redis\.namespace: .*Set it to '{resque}'/],
+  [{ url: 'rediss-cluster://a', namespace: '{}x{a}' }, /hash tag/],
 ] as const)('refused: redis %j', async ([redis, message], { helm }) => {
   expect(await helm.refusal({ redis })).toMatch(message)
 })
@@ -105,7 +107,7 @@ test.for([
   ['redis://[2001:db8::1]:6390/1', [6390]],
   ['redis:7000', [7000]],
 ] as const)('the network policy lets workers reach DNS and the Redis of %s', async ([url, ports], { helm }) => {
-  const out = await helm.render({ redis: { url }, networkPolicy: { enabled: true } })
+  const out = await helm.render({ redis: { url, namespace: '{resque}' }, networkPolicy: { enabled: true } })
   expect(egressPorts(out.get('NetworkPolicy', WORKER))).toEqual([[53, 53], ports])
   expect(egressPorts(out.get('NetworkPolicy', CONTROLLER))).toEqual([[53, 53], ports, [443, 6443]])
 })

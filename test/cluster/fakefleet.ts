@@ -28,6 +28,8 @@ export interface FakeFleet {
   /** The workers of a pod fall silent, as when its machine is lost: they renew nothing and give nothing back. */
   silence(uid: string): void
   readonly busy: ReadonlySet<string>
+  /** What Redis answered when a pod last got no job. */
+  readonly refusal: string
 }
 
 interface Member {
@@ -52,6 +54,7 @@ export function startFakeFleet(scene: Scene, setup: FleetSetup = {}): FakeFleet 
   const { queue = 'q', slots = 1, podNamespace = namespace } = setup
   const store: Store = openStore({ url: redisUrl, namespace: ns })
   const members = new Map<string, Member>()
+  let refusal = ''
   const patience = { deadlineMs: 20_000 }
   const beat = setInterval(() => {
     for (const { registration, silent } of members.values()) {
@@ -128,6 +131,9 @@ export function startFakeFleet(scene: Scene, setup: FleetSetup = {}): FakeFleet 
         if (!members.has(pod.metadata.uid) && pod.metadata.deletionTimestamp === undefined) await join(pod)
       return items
     },
+    get refusal() {
+      return refusal
+    },
     take: async (uid) => {
       const member = members.get(uid)
       if (!member) return false
@@ -135,6 +141,7 @@ export function startFakeFleet(scene: Scene, setup: FleetSetup = {}): FakeFleet 
       member.claims++
       const [held] = reply.kind === 'ok' ? reply.held : []
       if (held) member.held.push(held)
+      else refusal = JSON.stringify(reply)
       return held !== undefined
     },
     occupy: async (uid) => {

@@ -38,8 +38,9 @@ async function wrongVictims(scene: Scene, trials: Trials): Promise<number> {
       .toSorted(() => Math.random() - 0.5)
       .slice(0, count)
       .map(({ metadata }) => metadata.uid)
-    // A pod that a controller has just let go is not free at once.
-    for (const uid of busy) await waitFor(() => fleet.occupy(uid))
+    // A pod that a controller has just let go is not free at once: one that others died for is out of work for half a minute.
+    const describe = (): string => `every pod takes a job; it was answered ${fleet.refusal}`
+    for (const uid of busy) await waitFor(() => fleet.occupy(uid), { timeoutMs: 60_000, describe })
     await trials.before?.()
     await look.edit({ minReplicas: 0 })
     await look.reaches(count, 60_000)

@@ -58,6 +58,14 @@ describe('a Redis URL', () => {
     }
   })
 
+  test.each(['resque', '', '{}', '{}x{a}', '{a', 'a}'])('of a cluster goes with no namespace like %j', (namespace) => {
+    expect(() => parseEndpoint({ url: 'redis-cluster://h', namespace })).toThrow(/needs a namespace with a hash tag/)
+  })
+
+  test.each(['{resque}', 'a:{b}:c', '{a}{}', '}{a}'])('of a cluster goes with a namespace like %j', (namespace) => {
+    expect(parseEndpoint({ url: 'redis-cluster://h', namespace })).toMatchObject({ kind: 'cluster' })
+  })
+
   test('that cannot be decoded is refused, with the password unseen', () => {
     expect(() => parse('redis://u:100%@h')).toThrow(
       expect.objectContaining({

@@ -13,6 +13,14 @@
 {{- else if and $redis.url $secret (not (or (include "resqueue.redisPasswordKey" .) (include "resqueue.sentinelPasswordKey" .))) -}}
 {{- fail "redis.url and redis.existingSecret both say where Redis is. Leave redis.url empty, or set redis.existingSecret.passwordKey to take only the password from the Secret." -}}
 {{- end -}}
+{{- include "resqueue.checkHashTag" (dict "url" $redis.url "namespace" $redis.namespace "field" "redis.namespace") -}}
+{{- end -}}
+
+{{/* Refuses a Redis Cluster with a namespace that has no hash tag, as every process would. Takes url, namespace, and the field that is to be changed. */}}
+{{- define "resqueue.checkHashTag" -}}
+{{- if and (regexMatch "^rediss?-cluster:" (.url | default "")) (not (regexMatch "^[^{]*{[^}]+}" .namespace)) -}}
+{{- fail (printf "%s: a Redis Cluster needs a hash tag, so that all keys share one slot. Set it to '{%s}'." .field (.namespace | default "resque")) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether the release has a Redis of its own, beside the controller's connections; empty where it has none. */}}

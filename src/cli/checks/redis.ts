@@ -1,3 +1,4 @@
+import { hasHashTag } from '../../redis/keys.ts'
 import type { Store } from '../../redis/store.ts'
 import { bytes, count } from '../text.ts'
 import type { Check, Finding, Patient } from './finding.ts'
@@ -93,7 +94,7 @@ function clients(info: Info): readonly Finding[] {
 }
 
 function cluster(info: Info, namespace: string): readonly Finding[] {
-  if (info.get('cluster_enabled') !== '1' || /\{[^}]+\}/.test(namespace)) return []
+  if (info.get('cluster_enabled') !== '1' || hasHashTag(namespace)) return []
   return [
     {
       id: 'cluster-namespace',

@@ -14,6 +14,7 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- range $name, $redis := $all -}}
 {{- $folder := printf "/etc/resqueue/connections/%s" $name -}}
 {{- $entry := dict "namespace" ($redis.namespace | default "resque") "allowedNamespaces" $redis.allowedNamespaces -}}
+{{- include "resqueue.checkHashTag" (dict "url" $redis.url "namespace" $entry.namespace "field" (printf "controller.connections.%s.namespace" $name)) -}}
 {{- $sources := list -}}
 {{- range $field := list "url" "username" "sentinelUsername" "db" "maxRecoveries" -}}
 {{- $value := get $redis $field -}}
