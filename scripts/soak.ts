@@ -1,7 +1,7 @@
 /**
- * `make soak`: many forked jobs in a row, then a long time of random kills, stops and lost replies, counted outside Redis.
- * Prints a report and exits with 1 where a job was lost, a byte changed, an end was counted twice, a process was left
- * behind or a worker grew.
+ * `make soak`: many forked jobs in a row, then a long time of random kills, stops and lost replies, counted outside
+ * Redis. Prints a report and exits with 1 where a job was lost, a byte changed, an end was counted twice, a process was
+ * left behind or a worker grew.
  *
  * SOAK_JOBS (100000), SOAK_MINUTES (60) and SOAK_SEED say how many, how long and which.
  */

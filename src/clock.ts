@@ -1,4 +1,6 @@
-/** Time as the engine sees it, so that tests can bring their own. Milliseconds everywhere inside; seconds on the wire. */
+/**
+ * Time as the engine sees it, so that tests can bring their own. Milliseconds everywhere inside; seconds on the wire.
+ */
 export interface Clock {
   /** Wall clock, milliseconds since the epoch. For records that people read. */
   now(): number
@@ -30,8 +32,8 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /**
- * Waits until `work` has settled, or `ms` are over: then it is left to itself, and the answer is false. Rejects as `work` does. An abort of
- * `signal` ends the waiting as well, and is nobody's lateness.
+ * Waits until `work` has settled, or `ms` are over: then it is left to itself, and the answer is false. Rejects as
+ * `work` does. An abort of `signal` ends the waiting as well, and is nobody's lateness.
  */
 export async function settlesWithin(work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
   const over = new AbortController()

@@ -1,6 +1,6 @@
 /**
- * Every error that ResQueue throws on purpose. Callers branch on `code`, which is stable; the message says what happened
- * and what to do about it. `docs/errors.md` lists them.
+ * Every error that ResQueue throws on purpose. Callers branch on `code`, which is stable; the message says what
+ * happened and what to do about it. `docs/errors.md` lists them.
  */
 export type ErrorCode =
   /** The caller passed something that cannot be used: nothing was sent. */
@@ -46,7 +46,9 @@ const EXIT: Partial<Record<ErrorCode, number>> = {
   NEWER_LAYOUT: 78,
 }
 
-/** The one error class of ResQueue. `code` is stable, `data` carries what the code promises (for example the job's id). */
+/**
+ * The one error class of ResQueue. `code` is stable, `data` carries what the code promises (for example the job's id).
+ */
 export class ResQueueError extends Error {
   override readonly name: string = 'ResQueueError'
   readonly code: ErrorCode

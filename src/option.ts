@@ -1,6 +1,9 @@
 import { words, type Reader } from './values.ts'
 
-/** An environment variable that an option listens to. `read` translates what the family writes there; undefined: says nothing. */
+/**
+ * An environment variable that an option listens to. `read` translates what the family writes there; undefined: says
+ * nothing.
+ */
 export interface Variable {
   readonly name: string
   readonly read?: (text: string) => string | undefined
@@ -10,8 +13,8 @@ export interface Variable {
 
 /**
  * One option, told once: parsing, `--help`, shell completion and docs/configuration.md all come from here. A flag goes
- * before the environment, the environment before the default; of several variables the first that is set counts. An empty
- * variable counts as not set.
+ * before the environment, the environment before the default; of several variables the first that is set counts. An
+ * empty variable counts as not set.
  */
 export interface Option<T> {
   /** Without dashes; empty: only the environment can set it. */
@@ -54,7 +57,9 @@ export function text(
   return { flag, ...variables, value, fallback: undefined, about, read: words }
 }
 
-/** What an environment says to an option: the first of its variables that is set, translated. Undefined where none is. */
+/**
+ * What an environment says to an option: the first of its variables that is set, translated. Undefined where none is.
+ */
 export function variableOf(
   option: Option<unknown>,
   env: NodeJS.ProcessEnv,

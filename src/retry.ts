@@ -4,7 +4,10 @@ import { ResQueueError } from './errors.ts'
 export interface RetryOptions {
   /** All runs counted: 1 means no retry. */
   readonly attempts: number
-  /** `exponential` doubles `delay` each time, `fixed` repeats it, `list` takes `delays` one by one. Default: exponential, or list where `delays` is given. */
+  /**
+   * `exponential` doubles `delay` each time, `fixed` repeats it, `list` takes `delays` one by one. Default:
+   * exponential, or list where `delays` is given.
+   */
   readonly backoff?: 'fixed' | 'exponential' | 'list'
   /** Default 5. */
   readonly delay?: number

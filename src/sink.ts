@@ -5,8 +5,8 @@ const MOST = 16 * 1_048_576
 const AGAIN_MS = 50
 
 /**
- * Writes to a descriptor in order, without waiting for it. What cannot be written (a full disk, a reader that left or stands still) is dropped: no
- * line of a log is worth a job, and the next ones are tried again.
+ * Writes to a descriptor in order, without waiting for it. What cannot be written (a full disk, a reader that left or
+ * stands still) is dropped: no line of a log is worth a job, and the next ones are tried again.
  */
 export function createSink(fd: number): { write(text: string): void } {
   let waiting = ''

@@ -1,8 +1,8 @@
 import { ResQueueError } from './errors.ts'
 
 /**
- * Text into values, for options and for environment variables. Each reader throws `USAGE` with a phrase that says what is
- * wrong with the text and how a right one looks; whoever asked puts the option's name in front of it.
+ * Text into values, for options and for environment variables. Each reader throws `USAGE` with a phrase that says what
+ * is wrong with the text and how a right one looks; whoever asked puts the option's name in front of it.
  */
 export type Reader<T> = (text: string) => T
 
@@ -21,7 +21,10 @@ export function integer(range: Range = {}): Reader<number> {
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** A duration in milliseconds: seconds when it has no unit (`0.5`), else `500ms`, `30s`, `5m`, `1h`, `7d`. The range is in milliseconds. */
+/**
+ * A duration in milliseconds: seconds when it has no unit (`0.5`), else `500ms`, `30s`, `5m`, `1h`, `7d`. The range is
+ * in milliseconds.
+ */
 export function duration(range: Range = { min: 0 }): Reader<number> {
   return (text) => {
     const match = /^(\d{1,12}(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d)?$/i.exec(text.trim())
@@ -41,7 +44,10 @@ export function formatDuration(ms: number): string {
 
 const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024 }
 
-/** A size in MiB: MiB when it has no unit (`256`), else `512Mi`, `512M`, `2Gi`, `2G`. Both kinds of unit are powers of 1024, as V8 counts. */
+/**
+ * A size in MiB: MiB when it has no unit (`256`), else `512Mi`, `512M`, `2Gi`, `2G`. Both kinds of unit are powers of
+ * 1024, as V8 counts.
+ */
 export function mebibytes(range: Range = { min: 1 }): Reader<number> {
   return (text) => {
     const match = /^(\d{1,12}(?:\.\d+)?)\s*(?:([kmg])(?:i?b?)?)?$/i.exec(text.trim())

@@ -4,12 +4,15 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 
-/** A line of MONITOR: who sent it, its command, and the first argument. Arguments are escaped, so that a command is one line. */
+/**
+ * A line of MONITOR: who sent it, its command, and the first argument. Arguments are escaped, so that a command is one
+ * line.
+ */
 const COMMAND = /^\+[\d.]+ \[\d+ (\S+)\] "([^"]*)"(?: "([^"]*)")?/
 
 /**
- * Commands that clients sent within `ms`, by name, scripts by their digest. What scripts call is not counted, and nothing that `redis` sends.
- * Reads MONITOR itself: the parser of ioredis broke off under the traffic of node-resque.
+ * Commands that clients sent within `ms`, by name, scripts by their digest. What scripts call is not counted, and
+ * nothing that `redis` sends. Reads MONITOR itself: the parser of ioredis broke off under the traffic of node-resque.
  */
 export async function sentCommands(redis: Redis, ms: number): Promise<Map<string, number>> {
   const counts = new Map<string, number>()

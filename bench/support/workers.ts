@@ -16,7 +16,10 @@ export const TITLES: Readonly<Record<PeerName, string>> = {
 
 export interface WorkerPlan {
   readonly concurrency: number
-  /** What a job does: `count` sends marks at job `warm` and job `total`, `note` writes when it began, `hang` does so and never ends. */
+  /**
+   * What a job does: `count` sends marks at job `warm` and job `total`, `note` writes when it began, `hang` does so and
+   * never ends.
+   */
   readonly does: 'count' | 'note' | 'hang'
   readonly warm?: number
   readonly total?: number

@@ -28,7 +28,10 @@ export interface Verdict {
   readonly reason: string
 }
 
-/** Looks for every job, in the ledger and in whatever of Redis may hold one. Payloads are not parsed: they may be broken. */
+/**
+ * Looks for every job, in the ledger and in whatever of Redis may hold one. Payloads are not parsed: they may be
+ * broken.
+ */
 export async function look({ folder, redis, namespace }: Place): Promise<Findings> {
   const performed = new Map<number, number>()
   for (const line of ledger(folder)) performed.set(line, (performed.get(line) ?? 0) + 1)

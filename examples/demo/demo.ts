@@ -1,6 +1,6 @@
 /**
- * The demo: `make demo`. A backlog of real work, enqueued by four kinds of producers, worked by one worker with four slots;
- * troublemakers among the jobs; a worker that is killed in the middle; and an account of every job at the end.
+ * The demo: `make demo`. A backlog of real work, enqueued by four kinds of producers, worked by one worker with four
+ * slots; troublemakers among the jobs; a worker that is killed in the middle; and an account of every job at the end.
  * Environment: DEMO_JOBS (1000), REDIS_URL (a private server), CI (ends by itself, with 0 or 1).
  */
 import { runDemo } from './run.ts'

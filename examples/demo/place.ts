@@ -18,7 +18,9 @@ export interface Place extends AsyncDisposable {
   readonly redis: Redis
 }
 
-/** A server of our own on a free port of the loopback interface, or a namespace of our own on the one that `url` names. */
+/**
+ * A server of our own on a free port of the loopback interface, or a namespace of our own on the one that `url` names.
+ */
 export async function openPlace(url: string | undefined): Promise<Place> {
   await using undo = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'resqueue-demo-'))

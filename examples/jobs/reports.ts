@@ -10,5 +10,7 @@ const yearly = defineJob<[year: number]>(async (year, job) => {
   job.log.info(`report for ${year}`)
 })
 
-/** Names that are no JavaScript names, such as Ruby's, are given by a map. Ruby's positional arguments come one by one. */
+/**
+ * Names that are no JavaScript names, such as Ruby's, are given by a map. Ruby's positional arguments come one by one.
+ */
 export const jobs = { 'Reports::Monthly': monthly, 'Reports::Yearly': yearly }

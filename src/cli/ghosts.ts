@@ -11,7 +11,10 @@ export async function* members(store: Store, key: string): AsyncGenerator<readon
   } while (cursor !== '0')
 }
 
-/** Registrations in the family's `workers` that look like ours and have no process behind them: display entries that nobody removes. */
+/**
+ * Registrations in the family's `workers` that look like ours and have no process behind them: display entries that
+ * nobody removes.
+ */
 export async function strayIds(store: Store): Promise<readonly string[]> {
   const strays = new Set<string>()
   for await (const page of members(store, store.keys.workers)) {

@@ -1,8 +1,8 @@
 import { ResQueueError } from '../errors.ts'
 
 /**
- * Parses JSON that somebody typed. Throws `USAGE` with a phrase. Numbers that JavaScript cannot hold exactly are refused: a
- * job must not get another number than its caller wrote.
+ * Parses JSON that somebody typed. Throws `USAGE` with a phrase. Numbers that JavaScript cannot hold exactly are
+ * refused: a job must not get another number than its caller wrote.
  */
 export function parseJson(text: string): unknown {
   try {

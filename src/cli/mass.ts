@@ -20,8 +20,8 @@ export interface Mass {
 }
 
 /**
- * Runs an action with everything that such verbs share: `--dry-run`, the question, progress, Ctrl-C, the count at the end.
- * Exits with 1 where nothing was found.
+ * Runs an action with everything that such verbs share: `--dry-run`, the question, progress, Ctrl-C, the count at the
+ * end. Exits with 1 where nothing was found.
  */
 export async function massAction(context: Context, mass: Mass): Promise<number> {
   const { get, output, signal } = context

@@ -17,8 +17,8 @@ export interface Settings {
 type Texts = Map<Option<unknown>, { readonly origin: Origin; readonly texts: readonly string[] }>
 
 /**
- * Resolves `options` from a command line and an environment. Throws one `USAGE` error that names everything that is wrong,
- * on one line.
+ * Resolves `options` from a command line and an environment. Throws one `USAGE` error that names everything that is
+ * wrong, on one line.
  */
 export function resolve(
   options: readonly Option<unknown>[],

@@ -1,6 +1,6 @@
 /**
- * Text from Redis made safe for a terminal: control characters, also those beyond ASCII, and marks that turn the direction
- * of writing are shown as escapes. Whoever can enqueue must not be able to move an operator's cursor.
+ * Text from Redis made safe for a terminal: control characters, also those beyond ASCII, and marks that turn the
+ * direction of writing are shown as escapes. Whoever can enqueue must not be able to move an operator's cursor.
  */
 export function printable(text: string): string {
   return text.toWellFormed().replace(UNSAFE, escape)

@@ -56,8 +56,8 @@ export interface Context {
   /** Redis with numbered calls, for what changes something. */
   readonly lane: () => Promise<Lane>
   /**
-   * Asks before something is destroyed or moved in bulk: `action` as in "Remove the queue mail". True when `--yes` was given
-   * or a person said so. Throws `USAGE` where nobody can be asked.
+   * Asks before something is destroyed or moved in bulk: `action` as in "Remove the queue mail". True when `--yes` was
+   * given or a person said so. Throws `USAGE` where nobody can be asked.
    */
   readonly confirm: (action: string) => Promise<boolean>
   readonly progress: (what: string) => Progress

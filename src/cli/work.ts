@@ -16,7 +16,10 @@ import { workerOptions } from './workeroptions.ts'
 
 const SIGNALS: readonly WorkerSignal[] = ['SIGTERM', 'SIGQUIT', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGHUP']
 
-/** How long the operator's own code, or a look-up of Redis' name, may hold the process after the worker has left. Milliseconds. */
+/**
+ * How long the operator's own code, or a look-up of Redis' name, may hold the process after the worker has left.
+ * Milliseconds.
+ */
 const LINGER_MS = 1000
 
 async function work({ get, config }: Context): Promise<number> {

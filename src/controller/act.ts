@@ -38,8 +38,8 @@ export async function readScale(world: World, state: State, scaler: Scaler): Pro
 }
 
 /**
- * What is due whether or not the scale may be written: pods that were given up stay marked until they are gone, and what earlier
- * leaders left is taken away. To be called at every turn that may write anything.
+ * What is due whether or not the scale may be written: pods that were given up stay marked until they are gone, and
+ * what earlier leaders left is taken away. To be called at every turn that may write anything.
  */
 export async function tidy(world: World, state: State, action: Action): Promise<void> {
   const scale = state.scale?.value
@@ -48,7 +48,9 @@ export async function tidy(world: World, state: State, action: Action): Promise<
   if (scale) await state.drain.tidy({ ...hands, replicas: scale.replicas })
 }
 
-/** Brings the target a step towards the decision: up at once, down by draining first. At most one write of the scale. */
+/**
+ * Brings the target a step towards the decision: up at once, down by draining first. At most one write of the scale.
+ */
 export async function act(world: World, state: State, action: Action): Promise<Outcome> {
   const { recorder } = world
   const { scaler, view, observed, decision } = action

@@ -1,4 +1,7 @@
-/** The `WorkerScaler` API, `resqueue.dev/v1alpha1`: the types that the controller, the simulator and the command line share. */
+/**
+ * The `WorkerScaler` API, `resqueue.dev/v1alpha1`: the types that the controller, the simulator and the command line
+ * share.
+ */
 export const GROUP = 'resqueue.dev'
 export const VERSION = 'v1alpha1'
 export const API_VERSION: string = `${GROUP}/${VERSION}`
@@ -39,8 +42,9 @@ export interface ScalingRules {
   /** None: no limit, which is the default in both directions. */
   readonly policies: readonly ScalingPolicy[]
   /**
-   * A difference from the current replicas that is not acted upon, as a fraction of them: 0.05 is 5 %. `null`: a tenth of a replica, and for the rate the 5 % that
-   * its headroom is at least; downwards a tenth of a replica or 2 %, whichever is more.
+   * A difference from the current replicas that is not acted upon, as a fraction of them: 0.05 is 5 %. `null`: a tenth
+   * of a replica, and for the rate the 5 % that its headroom is at least; downwards a tenth of a replica or 2 %,
+   * whichever is more.
    */
   readonly tolerance: number | null
 }

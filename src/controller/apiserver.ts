@@ -53,8 +53,8 @@ export interface ApiServer {
    */
   request(request: KubeRequest): Promise<KubeReply>
   /**
-   * Opens a watch and yields its lines. Ends when the server ends it; throws `KUBERNETES_UNAVAILABLE` where it breaks, or
-   * where nothing came for `silenceMs`, and `KubeRefusal` where it is refused.
+   * Opens a watch and yields its lines. Ends when the server ends it; throws `KUBERNETES_UNAVAILABLE` where it breaks,
+   * or where nothing came for `silenceMs`, and `KubeRefusal` where it is refused.
    */
   watch(request: KubeRequest & { readonly silenceMs: number }): AsyncGenerator<string>
   close(): void

@@ -18,14 +18,17 @@ const PATIENCE: Patience = { deadlineMs: 2000 }
 
 /** Looks after what workers that are gone have left behind, in one Redis. */
 export interface Caretaker {
-  /** To be called after each look. Returns whether something may be had soon: look again within half a second. Never rejects. */
+  /**
+   * To be called after each look. Returns whether something may be had soon: look again within half a second. Never
+   * rejects.
+   */
   tend(view: RedisView): Promise<boolean>
 }
 
 /**
- * The jobs of a pod that is gone, or of a container that has ended, go back as soon as its lease has missed one renewal:
- * a pod that is gone is not a process that is gone, so the lease has the last word. Leases that lapsed are looked for as workers
- * do, and what is due is moved, for the time when there are no workers.
+ * The jobs of a pod that is gone, or of a container that has ended, go back as soon as its lease has missed one
+ * renewal: a pod that is gone is not a process that is gone, so the lease has the last word. Leases that lapsed are
+ * looked for as workers do, and what is due is moved, for the time when there are no workers.
  */
 export function createCaretaker(
   connection: Connection,

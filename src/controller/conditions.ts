@@ -40,7 +40,9 @@ export const REASONS = {
   unknown: 'NotObserved',
 } as const
 
-/** Every condition as Unknown: what an object gets at the first visit, and what cannot be told while something is wrong. */
+/**
+ * Every condition as Unknown: what an object gets at the first visit, and what cannot be told while something is wrong.
+ */
 export function unknownSayings(message: string): Sayings {
   const saying: Saying = { status: 'Unknown', reason: REASONS.unknown, message }
   return {

@@ -42,7 +42,10 @@ export interface Controller {
   run(signal: AbortSignal): Promise<Verdict>
 }
 
-/** On a WorkerScaler: the Lease of the controller that serves it, as `name` or `namespace/name`. Without it every controller in whose scope it is does. */
+/**
+ * On a WorkerScaler: the Lease of the controller that serves it, as `name` or `namespace/name`. Without it every
+ * controller in whose scope it is does.
+ */
 const CONTROLLER_ANNOTATION = 'resqueue.dev/controller'
 /** Scalers worked at a time. Most of a turn is waiting for a look at Redis that many share. */
 const CONCURRENCY = 64
@@ -53,7 +56,10 @@ const REFRESH_MS = 10_000
 const CRD_MS = 300_000
 /** From one look to the next where gone workers are still tended. Milliseconds. */
 const TEND_MS = 400
-/** A namespace that was refused is tried about every 10 s: after this long without a refusal the next one is news. Milliseconds. */
+/**
+ * A namespace that was refused is tried about every 10 s: after this long without a refusal the next one is news.
+ * Milliseconds.
+ */
 const REFUSED_MS = 60_000
 /** A turn of the leader's loop is not to be later than this. Milliseconds. */
 const STUCK_MS = 60_000
@@ -71,7 +77,10 @@ export function createController(options: ControllerOptions): Controller {
     metrics.watchBroke()
     log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is restarted')
   }
-  /** Namespaces whose scalers may not be listed, or are no more, and when they were refused last: one must not stop all others. */
+  /**
+   * Namespaces whose scalers may not be listed, or are no more, and when they were refused last: one must not stop all
+   * others.
+   */
   const refused = new Map<string, number>()
   const refuse = (namespace: string, error: unknown): void => {
     metrics.watchBroke()
@@ -272,7 +281,9 @@ function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Two releases in one namespace have a controller each, with a Redis of its own: neither may judge the other's scalers. */
+/**
+ * Two releases in one namespace have a controller each, with a Redis of its own: neither may judge the other's scalers.
+ */
 function isServedBy({ metadata }: ScalerObject, controller: string): boolean {
   const named = metadata.annotations?.[CONTROLLER_ANNOTATION]
   return named === undefined || (named.includes('/') ? named : `${metadata.namespace}/${named}`) === controller

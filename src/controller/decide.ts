@@ -10,15 +10,19 @@ import type { Decision, Memory, Observation, QueueMemory } from './decide/types.
 export { lookaheadSeconds } from './decide/demand.ts'
 export type * from './decide/types.ts'
 
-/** Longer without a look, and a look or more was missed: so many polling intervals (two missed ones are seen whatever the jitter), and so many seconds. */
+/**
+ * Longer without a look, and a look or more was missed: so many polling intervals (two missed ones are seen whatever
+ * the jitter), and so many seconds.
+ */
 const GAP_INTERVALS = 2.5
 const GAP_SECONDS = 10
 
 /**
  * How many replicas there should be. Pure: the same spec, observation, memory and time give the same answer.
  *
- * `now` is in milliseconds, of any clock that does not jump. Never throws. With `observation.hold` set, the answer is the
- * present number of replicas. Otherwise it lies between the limits of the spec, and more load never gives fewer replicas.
+ * `now` is in milliseconds, of any clock that does not jump. Never throws. With `observation.hold` set, the answer is
+ * the present number of replicas. Otherwise it lies between the limits of the spec, and more load never gives fewer
+ * replicas.
  */
 export function decide(spec: ScalerSpec, observation: Observation, memory: Memory | undefined, now: number): Decision {
   const { hold } = observation
@@ -44,8 +48,9 @@ export function decide(spec: ScalerSpec, observation: Observation, memory: Memor
 /**
  * The memory with this observation of the queues in it.
  *
- * While Redis is away nothing can arrive, start or end, and nobody sees it: that is no quiet time, and all of the load comes back with Redis. So a gap between two looks counts as
- * one look, with what the counters say of the gap as averages. What was known before stays known; nothing goes down until a window was really looked at, and idleness is
+ * While Redis is away nothing can arrive, start or end, and nobody sees it: that is no quiet time, and all of the load
+ * comes back with Redis. So a gap between two looks counts as one look, with what the counters say of the gap as
+ * averages. What was known before stays known; nothing goes down until a window was really looked at, and idleness is
  * counted from now.
  */
 function follow(spec: ScalerSpec, observation: Observation, memory: Memory | undefined, now: number): Memory {

@@ -25,13 +25,18 @@ import {
 import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
 import type { RedisView } from './view.ts'
 
-/** From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds. */
+/**
+ * From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds.
+ */
 const COST_MS = 1000
 /** From confirming to lowering the scale, at most. Milliseconds. */
 const CONFIRMED_MS = 5000
 /** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
 const SPARED_MS = 30_000
-/** So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for all. Milliseconds. */
+/**
+ * So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for
+ * all. Milliseconds.
+ */
 const GATHER_MS = 10_000
 /** Between two looks at a drain under way. Milliseconds. */
 const SOON_MS = 500
@@ -79,8 +84,8 @@ export interface Drain {
   /** Lets all victims work again that are not given up yet. */
   undrain(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues'>): Promise<void>
   /**
-   * Takes away what former leaders left: their marks and their costs. Nothing is taken from pods while the target has more of them than its
-   * `replicas`: others would die in their place. To be called at every turn.
+   * Takes away what former leaders left: their marks and their costs. Nothing is taken from pods while the target has
+   * more of them than its `replicas`: others would die in their place. To be called at every turn.
    */
   tidy(input: Pick<DrainInput, 'api' | 'store' | 'term' | 'queues' | 'pods'> & { replicas: number }): Promise<void>
 }

@@ -7,7 +7,9 @@ import { refusal, type ApiServer } from './apiserver.ts'
 import { microTime } from './leases.ts'
 import { collection, FIELD_MANAGER, type Kind } from './resources.ts'
 
-/** Reasons of Events, with their kinds: things that an administrator should notice. docs/controller.md explains each. */
+/**
+ * Reasons of Events, with their kinds: things that an administrator should notice. docs/controller.md explains each.
+ */
 export const EVENTS = {
   SuccessfulRescale: 'Normal',
   DrainStarted: 'Normal',

@@ -3,7 +3,9 @@ import type { Problem } from './api.ts'
 
 export type Path = readonly (string | number)[]
 
-/** Reads the fields of one object of unknown form; what is wrong is added to a list, and the fallback is taken instead. */
+/**
+ * Reads the fields of one object of unknown form; what is wrong is added to a list, and the fallback is taken instead.
+ */
 export interface Fields {
   readonly given: (name: string) => boolean
   readonly text: (name: string, fallback?: string) => string

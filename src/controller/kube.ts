@@ -33,8 +33,9 @@ const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 const NOTHING_FOUND = 'loaded-context'
 
 /**
- * Finds the API server. In a pod the service account's files are read and nothing else is loaded; outside, the kubeconfig
- * is read by Kubernetes' own client library, which knows its many ways to log in, and which costs 80 MB. Throws `CONFIG`.
+ * Finds the API server. In a pod the service account's files are read and nothing else is loaded; outside, the
+ * kubeconfig is read by Kubernetes' own client library, which knows its many ways to log in, and which costs 80 MB.
+ * Throws `CONFIG`.
  */
 export async function kubeAccess(options: KubeAccessOptions = {}): Promise<KubeAccess> {
   const { kubeconfig, context, env = process.env } = options

@@ -39,9 +39,9 @@ export interface Term {
 export type Verdict = 'stopped' | 'lost'
 
 /**
- * Waits for the Lease, leads while it can be renewed, and gives it back at the end. Expiry is judged by how long the record
- * was seen unchanged here, never by the holder's clock. `lead` begins a term and must end soon after its signal aborts;
- * then the lease is released if it is still ours.
+ * Waits for the Lease, leads while it can be renewed, and gives it back at the end. Expiry is judged by how long the
+ * record was seen unchanged here, never by the holder's clock. `lead` begins a term and must end soon after its signal
+ * aborts; then the lease is released if it is still ours.
  */
 export async function elect(
   options: LeaderOptions,

@@ -6,8 +6,9 @@ import { listAll, type KubeObject } from './resources.ts'
 /** A watch that says nothing for this long, not even that it ends, is opened anew from where it was. Milliseconds. */
 const SILENCE_MS = 30_000
 /**
- * The server is asked to end a watch after so long, within the silence: two seconds before, a bookmark says how far it has come. A
- * watch of what does not change would go on from where it began otherwise, until the server has forgotten that. Seconds.
+ * The server is asked to end a watch after so long, within the silence: two seconds before, a bookmark says how far it
+ * has come. A watch of what does not change would go on from where it began otherwise, until the server has forgotten
+ * that. Seconds.
  */
 const WATCH_S = 25
 /** However well the watch goes, everything is listed again this often. */
@@ -32,7 +33,10 @@ export interface WatchedKind<T extends KubeObject, Kept> {
   readonly relistMs?: number
 }
 
-/** A copy of a collection, kept fresh for as long as `run` runs. A lost watch costs freshness, never truth: all is listed again. */
+/**
+ * A copy of a collection, kept fresh for as long as `run` runs. A lost watch costs freshness, never truth: all is
+ * listed again.
+ */
 export interface Watched<Kept> {
   /** By uid. */
   readonly items: ReadonlyMap<string, Kept>
@@ -56,9 +60,9 @@ interface WatchEvent<T> {
 class Relist extends Error {}
 
 /**
- * Keeps a copy of a collection by listing and watching, through everything that befalls a watch: clean ends, silence, cut
- * lines, a history that is gone (410, as status or in the stream), refused credentials, 429 and a restarted API server.
- * One loop with one backoff; the signal is looked at after every wait.
+ * Keeps a copy of a collection by listing and watching, through everything that befalls a watch: clean ends, silence,
+ * cut lines, a history that is gone (410, as status or in the stream), refused credentials, 429 and a restarted API
+ * server. One loop with one backoff; the signal is looked at after every wait.
  */
 export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>): Watched<Kept> {
   const { api, path, keep, changed, trouble, silenceMs = SILENCE_MS, relistMs = RELIST_MS } = kind

@@ -64,8 +64,8 @@ export function heldBy(view: RedisView, pod: Pod): number {
 }
 
 /**
- * Whether a pod runs a job, as far as anybody can tell. One that is ready without a worker that Redis knows may well: its worker registered before Redis was emptied, or in another Redis,
- * or says nothing of its pod.
+ * Whether a pod runs a job, as far as anybody can tell. One that is ready without a worker that Redis knows may well:
+ * its worker registered before Redis was emptied, or in another Redis, or says nothing of its pod.
  */
 export function mayRun(view: RedisView, pod: Pod): boolean {
   const isKnown = view.byPod.has(pod.uid) || view.foreignByHost.has(pod.name)
@@ -170,7 +170,10 @@ function dueBy(view: RedisView): Map<string, Due[]> {
   return due
 }
 
-/** The patterns that the workers were started with, where they differ from the scaler's; skips do not show in a registration. */
+/**
+ * The patterns that the workers were started with, where they differ from the scaler's; skips do not show in a
+ * registration.
+ */
 function otherQueues(selection: Selection, pods: readonly Pod[], view: RedisView): readonly string[] | undefined {
   const wanted = new Set(selection.label.split(','))
   const served = new Set<string>()

@@ -20,7 +20,10 @@ export interface Pod {
   readonly labels: Readonly<Record<string, string>>
   /** Of those that we write. */
   readonly annotations: Readonly<Record<string, string>>
-  /** Names of the annotations that we wrote, by the API server's record: the same value may come from the pod's template. */
+  /**
+   * Names of the annotations that we wrote, by the API server's record: the same value may come from the pod's
+   * template.
+   */
   readonly ours: readonly string[]
   /** Name of the ReplicaSet that owns it. */
   readonly replicaSet: string | undefined
@@ -136,8 +139,8 @@ export function isDrainedCost(pod: Pod): boolean {
 }
 
 /**
- * Where a pod stands in the order in which its ReplicaSet deletes: without a node, pending, not ready, then by cost. What follows
- * (neighbours, age, restarts) is not to be relied on: pods of an equal rank may die in any order.
+ * Where a pod stands in the order in which its ReplicaSet deletes: without a node, pending, not ready, then by cost.
+ * What follows (neighbours, age, restarts) is not to be relied on: pods of an equal rank may die in any order.
  */
 export function rankOf(pod: Pod): readonly [unassigned: number, phase: number, ready: number, cost: number] {
   const phase = pod.phase === 'Pending' ? 0 : pod.phase === 'Unknown' ? 1 : 2
@@ -150,8 +153,8 @@ export function compareRanks(a: readonly number[], b: readonly number[]): number
 }
 
 /**
- * How many pods may go, `most` at the most, so that whichever pods the ReplicaSet chooses are among those that may die. Of
- * several pods of one rank it may choose any.
+ * How many pods may go, `most` at the most, so that whichever pods the ReplicaSet chooses are among those that may die.
+ * Of several pods of one rank it may choose any.
  */
 export function safeVictims(pods: readonly Pod[], most: number, mayDie: (pod: Pod) => boolean): number {
   const sorted = [...pods].sort((a, b) => compareRanks(rankOf(a), rankOf(b)))
@@ -167,8 +170,9 @@ export function safeVictims(pods: readonly Pod[], most: number, mayDie: (pod: Po
 }
 
 /**
- * The pods to drain so that `count` may go: those that would die first anyway, and among equals those that are idle, then those `preferred`, which are being
- * drained already, then those with the least work. Pods of an earlier rank that still work hold back those of a later one: they would die in their place.
+ * The pods to drain so that `count` may go: those that would die first anyway, and among equals those that are idle,
+ * then those `preferred`, which are being drained already, then those with the least work. Pods of an earlier rank that
+ * still work hold back those of a later one: they would die in their place.
  */
 export function chooseVictims(
   pods: readonly Pod[],

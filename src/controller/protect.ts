@@ -9,8 +9,8 @@ import type { RedisView } from './view.ts'
 const LONG_MS = 60_000
 
 /**
- * Tells these cluster autoscalers not to disturb pods in which a job runs for longer than a minute, and takes that back where none
- * does, or where it is not asked for any more. What others wrote, such as a pod's template, stays.
+ * Tells these cluster autoscalers not to disturb pods in which a job runs for longer than a minute, and takes that back
+ * where none does, or where it is not asked for any more. What others wrote, such as a pod's template, stays.
  */
 export async function protect(
   api: ApiServer,

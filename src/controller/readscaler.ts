@@ -30,8 +30,9 @@ export type Reading =
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /**
- * Reads a `WorkerScaler`: checks what the CRD checks at admission, and fills the defaults in. Never throws. With `strict`, unknown
- * fields are problems, as in a file that a person wrote; without, they are left alone, as in an object of a newer CRD.
+ * Reads a `WorkerScaler`: checks what the CRD checks at admission, and fills the defaults in. Never throws. With
+ * `strict`, unknown fields are problems, as in a file that a person wrote; without, they are left alone, as in an
+ * object of a newer CRD.
  */
 export function readScaler(object: unknown, { strict = false }: { strict?: boolean } = {}): Reading {
   const problems: Problem[] = []
@@ -188,7 +189,10 @@ function readPolicy(value: unknown, path: Path, problems: Problem[], strict: boo
   }
 }
 
-/** A quantity, as `autoscaling/v2` has it: "0.05" or "50m". The CRD takes no fraction as a number, and so neither does `strict`. */
+/**
+ * A quantity, as `autoscaling/v2` has it: "0.05" or "50m". The CRD takes no fraction as a number, and so neither does
+ * `strict`.
+ */
 function readTolerance(rules: Fields, strict: boolean): number | null {
   if (!rules.given('tolerance')) return null
   const value = rules.value('tolerance')

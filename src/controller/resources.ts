@@ -164,8 +164,8 @@ export async function putScale(
 }
 
 /**
- * Sets annotations of a pod; null removes one. `absent`: it was not done, because the pod is gone, or was written by others again and
- * again in that instant. Who must know that it was done looks at the pod.
+ * Sets annotations of a pod; null removes one. `absent`: it was not done, because the pod is gone, or was written by
+ * others again and again in that instant. Who must know that it was done looks at the pod.
  */
 export async function annotatePod(
   api: ApiServer,
@@ -213,8 +213,8 @@ export async function applyStatus(
 }
 
 /**
- * The names of the fields of `spec` that the API server knows of our kind; undefined where it cannot be told. Any service
- * account may read this document, whereas CRDs need a cluster role.
+ * The names of the fields of `spec` that the API server knows of our kind; undefined where it cannot be told. Any
+ * service account may read this document, whereas CRDs need a cluster role.
  */
 export async function servedSpecFields(api: ApiServer, signal?: AbortSignal): Promise<readonly string[] | undefined> {
   const reply = await api.request({ path: '/openapi/v3/apis/resqueue.dev/v1alpha1', signal, timeoutMs: 30_000 })

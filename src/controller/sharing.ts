@@ -19,8 +19,9 @@ export interface Sharing {
 }
 
 /**
- * Looks at all scalers once. `known`: the queues that exist in the Redis behind a connection. `works`: whether a scaler may use its connection and has a target, as
- * far as that is known. A share of one that does not would be done by nobody; and anybody could take a neighbour's jobs from its count by naming its connection.
+ * Looks at all scalers once. `known`: the queues that exist in the Redis behind a connection. `works`: whether a scaler
+ * may use its connection and has a target, as far as that is known. A share of one that does not would be done by
+ * nobody; and anybody could take a neighbour's jobs from its count by naming its connection.
  */
 export function createSharing(
   objects: Iterable<ScalerObject>,

@@ -1,6 +1,8 @@
 import { systemClock, type Clock } from '../clock.ts'
 
-/** What became of a key's turn: when to look at it again (`Infinity`: not unless it is added anew), or that it failed. */
+/**
+ * What became of a key's turn: when to look at it again (`Infinity`: not unless it is added anew), or that it failed.
+ */
 export type Turn = { readonly afterMs: number } | { readonly failed: unknown }
 
 export interface WorkQueueOptions {
@@ -17,8 +19,8 @@ export interface WorkQueueOptions {
 }
 
 /**
- * A level-triggered queue of keys. A key is in it once, however often it is added; one that is added while it is worked is
- * worked again afterwards; every key comes back by itself, after the time that its last turn asked for or after a
+ * A level-triggered queue of keys. A key is in it once, however often it is added; one that is added while it is worked
+ * is worked again afterwards; every key comes back by itself, after the time that its last turn asked for or after a
  * backoff. Nothing is remembered of why a key was added: the work reads everything anew.
  */
 export interface WorkQueue {

@@ -9,7 +9,9 @@ interface Write {
   undone: boolean
 }
 
-/** Our last writes of a scale, and whether somebody undid them: an HPA, KEDA, or a deploy tool that renders replicas. */
+/**
+ * Our last writes of a scale, and whether somebody undid them: an HPA, KEDA, or a deploy tool that renders replicas.
+ */
 export interface Writes {
   /** A write goes out. Where its answer is lost, the next reading tells whether it came through. */
   sending(to: number): void

@@ -12,8 +12,8 @@ export interface Brief {
 
 /**
  * Class, id and time of a payload that a script may have cut in the middle, with a NUL byte in place of what is missing
- * (JSON text never holds one). Of a cut one, class is read where it comes first and id and time where they come last, as
- * php-resque and we write them.
+ * (JSON text never holds one). Of a cut one, class is read where it comes first and id and time where they come last,
+ * as php-resque and we write them.
  */
 export function briefOf(text: string): Brief {
   const parsed = parsePayload(text)

@@ -19,18 +19,21 @@ import type { Session } from './session.ts'
 import { jobStatus, type JobStatus } from './status.ts'
 
 /**
- * Where the client finds Redis. Everything is optional: without `redis` the environment says it, with the variables that a worker
- * reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option overrides its variable. With `redis` only `PREFIX`,
- * `REDIS_PASSWORD_FILE`, `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD_FILE` are read.
+ * Where the client finds Redis. Everything is optional: without `redis` the environment says it, with the variables
+ * that a worker reads (`REDIS_URL`, `REDIS_PASSWORD`, `REDIS_TLS_CA`, …). An option overrides its variable. With
+ * `redis` only `PREFIX`, `REDIS_PASSWORD_FILE`, `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD_FILE` are read.
  */
 export interface ResQueueOptions extends Partial<Omit<RedisConfig, 'url' | 'namespace'>> {
-  /** See `RedisConfig.url`. Default `REDIS_URL` or `REDIS_BACKEND` of the environment, else `redis://127.0.0.1:6379`. */
+  /**
+   * See `RedisConfig.url`. Default `REDIS_URL` or `REDIS_BACKEND` of the environment, else `redis://127.0.0.1:6379`.
+   */
   readonly redis?: string
   /** What all keys start with. Default `PREFIX` of the environment, else `resque`, the family's; may be empty. */
   readonly namespace?: string
   /**
-   * Enqueues resolve only when so many replicas have the job: a failover then loses none that was acknowledged. Where they
-   * do not confirm in time the error is `ENQUEUE_UNCERTAIN`. Not on a Redis Cluster. Default: the primary's word is enough.
+   * Enqueues resolve only when so many replicas have the job: a failover then loses none that was acknowledged. Where
+   * they do not confirm in time the error is `ENQUEUE_UNCERTAIN`. Not on a Redis Cluster. Default: the primary's word
+   * is enough.
    */
   readonly replication?: Replication
 }
@@ -61,7 +64,10 @@ export class ResQueue implements AsyncDisposable {
   #calls = 0
   #quiet: PromiseWithResolvers<void> | undefined
 
-  /** Throws `USAGE` for a URL or a variable of the environment that cannot be understood, and for `replication` on a Redis Cluster. */
+  /**
+   * Throws `USAGE` for a URL or a variable of the environment that cannot be understood, and for `replication` on a
+   * Redis Cluster.
+   */
   constructor(options: ResQueueOptions = {}) {
     const { replication, ...rest } = options
     this.#config = configOf(rest)
@@ -86,8 +92,8 @@ export class ResQueue implements AsyncDisposable {
 
   /**
    * Enqueues a job at the tail of a queue (R1–R10) and resolves to its id once Redis has it, or to false when a
-   * `beforeEnqueue` listener vetoed. `args` is written as the one element of the payload's `args`; without it that list is
-   * empty; null is an argument.
+   * `beforeEnqueue` listener vetoed. `args` is written as the one element of the payload's `args`; without it that list
+   * is empty; null is an argument.
    *
    * Throws `INVALID_ARGUMENT` (nothing sent), `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE`
    * (nothing was ever sent), or `ENQUEUE_UNCERTAIN` with `data.id`: the answer was lost, the job may be in its queue.
@@ -162,8 +168,8 @@ export class ResQueue implements AsyncDisposable {
   }
 
   /**
-   * Finishes the calls under way and disconnects. Later calls reject at once. May be called twice. A listener must not wait for it:
-   * the enqueue that it listens to is one of the calls.
+   * Finishes the calls under way and disconnects. Later calls reject at once. May be called twice. A listener must not
+   * wait for it: the enqueue that it listens to is one of the calls.
    */
   async close(): Promise<void> {
     this.#closed = true
@@ -201,8 +207,8 @@ export class ResQueue implements AsyncDisposable {
 }
 
 /**
- * An option overrides its variable. Who names a server is not given the database and certificates that the environment has for
- * another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
+ * An option overrides its variable. Who names a server is not given the database and certificates that the environment
+ * has for another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
  */
 function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): RedisConfig {
   if (redis?.trim() === '')

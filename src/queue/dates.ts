@@ -1,8 +1,8 @@
 /**
  * The dates of the Resque family in one reader: Ruby `2026/11/22 18:25:21 UTC` (also without a zone), php-resque
  * `2026-11-22T18:23:08+00:00`, older php-resque `Sun Nov 22 18:23:08 UTC 2026`, redisQueue `2026-11-23 02:31:30`,
- * node-resque `Sun Nov 22 2026 18:26:07 GMT+0000 (Coordinated Universal Time)`, Ruby `2026-11-22 18:24:39 +0000`, and Unix
- * seconds. A date without a zone is read as UTC. undefined for anything else.
+ * node-resque `Sun Nov 22 2026 18:26:07 GMT+0000 (Coordinated Universal Time)`, Ruby `2026-11-22 18:24:39 +0000`, and
+ * Unix seconds. A date without a zone is read as UTC. undefined for anything else.
  */
 export function parseDate(value: unknown): Date | undefined {
   if (typeof value === 'number') return dateOf(value > 1e11 ? value : value * 1000)

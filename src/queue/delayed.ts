@@ -88,9 +88,9 @@ export async function listDelayed(
 }
 
 /**
- * Removes delayed jobs that fit, at all times or at one (R71), and returns how many. Items of any family member are found,
- * whatever their field order, escapes or extra fields; seconds without jobs go too. Throws `INVALID_ARGUMENT` for an empty
- * filter, unless `all`.
+ * Removes delayed jobs that fit, at all times or at one (R71), and returns how many. Items of any family member are
+ * found, whatever their field order, escapes or extra fields; seconds without jobs go too. Throws `INVALID_ARGUMENT`
+ * for an empty filter, unless `all`.
  */
 export async function removeDelayed(
   lane: Lane,
@@ -138,7 +138,10 @@ async function equalItems(store: Store, chosen: readonly Found[]): Promise<Map<s
   return items
 }
 
-/** Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing unread. */
+/**
+ * Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing
+ * unread.
+ */
 async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal | undefined): AsyncGenerator<Found[]> {
   const { keys } = store
   let after = '-inf'
@@ -161,7 +164,8 @@ async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal 
           .filter((job) => fits(job, filter))
         if (fitting.length > 0) yield fitting
         const left = (await store.command('llen', [key], { signal })) as number
-        // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at again.
+        // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at
+        // again.
         from = Math.max(0, from + raws.length - Math.max(0, length - left))
         if (raws.length === 0) break
       }

@@ -32,7 +32,10 @@ export interface QueueReading {
   readonly waiting: number
   readonly paused: boolean
   readonly flow: Flow
-  /** The job at the head: its length in bytes and its last 512 bytes; undefined where there is none or it is too long to read. */
+  /**
+   * The job at the head: its length in bytes and its last 512 bytes; undefined where there is none or it is too long to
+   * read.
+   */
   readonly head: { readonly bytes: number; readonly end: string } | undefined
 }
 
@@ -104,7 +107,9 @@ export interface Load {
   readonly held: number
   /** Milliseconds until its lease lapses; negative where it has. */
   readonly leaseLeftMs: number
-  /** Each job it holds: its queue and Redis' time at the reservation. Fewer than `held` where they are too long to read. */
+  /**
+   * Each job it holds: its queue and Redis' time at the reservation. Fewer than `held` where they are too long to read.
+   */
   readonly jobs: readonly { readonly queue: string; readonly sinceMs: number }[]
 }
 
@@ -130,7 +135,10 @@ export async function readLoads(store: Pick<Store, 'run'>, patience?: Patience):
   return loads
 }
 
-/** The registrations of processes, by their nonces; those that have left meanwhile are missing. They never change: keep them. */
+/**
+ * The registrations of processes, by their nonces; those that have left meanwhile are missing. They never change: keep
+ * them.
+ */
 export async function readRegistrations(
   store: Pick<Store, 'command' | 'keys'>,
   nonces: readonly string[],

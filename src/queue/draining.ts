@@ -16,8 +16,9 @@ export function podKey(namespace: string, uid: string): PodKey {
 }
 
 /**
- * Marks pods as draining for `lastsMs` from now, whatever was left of an earlier mark: from the moment this resolves their workers take no job. Returns those
- * that bear our mark; one that another owner marked is not among them. At most 1000.
+ * Marks pods as draining for `lastsMs` from now, whatever was left of an earlier mark: from the moment this resolves
+ * their workers take no job. Returns those that bear our mark; one that another owner marked is not among them. At most
+ * 1000.
  */
 export async function markDraining(
   store: Pick<Store, 'run'>,

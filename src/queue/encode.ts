@@ -55,9 +55,10 @@ export function encodePayload(draft: Draft): string {
 }
 
 /**
- * Arguments as JSON. Refused: functions, symbols, BigInt, NaN and infinities, invalid dates, cycles, undefined inside a list, Map, Set and Promise
- * (they would silently become `{}`), strings with a lone surrogate (no UTF-8 exists for them, so PHP and Ruby could not
- * read the job), nesting beyond 900. A property that is undefined is left out, as JSON.stringify does.
+ * Arguments as JSON. Refused: functions, symbols, BigInt, NaN and infinities, invalid dates, cycles, undefined inside a
+ * list, Map, Set and Promise (they would silently become `{}`), strings with a lone surrogate (no UTF-8 exists for
+ * them, so PHP and Ruby could not read the job), nesting beyond 900. A property that is undefined is left out, as
+ * JSON.stringify does.
  */
 function encodeArgs(args: readonly unknown[]): string {
   if (args.length === 0) return '[]'

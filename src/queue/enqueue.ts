@@ -27,8 +27,8 @@ export interface EnqueueOptions {
 }
 
 /**
- * A job with a list of positional arguments, as Ruby Resque has them; `args` goes into the payload as it is. It may be left out, for
- * `[]`, where the job can do without arguments.
+ * A job with a list of positional arguments, as Ruby Resque has them; `args` goes into the payload as it is. It may be
+ * left out, for `[]`, where the job can do without arguments.
  */
 export type JobRequest<J extends JobRef = JobRef> = J extends unknown
   ? EnqueueOptions & { readonly queue: string; readonly class: J } & ([] extends ParamsOf<J>
@@ -37,8 +37,8 @@ export type JobRequest<J extends JobRef = JobRef> = J extends unknown
   : never
 
 /**
- * A request whose arguments are those that its job takes. Of a list whose length the compiler does not know (one built in a callback),
- * each element must be one of them.
+ * A request whose arguments are those that its job takes. Of a list whose length the compiler does not know (one built
+ * in a callback), each element must be one of them.
  */
 export type Checked<R> = R extends { readonly class: infer J extends JobRef }
   ? R extends { readonly args: infer A extends readonly unknown[] }
@@ -88,8 +88,9 @@ export async function submit(enqueuer: Enqueuer, prepared: Prepared): Promise<st
 }
 
 /**
- * Enqueues many jobs, a thousand in a call. Everything is built and checked before the first is sent, so an invalid item
- * means that nothing was enqueued. When a call fails, `data.enqueued` of the error says how many from the front are in.
+ * Enqueues many jobs, a thousand in a call. Everything is built and checked before the first is sent, so an invalid
+ * item means that nothing was enqueued. When a call fails, `data.enqueued` of the error says how many from the front
+ * are in.
  */
 export async function enqueueBulk(
   enqueuer: Enqueuer,

@@ -48,8 +48,8 @@ export function shaOf(entry: string | Buffer): string {
 }
 
 /**
- * The exact bytes of an entry. Text that came through the client is exact unless it holds U+FFFD, which stands where bytes
- * were not UTF-8; then they are asked for once more. undefined when the entry is not there any more.
+ * The exact bytes of an entry. Text that came through the client is exact unless it holds U+FFFD, which stands where
+ * bytes were not UTF-8; then they are asked for once more. undefined when the entry is not there any more.
  */
 export async function exactBytes(store: Store, list: string, entry: Entry): Promise<Buffer | undefined> {
   if (!entry.text.includes('\ufffd')) return Buffer.from(entry.text)
@@ -59,10 +59,11 @@ export async function exactBytes(store: Store, list: string, entry: Entry): Prom
 }
 
 /**
- * Goes through a list from its head, a chunk at a time, while `act` removes entries. It ends where the list ended when it began: new
- * entries come at the tail and are not met, or a retried job that fails at once would be retried for ever (as many are as somebody else
- * removes in front of them). Where somebody else removes some, which shifts the rest, the last entry that was kept is not where it
- * was, and the walk steps back. So no entry is passed over, and some may be seen twice.
+ * Goes through a list from its head, a chunk at a time, while `act` removes entries. It ends where the list ended when
+ * it began: new entries come at the tail and are not met, or a retried job that fails at once would be retried for ever
+ * (as many are as somebody else removes in front of them). Where somebody else removes some, which shifts the rest, the
+ * last entry that was kept is not where it was, and the walk steps back. So no entry is passed over, and some may be
+ * seen twice.
  */
 export async function sweep(
   store: Store,

@@ -14,8 +14,8 @@ export interface Events<M extends EventMap<M>> {
   /** Whether anybody listens. */
   has(event: keyof M): boolean
   /**
-   * Calls the listeners one after the other. Stops and rejects with what a listener throws; resolves to false as soon as a
-   * listener returns false, else to true.
+   * Calls the listeners one after the other. Stops and rejects with what a listener throws; resolves to false as soon
+   * as a listener returns false, else to true.
    */
   trigger<E extends keyof M>(event: E, ...args: M[E]): Promise<boolean>
 }

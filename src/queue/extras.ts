@@ -1,8 +1,8 @@
 import { checkRetry, checkTimeout, type RetryOption } from '../retry.ts'
 
 /**
- * The value of a payload's last key `x`, or undefined where there is nothing to say. Its form, all parts optional except
- * `attempts`, times in seconds:
+ * The value of a payload's last key `x`, or undefined where there is nothing to say. Its form, all parts optional
+ * except `attempts`, times in seconds:
  *
  *     "x":{"retry":{"attempts":5,"backoff":"exponential","delays":[5],"max":3600,"jitter":0.2},"timeout":30}
  *

@@ -67,7 +67,10 @@ export interface FailedPage {
   readonly entries: readonly FailedEntry[]
   /** Entries in the list, fitting or not. */
   readonly total: number
-  /** Where the next page begins; undefined at the end. A page may hold fewer than `limit` entries and still have a next one. */
+  /**
+   * Where the next page begins; undefined at the end. A page may hold fewer than `limit` entries and still have a next
+   * one.
+   */
   readonly next: number | undefined
 }
 
@@ -137,8 +140,8 @@ export function hasFilter(filter: FailedFilter): boolean {
 }
 
 /**
- * Whether an entry is worth parsing: text that lacks a plain name cannot hold it as a value, unless escapes hide it. Looking for
- * one class among thousands of others is mostly this.
+ * Whether an entry is worth parsing: text that lacks a plain name cannot hold it as a value, unless escapes hide it.
+ * Looking for one class among thousands of others is mostly this.
  */
 function mayMatch(text: string, { queue, class: name, id }: FailedFilter): boolean {
   return [queue, name, id].every(
@@ -156,7 +159,10 @@ export function matchesFailed(entry: FailedEntry, filter: FailedFilter): boolean
   return error === undefined || `${entry.exception}: ${entry.error}`.toLowerCase().includes(error.toLowerCase())
 }
 
-/** Reads an entry as any of the family wrote it. Never throws: an entry that cannot be read (Ruby leaves `""` for a moment) has no fields. */
+/**
+ * Reads an entry as any of the family wrote it. Never throws: an entry that cannot be read (Ruby leaves `""` for a
+ * moment) has no fields.
+ */
 export function parseFailed(text: string, index: number): FailedEntry {
   const fields = objectOf(text)
   const parsed = payloadOf(fields?.['payload'])

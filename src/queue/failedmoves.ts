@@ -21,7 +21,10 @@ const retryScript = loadScript('failed_retry')
 const removeScript = loadScript('entries_remove')
 const clearScript = loadScript('list_clear')
 
-/** Which failed entries to act on: one by its index (with `sha`, only if it is still that entry), those that fit a filter, or all. */
+/**
+ * Which failed entries to act on: one by its index (with `sha`, only if it is still that entry), those that fit a
+ * filter, or all.
+ */
 export interface FailedSelection extends FailedList, FailedFilter {
   readonly index?: number
   readonly sha?: string
@@ -30,8 +33,9 @@ export interface FailedSelection extends FailedList, FailedFilter {
 }
 
 /**
- * Retries failed jobs: moves each payload, byte for byte, to the tail of its queue and removes the entry, atomically; many
- * in one call. Several may do this at once: no job is doubled. Throws `INVALID_ARGUMENT` for a selection that says nothing.
+ * Retries failed jobs: moves each payload, byte for byte, to the tail of its queue and removes the entry, atomically;
+ * many in one call. Several may do this at once: no job is doubled. Throws `INVALID_ARGUMENT` for a selection that says
+ * nothing.
  */
 export async function retryFailed(lane: Lane, selection: FailedSelection, options: MoveOptions = {}): Promise<Moved> {
   return act(lane, selection, options, true)

@@ -40,8 +40,8 @@ export function describeJob(queue: string, payload: Payload): string {
 }
 
 /**
- * Takes the element at the head of a queue away (R63): its text, or undefined for an empty queue. A call whose reply was
- * lost returns the same element when it is sent again.
+ * Takes the element at the head of a queue away (R63): its text, or undefined for an empty queue. A call whose reply
+ * was lost returns the same element when it is sent again.
  */
 export async function popRaw(lane: Lane, queue: string): Promise<string | undefined> {
   return taken(await lane.run(popScript, [queue, '']))
@@ -60,8 +60,8 @@ export async function reserveJob(lane: Lane, queue: string): Promise<Job | undef
 }
 
 /**
- * Enqueues a job again under a new id (R60): same queue, class, arguments, prefix and extras; tracked if the old one is.
- * Returns the new id, or false when a `beforeEnqueue` listener vetoed.
+ * Enqueues a job again under a new id (R60): same queue, class, arguments, prefix and extras; tracked if the old one
+ * is. Returns the new id, or false when a `beforeEnqueue` listener vetoed.
  */
 export async function recreateJob(store: Store, enqueuer: Enqueuer, job: Job): Promise<string | false> {
   const { class: name, args, id: oldId, prefix, fields } = job.payload

@@ -49,8 +49,9 @@ export type ArgsOf<J> = Sendable<ParamsOf<J>[0]>
 type Sendable<A> = unknown extends A ? JobArgs : Extract<A, JobArgs>
 
 /**
- * What follows the job in `enqueue(queue, job, …)`: its one argument, which may be left out where the job can do without, then the
- * options. A job that cannot do with one argument takes none of this: `enqueue({ queue, class, args })` is for it.
+ * What follows the job in `enqueue(queue, job, …)`: its one argument, which may be left out where the job can do
+ * without, then the options. A job that cannot do with one argument takes none of this: `enqueue({ queue, class, args
+ * })` is for it.
  */
 export type EnqueueRest<J, Options> = J extends unknown
   ? ParamsOf<J> extends infer P

@@ -43,10 +43,10 @@ const MOST_WORKERS = 1000
 const CHUNK = 500
 
 /**
- * Finds a job by its id: its status, and where it waits, runs, failed, or waits to run again. Looks through 10,000 elements
- * of each kind and of each failed list at most, and 1000 workers; with `queue` only that queue and its failed list, beside the common one. The
- * jobs of foreign producers have no id and are not found. The places are read in the order in which jobs go through them: one that moves
- * meanwhile may be found twice.
+ * Finds a job by its id: its status, and where it waits, runs, failed, or waits to run again. Looks through 10,000
+ * elements of each kind and of each failed list at most, and 1000 workers; with `queue` only that queue and its failed
+ * list, beside the common one. The jobs of foreign producers have no id and are not found. The places are read in the
+ * order in which jobs go through them: one that moves meanwhile may be found twice.
  */
 export async function findJob(
   store: Store,

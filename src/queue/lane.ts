@@ -17,8 +17,8 @@ const PASSING = /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|MISCONF
 const DENIED = /^(WRONGPASS|NOAUTH|NOPERM)\b|^ERR invalid password/
 
 /**
- * How a numbered call ended without an answer. `unsent`: it never left, nothing was written. `unknown`: it went out and may
- * have run.
+ * How a numbered call ended without an answer. `unsent`: it never left, nothing was written. `unknown`: it went out and
+ * may have run.
  */
 export type Unanswered = 'unsent' | 'unknown'
 
@@ -33,13 +33,14 @@ export const MOST_STREAMED = 2
 export interface Lane {
   readonly store: Store
   /**
-   * Runs a script whose first two arguments are the client's nonce and the call's number; no other call is under way meanwhile. Throws as `Store.run` does; after
-   * five seconds without an answer `REDIS_UNAVAILABLE`, whose `data.unanswered` is an `Unanswered`.
+   * Runs a script whose first two arguments are the client's nonce and the call's number; no other call is under way
+   * meanwhile. Throws as `Store.run` does; after five seconds without an answer `REDIS_UNAVAILABLE`, whose
+   * `data.unanswered` is an `Unanswered`.
    */
   run(script: Script, args: readonly Arg[], since?: number): Promise<string>
   /**
-   * The same for a script without an answer, whose third argument is the number of a call that must have run before (`lua/lib/follows.lua`): it may go
-   * out while another one is under way.
+   * The same for a script without an answer, whose third argument is the number of a call that must have run before
+   * (`lua/lib/follows.lua`): it may go out while another one is under way.
    */
   stream(script: Script, args: readonly Arg[], since?: number): Promise<void>
 }
@@ -138,7 +139,8 @@ function passes(error: unknown): boolean {
 /**
  * Whether a failed call is without an answer. A refusal is one: the script looks at its number before anything can be
  * refused, so one that says "full" or "wrong type" did not run earlier either. But where the connection was lost in
- * between, a refusal of a server that starts or fails over says nothing about the attempt before, nor does one of a password that has changed meanwhile.
+ * between, a refusal of a server that starts or fails over says nothing about the attempt before, nor does one of a
+ * password that has changed meanwhile.
  */
 function isUnanswered(error: unknown, reconnected: boolean, sent: boolean): error is ResQueueError {
   if (!(error instanceof ResQueueError)) return false

@@ -2,10 +2,10 @@ import { ResQueueError } from '../errors.ts'
 import type { Payload } from './payload.ts'
 
 /**
- * Which jobs `dequeue` removes (R65). A string: every job of that class. `{ Class: 'id' }`: that class with that id.
- * `{ Class: {…} }` or `{ Class: […] }`: that class where **every value in the job's first argument occurs among the given
- * values**; names are not looked at, so `{ foo: 1, bar: 2 }` also fits a job that has only `{ foo: 1 }`, and a job without
- * arguments never fits. Several are OR-ed.
+ * Which jobs `dequeue` removes (R65). A string: every job of that class. `{ Class: 'id' }`: that class with that id. `{
+ * Class: {…} }` or `{ Class: […] }`: that class where **every value in the job's first argument occurs among the given
+ * values**; names are not looked at, so `{ foo: 1, bar: 2 }` also fits a job that has only `{ foo: 1 }`, and a job
+ * without arguments never fits. Several are OR-ed.
  */
 export type Item = string | Readonly<Record<string, string | number | object>>
 
@@ -40,8 +40,8 @@ function fits(argument: unknown, given: ReadonlySet<string>): boolean {
 }
 
 /**
- * A value as php-resque compares it: by its text, so that 1 and "1" are the same. Lists and objects, which PHP takes for
- * equal whatever they hold, are compared by what they hold.
+ * A value as php-resque compares it: by its text, so that 1 and "1" are the same. Lists and objects, which PHP takes
+ * for equal whatever they hold, are compared by what they hold.
  */
 function textOf(value: unknown): string {
   switch (typeof value) {

@@ -25,7 +25,9 @@ export interface Moved {
 export interface Mover {
   /** The list, without the namespace. */
   readonly list: string
-  /** Takes `before`, the first index, the number of places looked at, then for each entry its place, SHA-1 and `detail`. */
+  /**
+   * Takes `before`, the first index, the number of places looked at, then for each entry its place, SHA-1 and `detail`.
+   */
   readonly script: Script
   readonly before: readonly Arg[]
   fits(entry: Entry): boolean

@@ -71,8 +71,9 @@ export function payloadOf(value: unknown): Parsed {
 }
 
 /**
- * When a job was enqueued, in milliseconds since the epoch: php-resque's and our `queue_time`, `timestamp`, `enqueued_at`,
- * or ActiveJob's `enqueued_at` inside its argument. undefined where the producer leaves no time (Ruby Resque, node-resque).
+ * When a job was enqueued, in milliseconds since the epoch: php-resque's and our `queue_time`, `timestamp`,
+ * `enqueued_at`, or ActiveJob's `enqueued_at` inside its argument. undefined where the producer leaves no time (Ruby
+ * Resque, node-resque).
  */
 export function enqueuedAt(payload: Payload): number | undefined {
   const { queue_time, timestamp, enqueued_at } = payload.fields

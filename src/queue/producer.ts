@@ -25,7 +25,10 @@ export interface Item {
   readonly at: number | undefined
 }
 
-/** Copies that must exist before an enqueue resolves, so that a failover loses nothing that was acknowledged (Redis' WAIT). */
+/**
+ * Copies that must exist before an enqueue resolves, so that a failover loses nothing that was acknowledged (Redis'
+ * WAIT).
+ */
 export interface Replication {
   /** How many replicas must have a job beside the primary. */
   readonly replicas: number
@@ -36,8 +39,9 @@ export interface Replication {
 /** Sends jobs, gathering all that come while a call is outstanding into the next one. */
 export interface Producer {
   /**
-   * Resolves when all `items` (at most `MAX_ITEMS`) are in Redis. Order of calls is the order in the queues. Rejects with
-   * `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE` (nothing was ever sent) or `ENQUEUE_UNCERTAIN`.
+   * Resolves when all `items` (at most `MAX_ITEMS`) are in Redis. Order of calls is the order in the queues. Rejects
+   * with `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE` (nothing was ever sent) or
+   * `ENQUEUE_UNCERTAIN`.
    */
   push(items: readonly Item[]): Promise<void>
 }
@@ -146,7 +150,10 @@ async function replicated({ store }: Lane, { replicas, timeoutMs = 1000 }: Repli
   )
 }
 
-/** Where the batch that starts at `head` ends, at `last` at the latest: parcels for the same script, within the limits, at least one. */
+/**
+ * Where the batch that starts at `head` ends, at `last` at the latest: parcels for the same script, within the limits,
+ * at least one.
+ */
 function endOfBatch(parcels: readonly Parcel[], head: number, last: number): number {
   const first = parcels[head] as Parcel
   let items = first.items.length

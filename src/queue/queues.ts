@@ -24,7 +24,10 @@ export interface QueueInfo {
   /** Jobs that wait. */
   readonly size: number
   readonly paused: boolean
-  /** How long the job at the head has waited, in seconds; undefined where it does not say (Ruby, node-resque) or nothing waits. */
+  /**
+   * How long the job at the head has waited, in seconds; undefined where it does not say (Ruby, node-resque) or nothing
+   * waits.
+   */
   readonly latencySeconds: number | undefined
   /** Class of the job at the head. */
   readonly nextClass: string | undefined
@@ -77,7 +80,10 @@ export async function peekQueue(store: Store, queue: string, start = 0, count = 
       ])) as string[])
 }
 
-/** Pushes a payload as it is (R63): bytes of a JSON object with a string `class`, or such an object. Throws `INVALID_ARGUMENT`. */
+/**
+ * Pushes a payload as it is (R63): bytes of a JSON object with a string `class`, or such an object. Throws
+ * `INVALID_ARGUMENT`.
+ */
 export async function pushRaw(producer: Producer, queue: string, payload: string | object): Promise<void> {
   const raw = typeof payload === 'string' ? payload : JSON.stringify(payload)
   const parsed = parsePayload(raw)
@@ -85,7 +91,10 @@ export async function pushRaw(producer: Producer, queue: string, payload: string
   await producer.push([{ queue: queueName(queue), raw, id: parsed.payload.id, status: undefined, at: undefined }])
 }
 
-/** Removes a queue with its jobs, its name, its token, its flow and its pause (R66), in one atomic call. Returns how many jobs it had. */
+/**
+ * Removes a queue with its jobs, its name, its token, its flow and its pause (R66), in one atomic call. Returns how
+ * many jobs it had.
+ */
 export async function removeQueue(
   lane: Lane,
   queue: string,
@@ -96,8 +105,8 @@ export async function removeQueue(
 
 /**
  * Removes jobs from a queue (R65, see `Item`) and returns how many; without items all of them. Each chunk is looked
- * through and removed in one atomic call: at no time is another job out of its place, and the order of the rest is kept.
- * Jobs that are enqueued meanwhile may be looked at or not.
+ * through and removed in one atomic call: at no time is another job out of its place, and the order of the rest is
+ * kept. Jobs that are enqueued meanwhile may be looked at or not.
  */
 export async function dequeue(
   lane: Lane,
@@ -109,7 +118,8 @@ export async function dequeue(
   const fits = matcherOf(items)
   const key = lane.store.keys.queue(queue)
   let removed = 0
-  // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look twice.
+  // From the tail: workers take at the head, which then shifts nothing; what is enqueued meanwhile only makes us look
+  // twice.
   for (let passed = 0, size = FIRST_CHUNK, again = 0; ;) {
     signal?.throwIfAborted()
     const last = -(passed + 1)

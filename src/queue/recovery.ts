@@ -60,7 +60,10 @@ function evidenceOf(reason: ReleaseReason): string | number {
   }
 }
 
-/** Looks for processes whose lease lapsed (`lua/look.lua`). Returns the nonces to release; most calls find that another worker looked. */
+/**
+ * Looks for processes whose lease lapsed (`lua/look.lua`). Returns the nonces to release; most calls find that another
+ * worker looked.
+ */
 export async function look(store: Store, patience?: Patience): Promise<readonly string[]> {
   return (await store.run(lookScript, [LOOK_MS, LOOK_GAP_MS, HOLD_MS], patience)) as string[]
 }

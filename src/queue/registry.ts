@@ -37,8 +37,8 @@ export interface Registration {
   readonly version: string
   readonly isolation: string
   /**
-   * Where a job goes that was lost with its process too often, as `--failure-backend` says: `r` the common failed list, `m` one per queue, `rm`
-   * both. Anything else, and what older versions wrote: the common one.
+   * Where a job goes that was lost with its process too often, as `--failure-backend` says: `r` the common failed list,
+   * `m` one per queue, `rm` both. Anything else, and what older versions wrote: the common one.
    */
   readonly failure_lists?: string
   /** How long a renewal holds. */
@@ -69,8 +69,8 @@ export function nonceOf(id: string): string | undefined {
 }
 
 /**
- * Registers a process with its lease (protocol, "Leases"). Returns whether it was taken: `gone` says that this nonce was
- * released before and a new one must be drawn. Throws `NEWER_LAYOUT` where a newer ResQueue owns the namespace.
+ * Registers a process with its lease (protocol, "Leases"). Returns whether it was taken: `gone` says that this nonce
+ * was released before and a new one must be drawn. Throws `NEWER_LAYOUT` where a newer ResQueue owns the namespace.
  */
 export async function register(store: Store, registration: Registration, patience?: Patience): Promise<'ok' | 'gone'> {
   const ids = Array.from({ length: registration.slots }, (_, slot) => workerId(registration, slot))

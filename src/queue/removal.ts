@@ -7,8 +7,9 @@ const removeScript = loadScript('queue_remove')
 const statusesScript = loadScript('removed_statuses')
 
 /**
- * Removes all jobs of a queue in one atomic call, with `all` the queue itself and what is kept beside it as well. Returns how many jobs it had. Their
- * statuses are then made to expire, some with each further call; should these fail, or `signal` abort, the rest of the statuses stays.
+ * Removes all jobs of a queue in one atomic call, with `all` the queue itself and what is kept beside it as well.
+ * Returns how many jobs it had. Their statuses are then made to expire, some with each further call; should these fail,
+ * or `signal` abort, the rest of the statuses stays.
  */
 export async function removeAll(
   lane: Lane,

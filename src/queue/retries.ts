@@ -61,7 +61,10 @@ export async function* retriesThatFit(
   }
 }
 
-/** Removes retries that fit: these jobs do not run again. Returns how many. Throws `INVALID_ARGUMENT` for an empty filter, unless `all`. */
+/**
+ * Removes retries that fit: these jobs do not run again. Returns how many. Throws `INVALID_ARGUMENT` for an empty
+ * filter, unless `all`.
+ */
 export async function removeRetries(
   lane: Lane,
   filter: RetryFilter & { readonly all?: boolean },

@@ -11,12 +11,12 @@ const CLOSE = new Set([0x7d, 0x5d])
 const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /**
- * Finds the value of a field of a JSON object by its bytes, so that it can be moved as it is: parsing and writing it again
- * would change numbers, escapes and spaces. The last one counts where a name occurs twice, as for JSON.parse. The text must
- * be valid JSON; undefined where there is no such field.
+ * Finds the value of a field of a JSON object by its bytes, so that it can be moved as it is: parsing and writing it
+ * again would change numbers, escapes and spaces. The last one counts where a name occurs twice, as for JSON.parse. The
+ * text must be valid JSON; undefined where there is no such field.
  *
- * White space around the value belongs to the object's layout, except in an object that begins without any: there it came
- * with the value, as in our own records, and is part of it.
+ * White space around the value belongs to the object's layout, except in an object that begins without any: there it
+ * came with the value, as in our own records, and is part of it.
  */
 export function fieldSpan(json: Buffer, name: string): Span | undefined {
   let found: Span | undefined

@@ -27,7 +27,9 @@ export interface StatusSnapshot {
 export interface JobStatus {
   readonly id: string
   isTracking(): Promise<boolean>
-  /** The whole status, or false for a job that is not tracked (any more: complete and failed expire after a day, R58). */
+  /**
+   * The whole status, or false for a job that is not tracked (any more: complete and failed expire after a day, R58).
+   */
   get(): Promise<StatusSnapshot | false>
   /** One field of it (R59). */
   status(): Promise<StatusCode | false>
@@ -42,7 +44,9 @@ export interface JobStatus {
   stop(): Promise<void>
 }
 
-/** Reads a status; false where the job is not tracked or the value is none. Missing `started` and `result` are accepted. */
+/**
+ * Reads a status; false where the job is not tracked or the value is none. Missing `started` and `result` are accepted.
+ */
 export async function getStatus(store: Store, id: string, prefix?: string): Promise<StatusSnapshot | false> {
   const text = (await store.command('get', [store.keys.status(id, prefix)])) as string | null
   return text === null ? false : parseStatus(text)
@@ -64,8 +68,8 @@ export function parseStatus(text: string): StatusSnapshot | false {
 }
 
 /**
- * Sets state and result of a tracked job; `started` stays. Complete and failed expire after a day (R58). Returns false, and
- * writes nothing, where the job is not tracked.
+ * Sets state and result of a tracked job; `started` stays. Complete and failed expire after a day (R58). Returns false,
+ * and writes nothing, where the job is not tracked.
  */
 export async function updateStatus(
   store: Store,

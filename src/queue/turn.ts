@@ -101,8 +101,9 @@ export interface TokenTurn {
 }
 
 /**
- * Waits for a token of `queues` on a blocking connection and takes a turn right behind it, in one exchange: Redis hands out jobs at the
- * instant the token comes, without another round trip. After `seconds` without a token the turn is taken all the same.
+ * Waits for a token of `queues` on a blocking connection and takes a turn right behind it, in one exchange: Redis hands
+ * out jobs at the instant the token comes, without another round trip. After `seconds` without a token the turn is
+ * taken all the same.
  */
 export async function turnOnToken(
   blocking: Store,
@@ -204,7 +205,9 @@ function heldOf(slot: number, claim: number, queue: string, reservedAt: number, 
   return { slot, claim, queue, reservedAt, attempts, tracked, remembered: remembered !== '', raw }
 }
 
-/** Numbers below 262,144 as three digits in base 64 each, from the character 0 on: the script reads them in one call. */
+/**
+ * Numbers below 262,144 as three digits in base 64 each, from the character 0 on: the script reads them in one call.
+ */
 function packed(...numbers: readonly number[]): string {
   return String.fromCharCode(...numbers.flatMap((n) => [48 + (n >> 12), 48 + ((n >> 6) & 63), 48 + (n & 63)]))
 }

@@ -52,8 +52,8 @@ export interface ForeignWorker {
 export type WorkerInfo = WorkerProcess | ForeignWorker
 
 /**
- * All workers: processes of ours, then workers of others; at most `limit` (default 1000) of each. What is registered in our form without a
- * process behind it is left out: `resqueue doctor` names it.
+ * All workers: processes of ours, then workers of others; at most `limit` (default 1000) of each. What is registered in
+ * our form without a process behind it is left out: `resqueue doctor` names it.
  */
 export async function listWorkers(
   store: Store,
@@ -68,7 +68,10 @@ export async function listWorkers(
   return [...ours, ...(await listForeign(store, limit))]
 }
 
-/** One worker, by its id or nonce, by the name or a slot's id of a process of ours; undefined where there is none. Of several in a pod, a living one. */
+/**
+ * One worker, by its id or nonce, by the name or a slot's id of a process of ours; undefined where there is none. Of
+ * several in a pod, a living one.
+ */
 export async function showWorker(store: Store, id: string): Promise<WorkerInfo | undefined> {
   const found = await workersNamed(store, id)
   return found.find((worker) => worker.kind === 'foreign' || worker.alive) ?? found[0]

@@ -14,12 +14,15 @@ export type Connection = Redis | Cluster
  */
 export type Role = 'command' | 'blocking'
 
-/** After this long without an answer a command connection takes its socket for dead; a blocking one, whose waits are shorter, after twice as long. Milliseconds. */
+/**
+ * After this long without an answer a command connection takes its socket for dead; a blocking one, whose waits are
+ * shorter, after twice as long. Milliseconds.
+ */
 export const SOCKET_TIMEOUT_MS = 5000
 
 /**
- * Opens a connection that never sends anything by itself a second time: a command that was not answered rejects, and the
- * store decides what to do. Nothing is queued while Redis is away, because a queued command may run long after its
+ * Opens a connection that never sends anything by itself a second time: a command that was not answered rejects, and
+ * the store decides what to do. Nothing is queued while Redis is away, because a queued command may run long after its
  * caller gave up. docs/protocol.md, "Connections".
  */
 export function connect(config: RedisConfig, role: Role, name: string): Connection {
@@ -68,11 +71,13 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
         name: endpoint.name,
         ...(config.sentinel?.username === undefined ? {} : { sentinelUsername: config.sentinel.username }),
         ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
-        // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in clear.
+        // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in
+        // clear.
         ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),
         sentinelRetryStrategy: (attempt: number) => Math.min(100 * attempt, 1000),
       })
-      // Sentinels are told Redis' password when they ask for one: those without would have ioredis warn on stderr each time.
+      // Sentinels are told Redis' password when they ask for one: those without would have ioredis warn on stderr each
+      // time.
       redis.on('sentinelError', (error: Error) => {
         const now = SENTINEL_ASKS.test(error.message)
           ? (rotatedForSentinels() ?? sentinelPassword ?? password)
@@ -101,7 +106,10 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
   }
 }
 
-/** A password of a file, or undefined where that is not there at this instant: the one in hand may still be right, and the next reconnection reads again. */
+/**
+ * A password of a file, or undefined where that is not there at this instant: the one in hand may still be right, and
+ * the next reconnection reads again.
+ */
 function unlessUnread(read: () => string | undefined): string | undefined {
   try {
     return read()
@@ -114,8 +122,8 @@ function unlessUnread(read: () => string | undefined): string | undefined {
 const SENTINEL_ASKS = /\b(NOAUTH|WRONGPASS)\b/
 
 /**
- * Checks the certificates of cluster nodes. A cluster gives the addresses of its nodes, unless it was told to give names; a node's certificate that
- * does not hold its address may hold a name of the URL instead.
+ * Checks the certificates of cluster nodes. A cluster gives the addresses of its nodes, unless it was told to give
+ * names; a node's certificate that does not hold its address may hold a name of the URL instead.
  */
 function identityOf(named: readonly HostPort[]): ConnectionOptions['checkServerIdentity'] {
   const names = named.map(({ host }) => host).filter((host) => isIP(host) === 0)

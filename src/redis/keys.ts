@@ -1,11 +1,14 @@
 /**
- * Every key that ResQueue touches, by name, in one place. Keys outside `ext:` are the Resque family's, letter for letter;
- * everything of our own lives under `ext:`. docs/protocol.md describes the values.
+ * Every key that ResQueue touches, by name, in one place. Keys outside `ext:` are the Resque family's, letter for
+ * letter; everything of our own lives under `ext:`. docs/protocol.md describes the values.
  */
 export interface Keys {
   /** What all keys start with: the namespace and a colon, or nothing for an empty namespace. */
   readonly prefix: string
-  /** KEYS[1] of every script: names the namespace and routes the call in a cluster. Never a real key; the store relies on that. */
+  /**
+   * KEYS[1] of every script: names the namespace and routes the call in a cluster. Never a real key; the store relies
+   * on that.
+   */
   readonly scope: string
 
   readonly queues: string
@@ -45,8 +48,9 @@ export interface Keys {
 }
 
 /**
- * Whether all keys of a namespace share one slot of a Redis Cluster: what counts is the text between its first brace and the next closing one, if there
- * is any (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags).
+ * Whether all keys of a namespace share one slot of a Redis Cluster: what counts is the text between its first brace
+ * and the next closing one, if there is any
+ * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags).
  */
 export function hasHashTag(namespace: string): boolean {
   return /^[^{]*\{[^}]+\}/.test(namespace)

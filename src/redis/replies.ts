@@ -1,6 +1,9 @@
 import { ResQueueError, messageOf } from '../errors.ts'
 
-/** What a rejected call means. `unknown`: it may have run, the socket cannot tell. `refused`: Redis answered, and did nothing. */
+/**
+ * What a rejected call means. `unknown`: it may have run, the socket cannot tell. `refused`: Redis answered, and did
+ * nothing.
+ */
 export type Verdict =
   | { readonly kind: 'unknown' }
   | {
@@ -81,7 +84,10 @@ const REFUSALS: readonly Refusal[] = [
   ],
 ]
 
-/** What can only be so while the slot of the namespace is on its way to another node, where all keys are known to share one. */
+/**
+ * What can only be so while the slot of the namespace is on its way to another node, where all keys are known to share
+ * one.
+ */
 const MOVING = /\bScript attempted to access a non local key\b/
 
 /** Redis before 7.0 wraps what a command inside a script was refused for. */
@@ -99,8 +105,8 @@ export function lostCall(error: unknown): Error {
 }
 
 /**
- * Sorts an error of ioredis: a reply of Redis, or a socket that went away. `inCluster`: it came by a connection to a whole Redis Cluster, where
- * all keys share a slot.
+ * Sorts an error of ioredis: a reply of Redis, or a socket that went away. `inCluster`: it came by a connection to a
+ * whole Redis Cluster, where all keys share a slot.
  */
 export function classify(error: unknown, inCluster = false): Verdict {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }

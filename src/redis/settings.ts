@@ -15,7 +15,10 @@ import {
 } from '../redisoptions.ts'
 import { sentinelConfig, type RedisConfig } from './url.ts'
 
-/** Where Redis is, from the options of `redisoptions.ts`. Throws `USAGE` for a certificate without its key. The URL is not looked into. */
+/**
+ * Where Redis is, from the options of `redisoptions.ts`. Throws `USAGE` for a certificate without its key. The URL is
+ * not looked into.
+ */
 export function redisSettings(get: <T>(option: Option<T>) => T): RedisConfig {
   const [db, password, passwordFile] = [get(redisDb), get(redisPassword), get(redisPasswordFile)]
   const [ca, cert, key] = [get(redisCa), get(redisCert), get(redisKey)]
@@ -37,7 +40,10 @@ export function redisSettings(get: <T>(option: Option<T>) => T): RedisConfig {
   }
 }
 
-/** Where the environment alone says that Redis is, as a worker without Redis options takes it. Throws `USAGE`, which names the variable. */
+/**
+ * Where the environment alone says that Redis is, as a worker without Redis options takes it. Throws `USAGE`, which
+ * names the variable.
+ */
 export function redisOfEnvironment(env: NodeJS.ProcessEnv): RedisConfig {
   return redisSettings((option) => {
     const said = variableOf(option, env)

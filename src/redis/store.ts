@@ -11,7 +11,9 @@ export type Arg = string | number | Buffer
 
 /** How long to insist on an answer. */
 export interface Patience {
-  /** Milliseconds until the call gives up with a typed error; `Infinity` insists until `signal` aborts. Default 5000. */
+  /**
+   * Milliseconds until the call gives up with a typed error; `Infinity` insists until `signal` aborts. Default 5000.
+   */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal | undefined
   /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
@@ -41,15 +43,16 @@ export interface Store {
   /** Runs a script; see `exchange`. */
   run(script: Script, args: readonly Arg[], patience?: Patience): Promise<unknown>
   /**
-   * Runs a script until it is answered. Throws `REDIS_UNAVAILABLE` after the deadline, `REDIS_FULL`, `REDIS_REFUSED` for
-   * what Redis refuses, or the signal's reason.
+   * Runs a script until it is answered. Throws `REDIS_UNAVAILABLE` after the deadline, `REDIS_FULL`, `REDIS_REFUSED`
+   * for what Redis refuses, or the signal's reason.
    */
   exchange(script: Script, args: readonly Arg[], patience?: Patience): Promise<Exchange>
   /** One command, sent again until answered. Only for commands that may run twice. */
   command(name: string, args: readonly Arg[], patience?: Patience): Promise<unknown>
   /**
-   * Waits with a blocking command and runs a script right behind it, in one exchange: Redis runs it at the instant the wait ends.
-   * `came` is what the wait brought, or why Redis refused it; `reply` is missing where Redis has not loaded the script (`exchange` loads it).
+   * Waits with a blocking command and runs a script right behind it, in one exchange: Redis runs it at the instant the
+   * wait ends. `came` is what the wait brought, or why Redis refused it; `reply` is missing where Redis has not loaded
+   * the script (`exchange` loads it).
    */
   waitThenRun(
     wait: string,
@@ -58,7 +61,9 @@ export interface Store {
     args: readonly Arg[],
     patience?: Patience,
   ): Promise<{ readonly came: unknown; readonly reply: unknown; readonly sentAt: number }>
-  /** Several commands in one round trip, in order. A command that Redis refuses yields its `ResQueueError` in its place. */
+  /**
+   * Several commands in one round trip, in order. A command that Redis refuses yields its `ResQueueError` in its place.
+   */
   pipeline(commands: readonly (readonly [string, ...Arg[]])[], patience?: Patience): Promise<unknown[]>
   /** A second store of the same Redis for another role, `blocking` for waits; it shares the counts. */
   open(role: Role, name: string): Store
@@ -66,7 +71,10 @@ export interface Store {
   close(): void
 }
 
-/** Opens a store. It connects at the first call, or with `ping`. `role` decides about timeouts, `name` is the CLIENT name. */
+/**
+ * Opens a store. It connects at the first call, or with `ping`. `role` decides about timeouts, `name` is the CLIENT
+ * name.
+ */
 export function openStore(
   config: RedisConfig,
   name = 'resqueue-client',
@@ -155,8 +163,9 @@ export function openStore(
   }
 
   /**
-   * The keys that a script names to Redis. A Redis Cluster gets a second one: while the slot moves, a script that names one missing key would run
-   * on the importing node, where the state is not yet. With two, of which the first is always missing, it is refused with TRYAGAIN.
+   * The keys that a script names to Redis. A Redis Cluster gets a second one: while the slot moves, a script that names
+   * one missing key would run on the importing node, where the state is not yet. With two, of which the first is always
+   * missing, it is refused with TRYAGAIN.
    */
   const declared = (c: Connection): readonly Arg[] => (c.isCluster ? [2, keys.scope, keys.meta] : [1, keys.scope])
 

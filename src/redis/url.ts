@@ -5,9 +5,9 @@ import { hasHashTag } from './keys.ts'
 /** Where Redis is and how to reach it. Everything but `url` and `namespace` is optional. */
 export interface RedisConfig {
   /**
-   * `redis://[user:password@]host[:6379][/db]` (`user@` where the password is given elsewhere), `rediss://` for TLS, `unix:///path`, `host[:port]` (the family's
-   * REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or `redis-cluster://h1:6379,h2:6379`. `?db=3` does for `/3`, as
-   * a socket's URL needs; other parameters are left alone.
+   * `redis://[user:password@]host[:6379][/db]` (`user@` where the password is given elsewhere), `rediss://` for TLS,
+   * `unix:///path`, `host[:port]` (the family's REDIS_BACKEND), `redis-sentinel://h1:26379,h2:26379/mymaster[/db]` or
+   * `redis-cluster://h1:6379,h2:6379`. `?db=3` does for `/3`, as a socket's URL needs; other parameters are left alone.
    */
   readonly url: string
   readonly namespace: string
@@ -15,7 +15,10 @@ export interface RedisConfig {
   readonly password?: string
   /** A file that holds the password, re-read at every connection so that a rotated secret is picked up. */
   readonly passwordFile?: string
-  /** For the Sentinels of a redis-sentinel:// URL. Without a password here they are given that of Redis, if they ask for one. The file is re-read as `passwordFile` is. */
+  /**
+   * For the Sentinels of a redis-sentinel:// URL. Without a password here they are given that of Redis, if they ask for
+   * one. The file is re-read as `passwordFile` is.
+   */
   readonly sentinel?: { readonly username?: string; readonly password?: string; readonly passwordFile?: string }
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }

@@ -18,10 +18,11 @@ interface Track {
 const MOST_TIMES = 32
 
 /**
- * Ages of heads from counts alone, for payloads that do not say when they were enqueued. A queue is first in, first out:
- * after n departures its head is arrival n + 1, which is as old as the first look that counted that many arrivals
- * (departures plus length). So an age is a lower bound that errs by one interval between looks, and by all of it for what
- * lay there before the first look. Of a long backlog 32 looks are kept, evenly spread. Departures to foreign workers are inferred.
+ * Ages of heads from counts alone, for payloads that do not say when they were enqueued. A queue is first in, first
+ * out: after n departures its head is arrival n + 1, which is as old as the first look that counted that many arrivals
+ * (departures plus length). So an age is a lower bound that errs by one interval between looks, and by all of it for
+ * what lay there before the first look. Of a long backlog 32 looks are kept, evenly spread. Departures to foreign
+ * workers are inferred.
  *
  * Call with all queues that are not empty, at every look; returns ms by queue.
  */

@@ -6,9 +6,10 @@ export const HEAD_BYTES = 512
 const TIME_FIELD = /,\s*(?="(?:queue_time|timestamp|enqueued_at)"\s*:)/g
 
 /**
- * When the head of a queue was enqueued, in ms since the epoch, from the end of its bytes; undefined where that does not
- * say. Producers write the time last. A long payload's end is completed to one that has nothing but its last fields, at the
- * top or inside ActiveJob's only argument: that is JSON exactly where the cut lies between fields of that level.
+ * When the head of a queue was enqueued, in ms since the epoch, from the end of its bytes; undefined where that does
+ * not say. Producers write the time last. A long payload's end is completed to one that has nothing but its last
+ * fields, at the top or inside ActiveJob's only argument: that is JSON exactly where the cut lies between fields of
+ * that level.
  */
 export function headEnqueuedAt(size: number, end: string): number | undefined {
   if (size <= HEAD_BYTES) return timeIn(end)

@@ -14,12 +14,15 @@ export interface Checks {
 }
 
 /**
- * After this long without a move of the reserve loop a worker is taken for stuck, ms. It moves every two seconds at least,
- * also while Redis is away or jobs run for hours.
+ * After this long without a move of the reserve loop a worker is taken for stuck, ms. It moves every two seconds at
+ * least, also while Redis is away or jobs run for hours.
  */
 const STUCK_MS = 60_000
 
-/** A worker's checks. Neither looks at Redis, at running jobs or at drain marks: restarting or hiding the pod would help none of these. */
+/**
+ * A worker's checks. Neither looks at Redis, at running jobs or at drain marks: restarting or hiding the pod would help
+ * none of these.
+ */
 export function workerChecks(view: () => WorkerView, stuckMs: number = STUCK_MS): Checks {
   return {
     live: [
@@ -43,8 +46,8 @@ export function workerChecks(view: () => WorkerView, stuckMs: number = STUCK_MS)
 }
 
 /**
- * The event loop's own check: a timer due every second must not have been late by more than `stuckMs`. That an answer comes
- * at all proves that the loop moves now; this tells when it stood still just before. End with `close`.
+ * The event loop's own check: a timer due every second must not have been late by more than `stuckMs`. That an answer
+ * comes at all proves that the loop moves now; this tells when it stood still just before. End with `close`.
  */
 export function watchEventLoop(stuckMs: number = STUCK_MS): Check & { close(): void } {
   const everyMs = 1000

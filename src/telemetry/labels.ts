@@ -3,7 +3,9 @@ export const OTHER = 'other'
 
 const LONGEST = 128
 
-/** A value as a label: bounded in length, and always text that survives UTF-8, so that two labels never look the same. */
+/**
+ * A value as a label: bounded in length, and always text that survives UTF-8, so that two labels never look the same.
+ */
 export function labelText(value: string): string {
   return (value.length > LONGEST ? value.slice(0, LONGEST) : value).toWellFormed()
 }

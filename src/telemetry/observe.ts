@@ -56,8 +56,8 @@ interface Row {
 }
 
 /**
- * Returns a function that reads the queue system in one bounded round trip (`lua/observe.lua`). Looks build on each other:
- * without times in the payloads, ages of heads are estimated from what earlier looks saw.
+ * Returns a function that reads the queue system in one bounded round trip (`lua/observe.lua`). Looks build on each
+ * other: without times in the payloads, ages of heads are estimated from what earlier looks saw.
  */
 export function createObserve(
   store: Pick<Store, 'run' | 'keys'>,

@@ -12,9 +12,9 @@ interface ReaderOptions {
 }
 
 /**
- * Makes reading something slow safe to ask for: at most one read is under way, everybody who asks meanwhile shares it, and
- * nobody waits for it longer than the deadline. Answers undefined where nothing came in time. A late answer still serves
- * who asks next.
+ * Makes reading something slow safe to ask for: at most one read is under way, everybody who asks meanwhile shares it,
+ * and nobody waits for it longer than the deadline. Answers undefined where nothing came in time. A late answer still
+ * serves who asks next.
  */
 export function createReader<T>(
   read: () => Promise<T>,

@@ -21,7 +21,10 @@ export interface TelemetryServer extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** Milliseconds: for a request's head, for a client that stopped reading or writing, for an idle connection (scrapers keep theirs). */
+/**
+ * Milliseconds: for a request's head, for a client that stopped reading or writing, for an idle connection (scrapers
+ * keep theirs).
+ */
 const HEADERS_MS = 10_000
 const SILENT_MS = 30_000
 const KEEP_ALIVE_MS = 75_000

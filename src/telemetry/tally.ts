@@ -22,7 +22,10 @@ export interface JobTally {
   readonly peakMemory: Distribution
 }
 
-/** What a worker did, added up in plain numbers: this is on the way of every job, and metrics are made of it only when asked for. */
+/**
+ * What a worker did, added up in plain numbers: this is on the way of every job, and metrics are made of it only when
+ * asked for.
+ */
 export interface Tally {
   readonly observer: WorkerObserver
   readonly jobs: readonly JobTally[]

@@ -12,7 +12,9 @@ import { createReader } from './reader.ts'
 import { createTally } from './tally.ts'
 import { addConnectionMetrics, addWorkerMetrics, type RedisCounts } from './worker-metrics.ts'
 
-/** How long a scrape waits for Redis, how long after it was found away, and how long an answer is shared. Milliseconds. */
+/**
+ * How long a scrape waits for Redis, how long after it was found away, and how long an answer is shared. Milliseconds.
+ */
 const DEADLINE_MS = 1000
 const IMPATIENT_MS = 100
 const FRESH_MS = 1000
@@ -39,8 +41,8 @@ export interface Telemetry {
   /** Of what `metrics` returns. */
   readonly contentType: string
   /**
-   * All metrics as Prometheus text. Takes at most a second: without an answer from Redis `resqueue_redis_up` is 0 and the
-   * queue system is left out. Scrapes at the same time share one text.
+   * All metrics as Prometheus text. Takes at most a second: without an answer from Redis `resqueue_redis_up` is 0 and
+   * the queue system is left out. Scrapes at the same time share one text.
    */
   metrics(): Promise<string>
 }

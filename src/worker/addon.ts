@@ -21,11 +21,14 @@ export interface Addon {
   /** In a forked child: proof that its JavaScript runs. */
   begun(): void
   /**
-   * Serves forks; returns in forked children only. `numbers` (eight of them) gets the channel, the process id, the parent's, a place for
-   * the type of frames, and 128 random bits.
+   * Serves forks; returns in forked children only. `numbers` (eight of them) gets the channel, the process id, the
+   * parent's, a place for the type of frames, and 128 random bits.
    */
   serve(control: number, waitingTitle: string, numbers: Int32Array): void
-  /** Waits for a frame, the process standing still: its body. Its type is put into `numbers[3]`. Leaves when the other end closes. */
+  /**
+   * Waits for a frame, the process standing still: its body. Its type is put into `numbers[3]`. Leaves when the other
+   * end closes.
+   */
   receive(fd: number, numbers: Int32Array): string
 }
 
@@ -62,7 +65,8 @@ export function loadAddon(): { readonly addon: Addon } | { readonly missing: str
       loaded = { ...addon, socketpair: scarce(addon.socketpair), pipe: scarce(addon.pipe) }
       return { addon: loaded }
     } catch (error) {
-      // A file that is there and does not load (another libc, another architecture) is worth telling; one that is absent is not.
+      // A file that is there and does not load (another libc, another architecture) is worth telling; one that is
+      // absent is not.
       if (fs.existsSync(file)) reasons.push(messageOf(error))
     }
   }

@@ -26,8 +26,8 @@ export interface Beside {
 }
 
 /**
- * The turn behind a token: it is sent with the wait, asks for jobs for all slots that are idle then, and is performed at the instant the
- * wait ends. docs/protocol.md, "A turn behind the token".
+ * The turn behind a token: it is sent with the wait, asks for jobs for all slots that are idle then, and is performed
+ * at the instant the wait ends. docs/protocol.md, "A turn behind the token".
  */
 export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): Ahead {
   /** Slots that were idle when it was asked may have got jobs from other turns by now, and even have ended them. */
@@ -37,7 +37,8 @@ export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): A
     const got = news.filter(({ claim }) => claim >= base)
     const stale = isStale(reply, options.clock)
     for (const held of news) {
-      // It was asked for before this worker itself was told to take no more; what was granted before others paused or drained it runs.
+      // It was asked for before this worker itself was told to take no more; what was granted before others paused or
+      // drained it runs.
       if (!options.willing()) loop.giveBack(held)
       else if (!stale) loop.begin(held)
     }

@@ -11,7 +11,10 @@ export interface RunControl {
   readonly killers: Set<() => void>
 }
 
-/** One set of loaded job code and the processes that run it. The engine replaces it as a whole: on reload, and when it breaks. */
+/**
+ * One set of loaded job code and the processes that run it. The engine replaces it as a whole: on reload, and when it
+ * breaks.
+ */
 export interface Backend {
   readonly isolation: Isolation
   readonly policies: ReadonlyMap<string, JobPolicy>

@@ -9,15 +9,19 @@ import type { FailureBackend } from './options.ts'
 /** Where failures go; several backends at once are allowed (R35). */
 export interface Backends {
   /**
-   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws, or has not
-   * settled after 30 s, the list `failed` is used and the error logged: no failure goes unrecorded, and none keeps its slot for good.
+   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws,
+   * or has not settled after 30 s, the list `failed` is used and the error logged: no failure goes unrecorded, and none
+   * keeps its slot for good.
    */
   ending(failure: Failure): Promise<Ending>
 }
 
 type Save = (failure: Failure) => unknown
 
-/** How long a user's backend may take for one failure: time for a slow call over the network, and for another try. Milliseconds. */
+/**
+ * How long a user's backend may take for one failure: time for a slow call over the network, and for another try.
+ * Milliseconds.
+ */
 const SAVE_MS = 30_000
 
 /** The lists that the finish script writes: the common one, one per queue, both, or none. */

@@ -53,7 +53,10 @@ export function createCaretaker(
     )
   }
 
-  /** Tells the listeners of what was moved, one after the other. One that does not settle must not hold up what is due: it is left to itself. */
+  /**
+   * Tells the listeners of what was moved, one after the other. One that does not settle must not hold up what is due:
+   * it is left to itself.
+   */
   const tell = async (items: readonly Promoted[], signal: AbortSignal | undefined): Promise<void> => {
     const told = (async () => {
       for (const { queue, raw } of items) {
@@ -76,7 +79,8 @@ export function createCaretaker(
         const sight = sightOf(other)
         if (sight === 'dead')
           await recover(other.nonce, { kind: 'dead', registration: JSON.stringify(other) }, patience)
-        // A restarted container has a pid namespace of its own: who is alive in ours is a second worker of the same container.
+        // A restarted container has a pid namespace of its own: who is alive in ours is a second worker of the same
+        // container.
         else if (sight === 'unseen' && own.instance !== '' && other.instance === own.instance)
           await recover(other.nonce, { kind: 'instance', instance: own.instance }, patience)
       }

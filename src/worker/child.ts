@@ -30,7 +30,10 @@ export interface ChildHost {
 /** One job process's conduct. `take` handles one frame from the worker. */
 export interface Child {
   take(type: number, body: string): void
-  /** Performs jobs that do nothing, for V8 to compile the way there. The host must do nothing meanwhile when it is told to send or to leave. */
+  /**
+   * Performs jobs that do nothing, for V8 to compile the way there. The host must do nothing meanwhile when it is told
+   * to send or to leave.
+   */
   rehearse(rounds: number): Promise<void>
 }
 
@@ -58,7 +61,10 @@ const REHEARSAL: JobRegistry = {
 const NEVER_SETTLED =
   'The job never ended: its promise is still pending, and nothing is left in the process that could settle it.'
 
-/** Makes the process, in which `hookExit` was called, perform jobs that `take` is given, report how they end, and leave after its last one. */
+/**
+ * Makes the process, in which `hookExit` was called, perform jobs that `take` is given, report how they end, and leave
+ * after its last one.
+ */
 export function createChild(host: ChildHost): Child {
   let done = 0
   let current: JobContext | undefined
@@ -182,8 +188,8 @@ interface StopSignal {
 }
 
 /**
- * A job that looks at its signal is told of TERM through it and has until KILL to end; one that does not is ended by TERM. The
- * timer keeps a job alive that waits for nothing but its signal.
+ * A job that looks at its signal is told of TERM through it and has until KILL to end; one that does not is ended by
+ * TERM. The timer keeps a job alive that waits for nothing but its signal.
  */
 function stopSignal(heard: () => void): StopSignal {
   const controller = new AbortController()

@@ -10,8 +10,9 @@ export type ChildHooks = Readonly<Record<'afterFork' | 'beforePerform' | 'afterP
 export const noHooks: ChildHooks = { afterFork: [], beforePerform: [], afterPerform: [] }
 
 /**
- * Loads the child-side part of a hooks module: a default export `{ afterFork, … }` or named exports, each a function or a list of
- * functions. What is not callable is skipped, as the family does. Throws `CONFIG` when the module does not load.
+ * Loads the child-side part of a hooks module: a default export `{ afterFork, … }` or named exports, each a function or
+ * a list of functions. What is not callable is skipped, as the family does. Throws `CONFIG` when the module does not
+ * load.
  */
 export async function loadChildHooks(file: string | undefined, version: number = 0): Promise<ChildHooks> {
   if (file === undefined) return noHooks

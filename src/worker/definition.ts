@@ -15,8 +15,8 @@ export type JobHandler<Args extends readonly unknown[], Result> = (
 ) => Result | Promise<Result>
 
 /**
- * A handler whose parameters all say their types, which need not end with the context then. One that leaves types out tells nothing of
- * its parameters: it gets them from `JobHandler`, context included.
+ * A handler whose parameters all say their types, which need not end with the context then. One that leaves types out
+ * tells nothing of its parameters: it gets them from `JobHandler`, context included.
  */
 export type AnnotatedHandler<Params extends readonly unknown[], Result> = readonly unknown[] extends Params
   ? never
@@ -36,7 +36,8 @@ export interface JobDefinition<Args extends readonly unknown[] = readonly unknow
   readonly args?: Args
 }
 
-// A well-known symbol and not `instanceof`: the job's `resqueue/job` may be another copy of this package than the worker's.
+// A well-known symbol and not `instanceof`: the job's `resqueue/job` may be another copy of this package than the
+// worker's.
 const BRAND = Symbol.for('resqueue.job')
 
 /** Makes a definition; `defineJob` is the public door. */

@@ -22,8 +22,9 @@ function say(thrown: unknown): void {
 }
 
 /**
- * Returns a function that makes every end of a forked child an `exit` without teardown. Node's own joins threads that a child does not have: it
- * would stand there for ever, and its job with it. Made before the fork, so that it costs children next to nothing.
+ * Returns a function that makes every end of a forked child an `exit` without teardown. Node's own joins threads that a
+ * child does not have: it would stand there for ever, and its job with it. Made before the fork, so that it costs
+ * children next to nothing.
  */
 export function prepareDeparture(exit: (code: number) => never): () => void {
   const native = process as unknown as Native

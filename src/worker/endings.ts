@@ -120,7 +120,9 @@ function errorOf(outcome: Unclean): JobError {
   }
 }
 
-/** Milliseconds until the next attempt, or undefined for none. A cancelled job is never retried: somebody stopped it. */
+/**
+ * Milliseconds until the next attempt, or undefined for none. A cancelled job is never retried: somebody stopped it.
+ */
 function retryDelay(
   error: JobError,
   kind: Unclean['kind'],
@@ -149,7 +151,10 @@ export function backoff(policy: RetryPolicy, attempt: number, random: () => numb
   return capped * (1 - jitter * random())
 }
 
-/** The record of a failure in two halves, between which the script puts the raw payload (A6; node-resque needs canonical JSON). */
+/**
+ * The record of a failure in two halves, between which the script puts the raw payload (A6; node-resque needs canonical
+ * JSON).
+ */
 export function failureRecord({ job, worker, failedAt, error, ...rest }: Failure): { before: string; after: string } {
   const after = JSON.stringify({
     exception: error.type,

@@ -54,17 +54,23 @@ export interface Engine {
   readonly isolation: Isolation
   /** Policies by job name, as the loaded modules declare them. */
   readonly policies: ReadonlyMap<string, JobPolicy>
-  /** Why no job process can be had at the moment, although job code once loaded. Jobs that are run then go back, uncounted, or wait. */
+  /**
+   * Why no job process can be had at the moment, although job code once loaded. Jobs that are run then go back,
+   * uncounted, or wait.
+   */
   readonly trouble: string | undefined
   /**
-   * Runs one job to its end; the outcome comes at once where nothing in the job had to be waited for, which only `inline` can
-   * do. Never throws or rejects. When `signal` aborts, the job is told (AbortSignal, then TERM, then KILL after
-   * `killDelayMs`) and the outcome is `cancelled`. `started` is called when the job process exists, with its pid.
+   * Runs one job to its end; the outcome comes at once where nothing in the job had to be waited for, which only
+   * `inline` can do. Never throws or rejects. When `signal` aborts, the job is told (AbortSignal, then TERM, then KILL
+   * after `killDelayMs`) and the outcome is `cancelled`. `started` is called when the job process exists, with its pid.
    */
   run(job: JobRun, signal: AbortSignal, started?: (pid: number) => void): Outcome | Promise<Outcome>
   /** KILLs the processes of all running jobs at once, without TERM first; their runs end as they would for an abort. */
   kill(): void
-  /** Loads job code anew for jobs that start after it resolves. On failure the old code stays and the promise rejects (`JOBS`). */
+  /**
+   * Loads job code anew for jobs that start after it resolves. On failure the old code stays and the promise rejects
+   * (`JOBS`).
+   */
   reload(): Promise<void>
   /** Ends idle processes. Running jobs must have been awaited or aborted before. */
   stop(): Promise<void>

@@ -25,7 +25,10 @@ export interface Enrolment {
   readonly patience: Patience
 }
 
-/** Registers a worker that has loaded its jobs, takes over what predecessors left, and says that it works. Rejects where Redis refuses. */
+/**
+ * Registers a worker that has loaded its jobs, takes over what predecessors left, and says that it works. Rejects where
+ * Redis refuses.
+ */
 export async function enroll(enrolment: Enrolment): Promise<Caretaker> {
   const { store, log, observer, clock, options, hooks, queueList, fresh, patience } = enrolment
   const starting: Patience = options.failFast

@@ -14,7 +14,10 @@ export function entryFile(name: 'zygote' | 'spawned'): string {
 /** `resque-<version>`, the promised part of process titles. */
 export const TITLE: string = `resque-${VERSION}`
 
-/** Node's flags of the worker that its children must share: loaders and conditions, nothing that binds ports or runs other code. */
+/**
+ * Node's flags of the worker that its children must share: loaders and conditions, nothing that binds ports or runs
+ * other code.
+ */
 const INHERITED =
   /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C|--enable-source-maps|--no-warnings|--disable-warning|--use-system-ca|--use-openssl-ca|--dns-result-order)(=|$)/
 const TAKES_VALUE =

@@ -1,6 +1,7 @@
 /**
- * The end of a process that runs job code, where libraries reach it. signal-exit, on which most of them stand, wraps `emit` and `reallyExit` of
- * `process`, calls what it found there when it was loaded, and at times puts that back: what must not get lost is to be found there before job code loads.
+ * The end of a process that runs job code, where libraries reach it. signal-exit, on which most of them stand, wraps
+ * `emit` and `reallyExit` of `process`, calls what it found there when it was loaded, and at times puts that back: what
+ * must not get lost is to be found there before job code loads.
  */
 interface Native {
   emit(name: string | symbol, ...args: unknown[]): boolean
@@ -27,7 +28,10 @@ export function hookExit(): void {
   native.reallyExit = (code) => (leave ?? reallyExit).call(process, code)
 }
 
-/** Calls `then` when the process is about to end because it has nothing to do. No listener, which job code may take away: its job would count as done. */
+/**
+ * Calls `then` when the process is about to end because it has nothing to do. No listener, which job code may take
+ * away: its job would count as done.
+ */
 export function whenNothingIsLeft(then: (code: number) => void): void {
   nothingLeft = then
 }

@@ -6,7 +6,8 @@ import type { Patience, Store } from '../redis/store.ts'
 import type { TurnLoop } from './turns.ts'
 
 /**
- * How long a leaving worker insists on Redis, also where it knows of no job: a turn whose answer was lost may have taken one. Milliseconds. It comes out of the five seconds by which the chart's grace period exceeds
+ * How long a leaving worker insists on Redis, also where it knows of no job: a turn whose answer was lost may have
+ * taken one. Milliseconds. It comes out of the five seconds by which the chart's grace period exceeds
  * `--shutdown-timeout` and `--kill-delay`.
  */
 const FAREWELL_MS = 3000
@@ -31,8 +32,8 @@ export interface Farewell {
 }
 
 /**
- * Records the ends that are known, and unregisters: what is still held goes back to its queue, in front. Resolves within
- * three seconds, whatever Redis does. Never rejects.
+ * Records the ends that are known, and unregisters: what is still held goes back to its queue, in front. Resolves
+ * within three seconds, whatever Redis does. Never rejects.
  */
 export async function sayFarewell(farewell: Farewell): Promise<void> {
   const { store, log, clock, turns, nonce, maxRecoveries, patience } = farewell

@@ -12,7 +12,10 @@ import { reasonOf, supervise, type Supervised } from './supervise.ts'
 
 /** Children that wait for a job ahead of need: as many as can run, but no more than this. */
 const MAX_SPARE = 16
-/** The child of a job that runs alone is replaced so much later, where others wait: to fork takes a core from the job's own beginning. */
+/**
+ * The child of a job that runs alone is replaced so much later, where others wait: to fork takes a core from the job's
+ * own beginning.
+ */
 const REFILL_MS = 5
 const TICK_MS = 1000
 /** Ticks, not clock time: a machine that stood still has not waited. */
@@ -34,8 +37,8 @@ export class Unfit extends Error {
 }
 
 /**
- * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would share or the
- * self-test fails, with `JOBS` or `CONFIG` when code does not load.
+ * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would
+ * share or the self-test fails, with `JOBS` or `CONFIG` when code does not load.
  */
 export async function startFork(options: EngineOptions, addon: Addon, trouble: BackendTrouble): Promise<Backend> {
   /** By number; where there is none, how many children that number had is in `generations`. */
@@ -215,7 +218,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
           if (hung) hangs = [...hangs.filter((at) => ticks - at < HUNG_TICKS), ticks]
           if (hung && hangs.length === MAX_HUNG)
             trouble.unfit(`${MAX_HUNG} forked children did not begin within ${BEGIN_TICKS} s`)
-          // No processes or no memory left for the moment: given back, the job would be here again at once, and those behind it.
+          // No processes or no memory left for the moment: given back, the job would be here again at once, and those
+          // behind it.
           if (unmade && over === undefined) {
             failed += 1
             const pause = Math.min(PAUSE_MS * 2 ** (failed - 1), MAX_PAUSE_MS)

@@ -3,7 +3,9 @@ import type { Registration } from '../queue/registry.ts'
 import { renew, type RenewReply } from '../queue/renew.ts'
 import type { Patience, Store } from '../redis/store.ts'
 
-/** At least this often a lease is renewed. Lease 8 s, renewal 2 s, looks 2 s: see docs/protocol.md before changing one. */
+/**
+ * At least this often a lease is renewed. Lease 8 s, renewal 2 s, looks 2 s: see docs/protocol.md before changing one.
+ */
 const RENEW_MS = 2000
 /** Between two heartbeats for the family, whose prune interval is 300 s. */
 const BEAT_MS = 10_000

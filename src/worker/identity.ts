@@ -19,9 +19,9 @@ export interface Identity {
 }
 
 /**
- * Who this process is. `POD_NAME`, `POD_NAMESPACE`, `POD_UID` and `CONTAINER_NAME` come from the chart (downward API); the
- * host name is the pod's name only by default. The nonce in the host part keeps foreign prunes and restarted containers
- * from ever meeting an equal id (docs/compatibility.md, R12).
+ * Who this process is. `POD_NAME`, `POD_NAMESPACE`, `POD_UID` and `CONTAINER_NAME` come from the chart (downward API);
+ * the host name is the pod's name only by default. The nonce in the host part keeps foreign prunes and restarted
+ * containers from ever meeting an equal id (docs/compatibility.md, R12).
  */
 export function identify(
   name: string | undefined,
@@ -34,7 +34,8 @@ export function identify(
   const container = env['CONTAINER_NAME'] ?? ''
   const host = (name ?? (pod || hostname())).replace(/[^A-Za-z0-9._-]/g, '-') || 'worker'
   let started: number | undefined
-  // A pod may have several containers with a worker: without its name, one that runs passes for the predecessor of another.
+  // A pod may have several containers with a worker: without its name, one that runs passes for the predecessor of
+  // another.
   const instance = podUid === '' || container === '' ? '' : `${podUid}/${container}`
   return {
     host,
@@ -68,7 +69,10 @@ export function identify(
   }
 }
 
-/** What this process sees of a registered one: nothing, where that does not run on the same machine in the same pid namespace. */
+/**
+ * What this process sees of a registered one: nothing, where that does not run on the same machine in the same pid
+ * namespace.
+ */
 export function sightOf(other: Registration): 'dead' | 'alive' | 'unseen' {
   if (other.pid_namespace === '' || other.pid_namespace !== pidNamespace() || other.boot_id !== bootId())
     return 'unseen'

@@ -2,8 +2,8 @@ import { messageOf, ResQueueError } from '../errors.ts'
 import { url } from './builtins.ts'
 
 /**
- * The exports of a module of the operator's, with those of its default object. `what` it is stands in the error. A `version` above 0 loads the
- * file again in a process that has loaded it before. Throws `CONFIG` naming the file.
+ * The exports of a module of the operator's, with those of its default object. `what` it is stands in the error. A
+ * `version` above 0 loads the file again in a process that has loaded it before. Throws `CONFIG` naming the file.
  */
 export async function importModule(file: string, what: string, version: number = 0): Promise<Record<string, unknown>> {
   try {
@@ -19,7 +19,10 @@ export async function importModule(file: string, what: string, version: number =
 /** A function of whose arguments nothing is known. */
 export type AnyFunction = (...args: never[]) => unknown
 
-/** The functions that a module exports under a name: one, or a list of which what is not callable is skipped, as the family does (R67). */
+/**
+ * The functions that a module exports under a name: one, or a list of which what is not callable is skipped, as the
+ * family does (R67).
+ */
 export function functionsOf(module: Readonly<Record<string, unknown>>, name: string): readonly AnyFunction[] {
   return [module[name]].flat().filter((value): value is AnyFunction => typeof value === 'function')
 }

@@ -94,8 +94,8 @@ function attend(
 }
 
 /**
- * Performs jobs in the worker's own process. Nothing can be ended by force here: a run that is aborted or out of time is told through its
- * signal and then left alone, and what it writes is the process's own output.
+ * Performs jobs in the worker's own process. Nothing can be ended by force here: a run that is aborted or out of time
+ * is told through its signal and then left alone, and what it writes is the process's own output.
  */
 export async function startInline(options: EngineOptions): Promise<Backend> {
   // A module that this process has loaded before is loaded again under another address.

@@ -27,8 +27,8 @@ function whyNotFork(): string | undefined {
 }
 
 /**
- * Starts an engine: loads job code where it will run and proves that the isolation works. Rejects with `JOBS` or `CONFIG`. `auto` and
- * `fork` fall back to `spawn` with one notice that says why.
+ * Starts an engine: loads job code where it will run and proves that the isolation works. Rejects with `JOBS` or
+ * `CONFIG`. `auto` and `fork` fall back to `spawn` with one notice that says why.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { events } = options
@@ -110,7 +110,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
   }
 
-  /** The reload that began last, and one that waits for its end: code that changed meanwhile must not come behind the older. */
+  /**
+   * The reload that began last, and one that waits for its end: code that changed meanwhile must not come behind the
+   * older.
+   */
   let latest: Promise<void> = Promise.resolve()
   let upcoming: Promise<void> | undefined
   const takeUp = async (): Promise<void> => {

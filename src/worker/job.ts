@@ -1,6 +1,6 @@
 /**
- * The public subpath `resqueue/job`: what job modules import. It loads nothing heavy, so that the processes which perform jobs
- * stay small.
+ * The public subpath `resqueue/job`: what job modules import. It loads nothing heavy, so that the processes which
+ * perform jobs stay small.
  */
 import { ResQueueError } from '../errors.ts'
 import type { WithoutContext } from '../queue/jobref.ts'
@@ -19,8 +19,9 @@ export type { RetryOptions } from '../retry.ts'
 export type { AnnotatedHandler, JobDefinition, JobHandler, JobOptions } from './definition.ts'
 
 /**
- * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without it a default export is
- * named after its file in CamelCase, a named one after its export. The handler gets the payload's args, then a `JobContext`.
+ * Defines a job. `name` is the class name in payloads and may be any text (`App\Jobs\SendEmail`, `Mail::Send`); without
+ * it a default export is named after its file in CamelCase, a named one after its export. The handler gets the
+ * payload's args, then a `JobContext`.
  */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- three of them, so that defineJob<[Email]>(…) means the next form
 export function defineJob<Name extends string, Params extends readonly unknown[], Result>(
@@ -73,7 +74,9 @@ export class Retry extends Error {
   }
 }
 
-/** Thrown by `setUp`, `perform`, `tearDown` or a listener to end the job without a failure; the rest is skipped (R44). */
+/**
+ * Thrown by `setUp`, `perform`, `tearDown` or a listener to end the job without a failure; the rest is skipped (R44).
+ */
 export class DoNotPerform extends Error {
   override readonly name: string = 'DoNotPerform'
   readonly resqueueVerdict: Verdict = { kind: 'skip' }

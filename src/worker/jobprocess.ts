@@ -27,8 +27,8 @@ export interface JobProcess {
   /** Hands a job over. `listener` is told of everything until `release` or the process's end. */
   assign(data: Buffer, listener: ProcessListener): void
   /**
-   * Ends the assignment: what comes from now on belongs to no job. Lines that are still underway are told before it returns or resolves,
-   * with the last 2 KB that the job wrote to stderr.
+   * Ends the assignment: what comes from now on belongs to no job. Lines that are still underway are told before it
+   * returns or resolves, with the last 2 KB that the job wrote to stderr.
    */
   release(): string | Promise<string>
   /** To the whole process group. A process that is gone is no error. */

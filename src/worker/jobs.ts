@@ -133,8 +133,9 @@ function candidates(file: string, module: Record<string, unknown>): Named[] {
 }
 
 /**
- * Loads a job module, or all modules of a folder. Throws `JOBS` with the file and the reason when one throws, exports no job, or
- * gives a name that is taken. `version` makes a process that loaded the module before load it again (not what it imports).
+ * Loads a job module, or all modules of a folder. Throws `JOBS` with the file and the reason when one throws, exports
+ * no job, or gives a name that is taken. `version` makes a process that loaded the module before load it again (not
+ * what it imports).
  */
 export async function loadJobs(path: string, version: number = 0): Promise<JobRegistry> {
   const suffix = version === 0 ? '' : `?v=${version}`

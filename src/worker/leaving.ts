@@ -14,7 +14,10 @@ export interface LeavingOptions {
   running(): number
   /** Whether the worker is done, or waits for nothing that could come. */
   ready(): boolean
-  /** Stops the running jobs without recording anything, with TERM first unless `atOnce`. Resolves when their processes are gone. */
+  /**
+   * Stops the running jobs without recording anything, with TERM first unless `atOnce`. Resolves when their processes
+   * are gone.
+   */
   interrupt(atOnce: boolean): Promise<void>
   /** Takes leave of Redis and ends all that the worker has begun. */
   farewell(): Promise<void>

@@ -1,7 +1,9 @@
 import { StringDecoder } from 'node:string_decoder'
 
 const TAIL_BYTES = 2048
-/** A line that does not end is cut here, so that a job which writes without line feeds cannot fill the worker's memory. */
+/**
+ * A line that does not end is cut here, so that a job which writes without line feeds cannot fill the worker's memory.
+ */
 const MAX_LINE = 65_536
 
 /** Cuts a byte stream into lines. */

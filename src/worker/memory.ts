@@ -5,7 +5,10 @@ const LOOK_EVERY_MS = 100
 /** cgroup v2, then v1. */
 const OOM_COUNTERS = ['/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control']
 
-/** Bytes of private memory that a process holds now (what it does not share with files); undefined when it is gone or not on Linux. */
+/**
+ * Bytes of private memory that a process holds now (what it does not share with files); undefined when it is gone or
+ * not on Linux.
+ */
 export function privateBytes(pid: number): number | undefined {
   try {
     const [, resident = 0, shared = 0] = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ').map(Number)
@@ -15,7 +18,9 @@ export function privateBytes(pid: number): number | undefined {
   }
 }
 
-/** Looks ten times a second at a process's memory and calls `exceeded` once it is above the limit. Returns how to stop. */
+/**
+ * Looks ten times a second at a process's memory and calls `exceeded` once it is above the limit. Returns how to stop.
+ */
 export function watchMemory(pid: number, limitBytes: number, exceeded: () => void): () => void {
   const timer = setInterval(() => {
     const bytes = privateBytes(pid)

@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** What must not be there when a process is forked, because parent and children would share it: sockets, timers, threads. */
+/**
+ * What must not be there when a process is forked, because parent and children would share it: sockets, timers,
+ * threads.
+ */
 export interface Obstacle {
   /** In words. */
   readonly what: string
@@ -21,8 +24,8 @@ const OWN_DESCRIPTORS: ReadonlySet<string> = new Set(['0', '1', '2', '3'])
 /** What Node counts for this process's own stdout and stderr. */
 const OWN_RESOURCES: ReadonlyMap<string, number> = new Map([['PipeWrap', 2]])
 /**
- * Threads that Node's own work brings, as its majors name them: libuv's pool starts itself anew in a child, and its io_uring belongs to a loop,
- * which a child replaces.
+ * Threads that Node's own work brings, as its majors name them: libuv's pool starts itself anew in a child, and its
+ * io_uring belongs to a loop, which a child replaces.
  */
 const OWN_THREADS = /^(libuv-worker|(node-)?V8Worker|DelayedTaskSche|SignalInspector|iou-(sqp|wrk)-\d+)$/
 const SETTLE_MS = 500
@@ -108,7 +111,10 @@ function numbered(count: number, name: string): string {
   return `${count > 1 ? `${count} × ` : ''}${RESOURCES[name] ?? name}`
 }
 
-/** What the worker has open, of which it may have passed on what was passed on to itself. Nothing where that may not be seen. */
+/**
+ * What the worker has open, of which it may have passed on what was passed on to itself. Nothing where that may not be
+ * seen.
+ */
 function openInWorker(): ReadonlySet<string> {
   try {
     return new Set(links(process.ppid).values())

@@ -1,6 +1,9 @@
 import type { EngineOptions } from './engine.ts'
 
-/** Where a failure is recorded: the list `failed`, one list per queue as Ruby's RedisMultiQueue keeps them, or a module of one's own. */
+/**
+ * Where a failure is recorded: the list `failed`, one list per queue as Ruby's RedisMultiQueue keeps them, or a module
+ * of one's own.
+ */
 export type FailureBackend =
   | { readonly kind: 'redis' }
   | { readonly kind: 'multi-queue' }

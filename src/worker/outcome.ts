@@ -15,7 +15,10 @@ export type Outcome = (
   | { readonly kind: 'out_of_memory'; readonly limitBytes?: number }
   /** The run was aborted from outside: USR1, fencing, shutdown. */
   | { readonly kind: 'cancelled'; readonly reason: string }
-  /** The run never began or its end is not the job's doing (zygote died, child never reported): the job goes back unharmed. */
+  /**
+   * The run never began or its end is not the job's doing (zygote died, child never reported): the job goes back
+   * unharmed.
+   */
   | {
       readonly kind: 'returned'
       readonly reason: string

@@ -20,7 +20,10 @@ export interface ParentEvents {
 
 export interface ParentHooks {
   has(event: keyof ParentEvents): boolean
-  /** Calls the listeners in order, awaiting each. One that throws, or has not settled after five seconds, is logged; the job goes on. */
+  /**
+   * Calls the listeners in order, awaiting each. One that throws, or has not settled after five seconds, is logged; the
+   * job goes on.
+   */
   tell<E extends keyof ParentEvents>(event: E, ...args: ParentEvents[E]): Promise<void>
 }
 

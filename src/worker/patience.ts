@@ -8,8 +8,8 @@ export interface WorkerPatience extends Patience {
 }
 
 /**
- * How a worker asks Redis: for as long as it lives, until `signal` aborts. Trouble is logged once when it begins and once when
- * it is over; `waiting` is told at each try, for waiting knowingly is no standstill.
+ * How a worker asks Redis: for as long as it lives, until `signal` aborts. Trouble is logged once when it begins and
+ * once when it is over; `waiting` is told at each try, for waiting knowingly is no standstill.
  */
 export function workerPatience(store: Store, log: Logger, signal: AbortSignal, waiting: () => void): WorkerPatience {
   let troubled = false

@@ -53,7 +53,10 @@ function argsOf(payload: Readonly<Record<string, unknown>>): unknown[] {
   return args === undefined || args === null ? [] : [args]
 }
 
-/** The context stands where the signature has it: missing args are padded with undefined up to the declared length minus one. */
+/**
+ * The context stands where the signature has it: missing args are padded with undefined up to the declared length minus
+ * one.
+ */
 function withContext(args: readonly unknown[], declared: number, job: JobContext): unknown[] {
   const padded = [...args]
   while (padded.length < declared - 1) padded.push(undefined)
@@ -170,8 +173,8 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Performs one job with its whole lifecycle (R40–R47). Neither throws nor rejects. The report is there at once when nothing
- * in the job had to be waited for.
+ * Performs one job with its whole lifecycle (R40–R47). Neither throws nor rejects. The report is there at once when
+ * nothing in the job had to be waited for.
  */
 export function performJob(assignment: Assignment, around: Surroundings): Report | Promise<Report> {
   try {

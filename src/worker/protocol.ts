@@ -1,8 +1,8 @@
 import type { Assignment, Report } from './perform.ts'
 
 /**
- * What a worker and its job processes say to each other: a length (u32, little endian, counting what follows), a type (one
- * byte) and a body. Small enough that a child needs no library, and results travel without being encoded twice.
+ * What a worker and its job processes say to each other: a length (u32, little endian, counting what follows), a type
+ * (one byte) and a body. Small enough that a child needs no library, and results travel without being encoded twice.
  */
 export const FRAME = {
   /** To the child: a job, as `[id, queue, class, attempt]`, a line feed, and the payload as it stands in Redis. */
@@ -49,16 +49,19 @@ export function frame(type: number, body: string = ''): Buffer {
   return out
 }
 
-/** Takes a stream apart. `pending` tells whether half a frame is waiting for its rest, or what came could not be read. */
+/**
+ * Takes a stream apart. `pending` tells whether half a frame is waiting for its rest, or what came could not be read.
+ */
 export interface FrameReader {
   push(chunk: Buffer): void
   pending(): boolean
 }
 
 /**
- * Calls `take` for each whole frame, in order. The body is only valid during the call. Job code can write to its channel, so anything may
- * come: at the first length or type that no frame has, `take` gets one of type `garbled`, and again with whatever comes after it;
- * nothing else is read from then on. `mostBytes` bounds what is believed of a length, and so what is gathered.
+ * Calls `take` for each whole frame, in order. The body is only valid during the call. Job code can write to its
+ * channel, so anything may come: at the first length or type that no frame has, `take` gets one of type `garbled`, and
+ * again with whatever comes after it; nothing else is read from then on. `mostBytes` bounds what is believed of a
+ * length, and so what is gathered.
  */
 export function frameReader(take: (type: number, body: Buffer) => void, mostBytes: number = MOST_BYTES): FrameReader {
   let rest: Buffer | undefined

@@ -2,14 +2,19 @@ import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 
 /**
- * Random numbers of forked children. A fork copies generators and their caches, so children would draw the same numbers. The zygote calls
- * `prepareRandomness` before it loads job code, each child calls `renewRandomness` first thing.
+ * Random numbers of forked children. A fork copies generators and their caches, so children would draw the same
+ * numbers. The zygote calls `prepareRandomness` before it loads job code, each child calls `renewRandomness` first
+ * thing.
  */
 
-// Node fills its caches for 128 UUIDs, and for 1024 numbers of six bytes; a child uses up what it inherited before its first own.
+// Node fills its caches for 128 UUIDs, and for 1024 numbers of six bytes; a child uses up what it inherited before its
+// first own.
 const UUID_CACHE = 128
 const INT_CACHE = 1024
-/** From this size on, a buffer that was filled while loading is taken for a library's pool (nanoid, uuid), not for one secret. */
+/**
+ * From this size on, a buffer that was filled while loading is taken for a library's pool (nanoid, uuid), not for one
+ * secret.
+ */
 const POOL_BYTES = 256
 
 // Node's own, which does not remember what it filled.
@@ -18,7 +23,10 @@ const fillSync = crypto.randomFillSync
 const state = new Uint32Array(4)
 /** Functions of Node's whose caches are still the copy of another process. */
 let stale = new Set<string>()
-/** The memory itself, weakly: a view of our own would be gone with the next collection, the library's is not ours to keep. */
+/**
+ * The memory itself, weakly: a view of our own would be gone with the next collection, the library's is not ours to
+ * keep.
+ */
 const pools: { readonly memory: WeakRef<ArrayBufferLike>; readonly from: number; readonly length: number }[] = []
 
 /** xoshiro128++ (Blackman, Vigna): V8's own generator cannot be seeded again. */
@@ -105,7 +113,10 @@ export function prepareRandomness(): void {
   syncBuiltinESMExports()
 }
 
-/** In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. `seed` is 128 bits from the kernel. */
+/**
+ * In a forked child, before any job code runs: nothing drawn from now on was drawn elsewhere. `seed` is 128 bits from
+ * the kernel.
+ */
 export function renewRandomness(seed: Int32Array): void {
   state.set(seed)
   stale = new Set(['randomUUID', 'randomUUIDv7', 'randomInt'])

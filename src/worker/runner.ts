@@ -31,8 +31,8 @@ export interface RunnerOptions {
 /** Runs reserved jobs and says how their claims end. */
 export interface Runner {
   /**
-   * Runs one job to its end, which comes at once where nothing had to be waited for. Never throws or rejects. The end is
-   * undefined when it was interrupted: then nothing is to be recorded, because a release puts the job back.
+   * Runs one job to its end, which comes at once where nothing had to be waited for. Never throws or rejects. The end
+   * is undefined when it was interrupted: then nothing is to be recorded, because a release puts the job back.
    */
   run(held: Held, stop: Stop): End | undefined | Promise<End | undefined>
 }

@@ -10,8 +10,8 @@ export interface SeatOrders {
 }
 
 /**
- * The worker's side of one forked child at a time: a channel and two pipes that outlive the child as long as nothing of it is left in
- * them. The zygote gets copies with each fork and keeps none.
+ * The worker's side of one forked child at a time: a channel and two pipes that outlive the child as long as nothing of
+ * it is left in them. The zygote gets copies with each fork and keeps none.
  */
 export interface Seat extends JobProcess {
   readonly index: number
@@ -91,8 +91,9 @@ export function createSeat(
   }
 
   /**
-   * Whether the child has taken its assignment. A first job's beginning is in shared memory; a later job has begun when nothing of
-   * it is left on the way, which costs a busy child no message. What is left is taken away: it was meant for this child alone.
+   * Whether the child has taken its assignment. A first job's beginning is in shared memory; a later job has begun when
+   * nothing of it is left on the way, which costs a busy child no message. What is left is taken away: it was meant for
+   * this child alone.
    */
   const taken = (begun: boolean): boolean => {
     const unread = addon.drain(childChannel) !== undefined || channel.writableLength > 0

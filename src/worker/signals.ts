@@ -2,7 +2,10 @@ export type WorkerSignal = 'SIGTERM' | 'SIGQUIT' | 'SIGINT' | 'SIGUSR1' | 'SIGUS
 
 /** What signals make a worker do. */
 export interface WorkerActions {
-  /** Whether a TERM or INT came before. A worker that stops for another reason, QUIT or the end of a burst, has still to drain at the first. */
+  /**
+   * Whether a TERM or INT came before. A worker that stops for another reason, QUIT or the end of a burst, has still to
+   * drain at the first.
+   */
   readonly told: boolean
   /** Finish running jobs, take no new ones; after `deadline` put back what still runs. */
   drain(why: WorkerSignal, deadline: boolean): void
@@ -16,8 +19,8 @@ export interface WorkerActions {
 }
 
 /**
- * R48–R53, changed where Kubernetes asks for it: TERM comes with every rollout, so it drains until the shutdown timeout; a
- * second TERM or INT is immediate, and an interrupted job is put back, never failed.
+ * R48–R53, changed where Kubernetes asks for it: TERM comes with every rollout, so it drains until the shutdown
+ * timeout; a second TERM or INT is immediate, and an interrupted job is put back, never failed.
  */
 export function act(signal: WorkerSignal, actions: WorkerActions): void {
   switch (signal) {

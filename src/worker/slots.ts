@@ -1,6 +1,6 @@
 /**
- * The claims that a worker's slots hold under one registration, and the numbers of those to come. A number is given once; the numbers of
- * calls that go out one after the other rise (docs/protocol.md, "Claims").
+ * The claims that a worker's slots hold under one registration, and the numbers of those to come. A number is given
+ * once; the numbers of calls that go out one after the other rise (docs/protocol.md, "Claims").
  */
 export interface Slots {
   /** Slots that hold a job, or whose job's end is not acknowledged yet. */
@@ -26,8 +26,8 @@ export interface Slots {
 }
 
 /**
- * How far above the next claim number a turn that waits for a token takes its own: turns that go out meanwhile stay below, so
- * that it is not too late when its token comes.
+ * How far above the next claim number a turn that waits for a token takes its own: turns that go out meanwhile stay
+ * below, so that it is not too late when its token comes.
  */
 const AHEAD = 1000
 

@@ -12,10 +12,16 @@ const PAUSE_MS = 250
 const MAX_PAUSE_MS = 10_000
 const MAX_TRIES = 3
 const REFILL_MS = 5
-/** A process that is not ready after this long never will be. A machine on which the first one took long gets ten times that. */
+/**
+ * A process that is not ready after this long never will be. A machine on which the first one took long gets ten times
+ * that.
+ */
 const BOOT_MS = 60_000
 
-/** Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when no process can be made. */
+/**
+ * Runs each job in a Node process booted ahead of need. Rejects with `JOBS` or `CONFIG` when code does not load, with
+ * `UNAVAILABLE` when no process can be made.
+ */
 export async function startSpawn(options: EngineOptions, shortestBootMs: number = BOOT_MS): Promise<Backend> {
   const all = new Set<SpawnedProcess>()
   const idle: SpawnedProcess[] = []
@@ -58,7 +64,8 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
         refill()
       }, pauseMs)
     }
-    // No descriptors or processes left for the moment: given back, the job would be here again at once, and those behind it.
+    // No descriptors or processes left for the moment: given back, the job would be here again at once, and those
+    // behind it.
     if (error instanceof ResQueueError && error.code === 'UNAVAILABLE') return
     // The job code worked when the engine started, and no job has begun: another worker may be better off.
     for (const give of waiting.splice(0, booting > 0 ? 1 : waiting.length)) give(trouble)
@@ -147,8 +154,8 @@ export async function startSpawn(options: EngineOptions, shortestBootMs: number 
           if (process === undefined) return { kind: 'cancelled', reason: reasonOf(control.signal) }
           if (typeof process === 'string') return { kind: 'returned', reason: process, counted: false }
           const ended = supervise(process, job, control, options)
-          // Once the job is on its way, as are those of the same turn; a little later when others wait. Starting a process takes a
-          // millisecond or two of this one, and a core from the job's own beginning.
+          // Once the job is on its way, as are those of the same turn; a little later when others wait. Starting a
+          // process takes a millisecond or two of this one, and a core from the job's own beginning.
           if (idle.length === 0) setImmediate(refill)
           else setTimeout(refill, REFILL_MS)
           const { outcome, reusable, unbegun } = await ended

@@ -20,8 +20,8 @@ interface Channel {
 }
 
 /**
- * The most memory that this process held. On Linux from its own memory map: the kernel's other count (`resourceUsage`) goes on from
- * the worker's, of which the process was a copy until it became Node.
+ * The most memory that this process held. On Linux from its own memory map: the kernel's other count (`resourceUsage`)
+ * goes on from the worker's, of which the process was a copy until it became Node.
  */
 function peak(): number {
   const status = process.platform === 'linux' ? fs.readFileSync('/proc/self/status', 'latin1') : ''
@@ -61,8 +61,8 @@ async function streamChannel(): Promise<Channel> {
 }
 
 /**
- * With the addon, a process for one job needs no streams, which saves a tenth of its boot: it waits standing still, writes at once, and leaves
- * without a teardown.
+ * With the addon, a process for one job needs no streams, which saves a tenth of its boot: it waits standing still,
+ * writes at once, and leaves without a teardown.
  */
 function directChannel(addon: Addon): Channel {
   return {
@@ -83,7 +83,8 @@ function directChannel(addon: Addon): Channel {
 const config = takeLoadConfig()
 const found = loadAddon()
 const addon = 'addon' in found ? found.addon : undefined
-// No orphan finishes a job behind our back. Without the addon, the channel's end tells, once the job lets the process listen.
+// No orphan finishes a job behind our back. Without the addon, the channel's end tells, once the job lets the process
+// listen.
 addon?.dieWith(config.worker)
 if (process.platform === 'linux') raiseOomScore()
 blockOnOutput()

@@ -16,7 +16,10 @@ const SCARCE: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENO
 
 /** A fresh Node process that loads job code and then waits for a job. */
 export interface SpawnedProcess extends JobProcess {
-  /** Rejects with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when it could not be made, or when the process ends first. */
+  /**
+   * Rejects with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when it could not be made, or when the
+   * process ends first.
+   */
   readonly ready: Promise<Loaded>
   readonly gone: Promise<void>
   alive(): boolean

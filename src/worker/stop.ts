@@ -1,4 +1,7 @@
-/** Stops one run: by its signal, and, where its end is not to be recorded, by an interruption, which may come after a cancellation. */
+/**
+ * Stops one run: by its signal, and, where its end is not to be recorded, by an interruption, which may come after a
+ * cancellation.
+ */
 export class Stop extends AbortController {
   /** Nothing is to be recorded: the worker stops, or another may hold the job. */
   interrupted = false
@@ -10,7 +13,10 @@ export class Stop extends AbortController {
     this.#heard?.()
   }
 
-  /** Waits for what the operator's own code does, but no longer than until the run is interrupted: a listener that never settles must not hold a worker that stops. One wait at a time. */
+  /**
+   * Waits for what the operator's own code does, but no longer than until the run is interrupted: a listener that never
+   * settles must not hold a worker that stops. One wait at a time.
+   */
   unlessInterrupted<T>(work: Promise<T>): Promise<T | undefined> {
     const interruption = new Promise<undefined>((resolve) => {
       this.#heard = () => resolve(undefined)

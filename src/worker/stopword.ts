@@ -11,9 +11,10 @@ export interface StopWord {
   /** One has. */
   hear(): void
   /**
-   * What a run's outcome is worth where the worker is told to stop: systemd, PM2 and others signal each process of a tree, in an order of their
-   * own. Where the job got such a signal, which was not the engine's, and the worker has got one, too, or gets it within a second,
-   * the job goes back uncounted. All other outcomes are given back at once, as they are.
+   * What a run's outcome is worth where the worker is told to stop: systemd, PM2 and others signal each process of a
+   * tree, in an order of their own. Where the job got such a signal, which was not the engine's, and the worker has got
+   * one, too, or gets it within a second, the job goes back uncounted. All other outcomes are given back at once, as
+   * they are.
    */
   weigh(outcome: Outcome): Outcome | Promise<Outcome>
   /** Resolves with whether one has, or does within a second. */

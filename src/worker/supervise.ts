@@ -82,8 +82,8 @@ function endOf(end: ProcessEnd, begun: boolean, stderr: string, limitBytes: numb
 }
 
 /**
- * Runs one job in a process and sees to its time, its memory and its abortion: TERM to the group, which a job that looks at its signal
- * hears as an abort, then KILL. Never rejects.
+ * Runs one job in a process and sees to its time, its memory and its abortion: TERM to the group, which a job that
+ * looks at its signal hears as an abort, then KILL. Never rejects.
  */
 export function supervise(
   process: JobProcess,
@@ -160,7 +160,8 @@ export function supervise(
           return
         }
         const { report } = message
-        // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits for TERM.
+        // A job that gave up half-way may look like one that is done; all that its report says now is that nobody waits
+        // for TERM.
         if (intervention) return process.kill('SIGKILL')
         const done = (pid: number): void =>
           finish((stderr) => {

@@ -6,8 +6,8 @@ interface Timer extends NodeJS.Timeout {
 }
 
 /**
- * From now on remembers timers that are told not to keep this process alive, which Node counts nowhere. Returns a function that ends this, and
- * says in words which of them still run. What ran before is not seen.
+ * From now on remembers timers that are told not to keep this process alive, which Node counts nowhere. Returns a
+ * function that ends this, and says in words which of them still run. What ran before is not seen.
  */
 export function watchUnref(): () => string[] {
   const sample = setTimeout(() => {}, 0)

@@ -27,11 +27,14 @@ export interface TurnLoop {
   /** Asks for jobs for all idle slots; `queue` is the one whose token was taken. */
   wake(queue?: string): void
   /**
-   * Brings records of idle slots that we do not know of, and takes nothing new, so that it may be asked for at any time. What they hold runs, or goes
-   * back where this worker was told to take no more.
+   * Brings records of idle slots that we do not know of, and takes nothing new, so that it may be asked for at any
+   * time. What they hold runs, or goes back where this worker was told to take no more.
    */
   recall(): void
-  /** Waits for a token with a turn behind it that asks for jobs for all slots idle now. Resolves when both were answered. */
+  /**
+   * Waits for a token with a turn behind it that asks for jobs for all slots idle now. Resolves when both were
+   * answered.
+   */
   readonly ahead: Ahead
   /** Resolves when every end handed in was acknowledged, or the loop was stopped. */
   flushed(): Promise<void>
@@ -57,9 +60,9 @@ interface Shift {
 }
 
 /**
- * The reserve loop. What ends while a call is outstanding gathers and goes with the next, so that batches grow by themselves
- * under load. Calls of two shifts go out in the order of their claim numbers; one that is sent again late, behind the other's,
- * pops nothing and is told to ask anew.
+ * The reserve loop. What ends while a call is outstanding gathers and goes with the next, so that batches grow by
+ * themselves under load. Calls of two shifts go out in the order of their claim numbers; one that is sent again late,
+ * behind the other's, pops nothing and is told to ask anew.
  */
 export function startTurns(options: TurnOptions): TurnLoop {
   const { store, clock, patience } = options
@@ -197,7 +200,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
   }
 
   const wake = (queue = ''): void => {
-    // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is more.
+    // A token stands for one job as a rule: a shift with an idle slot is enough, and it fetches the other if there is
+    // more.
     const able =
       queue === '' ? undefined : shifts.find((shift) => !shift.turning && slots.idle(shift.slots, 1).length > 0)
     for (const shift of able ? [able] : queue === '' ? shifts : shifts.slice(0, 1)) {

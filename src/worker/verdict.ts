@@ -1,6 +1,6 @@
 /**
- * How an error that job code throws asks for special treatment. A property and not `instanceof`, because the job's `resqueue/job` may be
- * another copy of this package than the worker's own.
+ * How an error that job code throws asks for special treatment. A property and not `instanceof`, because the job's
+ * `resqueue/job` may be another copy of this package than the worker's own.
  */
 export type Verdict =
   | { readonly kind: 'fatal' }

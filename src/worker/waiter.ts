@@ -2,8 +2,8 @@ import type { Store } from '../redis/store.ts'
 import type { Ahead } from './ahead.ts'
 
 /**
- * Seconds that one wait lasts at most. New queues of a pattern are waited on after it, and what the turn behind it brings must not be
- * stale by then.
+ * Seconds that one wait lasts at most. New queues of a pattern are waited on after it, and what the turn behind it
+ * brings must not be stale by then.
  */
 const WAIT_SECONDS = 3
 
@@ -14,9 +14,9 @@ export interface Waiter {
 }
 
 /**
- * Waits on the tokens of queues with one blocking connection, while `able` says that a job could be taken. Behind each wait stands a
- * turn (`ahead`), so that Redis hands out a job with the token that announces it. Errors are left to the interval's look, which finds
- * all work anyway.
+ * Waits on the tokens of queues with one blocking connection, while `able` says that a job could be taken. Behind each
+ * wait stands a turn (`ahead`), so that Redis hands out a job with the token that announces it. Errors are left to the
+ * interval's look, which finds all work anyway.
  */
 export function startWaiter(
   store: Store,

@@ -44,7 +44,10 @@ export interface WorkerDependencies {
 
 export interface WorkerHandle {
   readonly view: WorkerView
-  /** Resolves when the worker has left, with its exit code: 0, 130 or 143. Rejects when it cannot start (`JOBS`, `CONFIG`, `REDIS_…`). */
+  /**
+   * Resolves when the worker has left, with its exit code: 0, 130 or 143. Rejects when it cannot start (`JOBS`,
+   * `CONFIG`, `REDIS_…`).
+   */
   readonly done: Promise<{ readonly exitCode: number }>
   /** What a signal of this name does; docs/configuration.md, "Signals". */
   signal(name: WorkerSignal): void

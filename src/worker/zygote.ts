@@ -1,6 +1,6 @@
 /**
- * Entry of the zygote: a process that loads the job modules and nothing else, then forks a child for each job. After loading it stays in
- * native/zygote.c for good; what follows `serve` runs in children.
+ * Entry of the zygote: a process that loads the job modules and nothing else, then forks a child for each job. After
+ * loading it stays in native/zygote.c for good; what follows `serve` runs in children.
  */
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -82,7 +82,8 @@ async function main(): Promise<void> {
   // Node keeps one stream per descriptor for good: made before the fork, it costs children nothing.
   void [process.stdout, process.stderr]
   prepareRandomness()
-  // Node loads its HTTP client when it is first used: 50 ms of CPU, once here instead of in each child whose job uses it.
+  // Node loads its HTTP client when it is first used: 50 ms of CPU, once here instead of in each child whose job uses
+  // it.
   if (typeof fetch === 'function') await (await fetch('data:,')).text()
   await new Promise((resolve) => setImmediate(resolve))
   const before = snapshot()
@@ -123,11 +124,12 @@ async function main(): Promise<void> {
     open(channel)
     child.take(numbers[3] as number, body)
   }
-  // The natural end of the zygote's own life: only then has Node waited for what its helper threads had to do. Forked earlier, a child
-  // would wait for work that no thread of its own will ever finish.
+  // The natural end of the zygote's own life: only then has Node waited for what its helper threads had to do. Forked
+  // earlier, a child would wait for work that no thread of its own will ever finish.
   forgetExit()
   process.once('beforeExit', () => {
-    // What loading code wants done at its end is of the process that loaded it: done in each child, the first would remove the others' files.
+    // What loading code wants done at its end is of the process that loaded it: done in each child, the first would
+    // remove the others' files.
     forgetExit()
     addon.serve(CONTROL_FD, `${config.title}: Waiting`, numbers)
     renew()

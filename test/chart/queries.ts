@@ -5,7 +5,10 @@ import { ROOT } from '../support/process.ts'
 /** Labels that Prometheus adds to what it scrapes. */
 const TARGET_LABELS = ['job', 'instance', 'namespace', 'pod', 'container']
 
-/** Every metric of docs/metrics.md, which a test compares with the code, with its labels; histograms by their three names. */
+/**
+ * Every metric of docs/metrics.md, which a test compares with the code, with its labels; histograms by their three
+ * names.
+ */
 export function documentedMetrics(): ReadonlyMap<string, ReadonlySet<string>> {
   const metrics = new Map<string, ReadonlySet<string>>()
   const rows = readFileSync(join(ROOT, 'docs', 'metrics.md'), 'utf8').matchAll(

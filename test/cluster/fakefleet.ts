@@ -9,8 +9,8 @@ import type { Scene } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
 
 /**
- * Workers without processes: for each pod that only pretends to run, its registration, its lease and its turns, made with the
- * functions that workers use. Hundreds fit on a small machine.
+ * Workers without processes: for each pod that only pretends to run, its registration, its lease and its turns, made
+ * with the functions that workers use. Hundreds fit on a small machine.
  */
 export interface FakeFleet {
   /** Registers a worker for every pod that is there and has none; releases those whose pods are gone. */

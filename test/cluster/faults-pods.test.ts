@@ -84,7 +84,10 @@ test('a pod that was forced away while its process runs on keeps its jobs for as
   expect(await redis.llen(`${ns}:queue:q`)).toBe(0)
 })
 
-/** How long the worker of a pod had not renewed its lease at the most, from now on until it was released: by the clock of Redis. */
+/**
+ * How long the worker of a pod had not renewed its lease at the most, from now on until it was released: by the clock
+ * of Redis.
+ */
 async function watchSilence(redis: Redis, ns: string, pod: string): Promise<{ longestMs: () => number }> {
   const registrations = Object.entries(await redis.hgetall(`${ns}:ext:processes`))
   const [nonce, registration] = registrations.find(([, one]) => one.includes(pod)) as [string, string]

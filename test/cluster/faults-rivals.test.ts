@@ -7,7 +7,8 @@ const PATIENT = { ...QUICK, cooldownSeconds: 3600 }
 
 const scales = (controller: RunningController): number => controller.log.filter(({ msg }) => msg === 'scaled').length
 
-// Argo CD resyncs every three minutes; test/unit/writes.test.ts has its clock. Here it comes as soon as there is something to undo.
+// Argo CD resyncs every three minutes; test/unit/writes.test.ts has its clock. Here it comes as soon as there is
+// something to undo.
 test('a deploy tool that writes the replicas of its manifest is left alone after three writes', async ({
   scene,
   cluster,

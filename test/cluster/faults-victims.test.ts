@@ -38,7 +38,8 @@ async function wrongVictims(scene: Scene, trials: Trials): Promise<number> {
       .toSorted(() => Math.random() - 0.5)
       .slice(0, count)
       .map(({ metadata }) => metadata.uid)
-    // A pod that a controller has just let go is not free at once: one that others died for is out of work for half a minute.
+    // A pod that a controller has just let go is not free at once: one that others died for is out of work for half a
+    // minute.
     const describe = (): string => `every pod takes a job; it was answered ${fleet.refusal}`
     for (const uid of busy) await waitFor(() => fleet.occupy(uid), { timeoutMs: 60_000, describe })
     await trials.before?.()

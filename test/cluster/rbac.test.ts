@@ -182,8 +182,8 @@ test(
     const patch = (body: object, who: Identity = as): Promise<{ code: number; stderr: string }> =>
       cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=merge', '-p', JSON.stringify(body)], { as: who })
     const image = { spec: { containers: [{ name: 'worker', image: 'evil' }] } }
-    // A policy counts a moment after it was made. Until then a dry run leaves the pod as it is: a change that got through would make
-    // the same patch no change at all, which no policy refuses.
+    // A policy counts a moment after it was made. Until then a dry run leaves the pod as it is: a change that got
+    // through would make the same patch no change at all, which no policy refuses.
     const strategic = ['patch', pod, '--type=strategic', '--dry-run=server', '-p', JSON.stringify(image)]
     const evil = (): Promise<{ code: number; stderr: string }> =>
       cluster.run('kubectl', ['-n', namespace, ...strategic], { as })

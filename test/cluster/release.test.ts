@@ -9,7 +9,9 @@ import { RUN_HERE, startPodRunner, type PodRunner } from './support/podrunner.ts
 
 const WORKERS = 'rq-resqueue-default'
 
-/** A release whose pods are real processes: with the arguments, the environment and the rights that the chart renders. */
+/**
+ * A release whose pods are real processes: with the arguments, the environment and the rights that the chart renders.
+ */
 const real = (redisUrl: string, ns: string, pool: Values): Values => ({
   redis: { url: redisUrl, namespace: ns },
   workerDefaults: {

@@ -13,7 +13,9 @@ import { ON_FAKE_NODES } from './support/kwok.ts'
 import type { Pod } from './support/pod.ts'
 import { RUN_HERE } from './support/podrunner.ts'
 
-/** What the tests of the controller share: our kind, its objects, the controller as a process, and looks at all of it. */
+/**
+ * What the tests of the controller share: our kind, its objects, the controller as a process, and looks at all of it.
+ */
 
 export const CRD: string = readFileSync(join(ROOT, 'charts/resqueue/crds/workerscaler.yaml'), 'utf8')
 
@@ -294,8 +296,8 @@ export function looker({ cluster, namespace }: Pick<Scene, 'cluster' | 'namespac
 }
 
 /**
- * Puts our kind, a Deployment `w` and the scaler `s` of it with this spec into a cluster. Resolves when they are applied: pods may
- * still be missing, and no controller runs.
+ * Puts our kind, a Deployment `w` and the scaler `s` of it with this spec into a cluster. Resolves when they are
+ * applied: pods may still be missing, and no controller runs.
  */
 export async function stage(scene: Scene, deployment: Deployment, spec: object): Promise<Looker> {
   const { cluster, namespace } = scene
@@ -312,8 +314,8 @@ export interface FleetStage {
 }
 
 /**
- * `stage` with pods that pretend and workers that are only in Redis, of so many slots each. Resolves when exactly as many pods are
- * there as the Deployment asks for, all of them ready, and each has its worker. No controller runs.
+ * `stage` with pods that pretend and workers that are only in Redis, of so many slots each. Resolves when exactly as
+ * many pods are there as the Deployment asks for, all of them ready, and each has its worker. No controller runs.
  */
 export async function stageFleet(scene: Scene, deployment: Deployment, spec: object, slots = 1): Promise<FleetStage> {
   const look = await stage(scene, deployment, spec)

@@ -48,7 +48,9 @@ async function place(): Promise<Place> {
   return { redis: server.client(), ledger, sender: startSender(server.url, NS), proxy: await startProxy(server), setup }
 }
 
-/** A chain of workers: the first dies at its first call, the next at its second and so on, until one outlives its calls. */
+/**
+ * A chain of workers: the first dies at its first call, the next at its second and so on, until one outlives its calls.
+ */
 async function dieAtEachCall(fault: Fault): Promise<unknown> {
   const { redis, ledger, sender, proxy, setup } = await place()
   let deaths = 0

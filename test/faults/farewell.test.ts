@@ -28,7 +28,10 @@ interface Left {
   readonly processes: number
 }
 
-/** `spoil` takes Redis away from a worker; then it is told to leave and must be gone within the time. At last Redis is back, for another worker. */
+/**
+ * `spoil` takes Redis away from a worker; then it is told to leave and must be gone within the time. At last Redis is
+ * back, for another worker.
+ */
 async function leaving(
   args: readonly string[],
   withinMs: number,
@@ -55,7 +58,10 @@ async function leaving(
 /** Longer than a worker insists that is told to leave at once, and shorter than a farewell lasts. Milliseconds. */
 const AWAY_MS = 2400
 
-/** A job is taken for an idle worker, whose socket breaks before the answer is there. From then on Redis cannot be reached. */
+/**
+ * A job is taken for an idle worker, whose socket breaks before the answer is there. From then on Redis cannot be
+ * reached.
+ */
 async function takenUnheard(here: Leaving): Promise<void> {
   const redis = here.server.client()
   await here.send(job('q', 'Note', [0]))

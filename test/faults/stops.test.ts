@@ -137,7 +137,10 @@ const scenarios = sideBySide({
     return { ...outcome, left: await redis.hlen(`${NS}:ext:processes`) }
   },
 
-  /** As above, but the job still runs when its worker wakes up: its process must not go on beside the one that runs the job now. */
+  /**
+   * As above, but the job still runs when its worker wakes up: its process must not go on beside the one that runs the
+   * job now.
+   */
   stoppedWithRunningJob: async () => {
     const { redis, ledger, sender, start } = await place()
     const stopped = await start({ concurrency: 1 })

@@ -197,7 +197,10 @@ describe('weather', () => {
   })
 })
 
-/** The zygote, or one of the jobs' processes below it; without a zygote, processes of jobs stand directly below the worker. */
+/**
+ * The zygote, or one of the jobs' processes below it; without a zygote, processes of jobs stand directly below the
+ * worker.
+ */
 function relative(worker: Worker, what: 'zygote' | 'job', random: Chance): number | undefined {
   const family = worker.family().filter(({ state }) => state !== 'Z')
   const children = family.filter(({ ppid }) => ppid === worker.pid)

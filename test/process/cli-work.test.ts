@@ -184,7 +184,10 @@ describe('resqueue work refuses', () => {
   })
 })
 
-/** The system asks this file for other names of a host, and waits for as long as nobody writes to it: a look-up that hangs. */
+/**
+ * The system asks this file for other names of a host, and waits for as long as nobody writes to it: a look-up that
+ * hangs.
+ */
 async function silentAliases(): Promise<string> {
   const file = join(await folder(), 'aliases')
   await promisify(execFile)('mkfifo', [file])

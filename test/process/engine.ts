@@ -10,8 +10,9 @@ import { own } from '../support/scope.ts'
 export const fixture = (name: string): string => resolve(ROOT, 'test/fixtures/jobs', name)
 
 /**
- * Taking the types out of the modules costs 0.1 s in every process that starts: done once, and kept by their content. The processes under
- * test leave without the teardown in which Node keeps them; this one begins as they do and then finds no channel.
+ * Taking the types out of the modules costs 0.1 s in every process that starts: done once, and kept by their content.
+ * The processes under test leave without the teardown in which Node keeps them; this one begins as they do and then
+ * finds no channel.
  */
 process.env['NODE_COMPILE_CACHE'] ??= join(ROOT, 'build', 'compile-cache')
 const config = {

@@ -4,7 +4,8 @@ import { defineJob, type JobContext } from '../../src/worker/job.ts'
 import { test } from '../support/fixtures.ts'
 import { openQueue } from './client.ts'
 
-// What stands here is checked by the compiler (`make check`): each line that must be refused says so, and fails where it is not.
+// What stands here is checked by the compiler (`make check`): each line that must be refused says so, and fails where
+// it is not.
 
 const nothing = defineJob('Nothing', () => 1)
 const contextOnly = defineJob('ContextOnly', (job: JobContext) => job.id)

@@ -55,8 +55,8 @@ export async function startTlsCluster(names: CertificateNames, args: readonly st
 }
 
 /**
- * Moves the slot of `key` by hand, one key after the other, as redis-cli does: `halfway` runs when about half of the keys are gone.
- * Resolves when every node knows the new owner.
+ * Moves the slot of `key` by hand, one key after the other, as redis-cli does: `halfway` runs when about half of the
+ * keys are gone. Resolves when every node knows the new owner.
  */
 export async function moveSlot(
   { nodes }: ClusterSetup,

@@ -18,8 +18,8 @@ const SUFFIXES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /**
- * Reads Prometheus text format 0.0.4 and throws at anything that a scraper might refuse: an unknown form of line, a metric
- * in two places, a series twice, a histogram that does not add up, a counter whose name does not say so.
+ * Reads Prometheus text format 0.0.4 and throws at anything that a scraper might refuse: an unknown form of line, a
+ * metric in two places, a series twice, a histogram that does not add up, a counter whose name does not say so.
  */
 export function parseExposition(text: string): Map<string, ScrapedMetric> {
   if (!text.endsWith('\n')) throw new Error('The text does not end with a newline')

@@ -16,13 +16,15 @@ export interface Fixtures {
   /** A plain client of that server, for looking at and preparing keys. */
   readonly redis: Redis
   /**
-   * The test's own namespace; `{${ns}}` is its as well. Dropped when the test passes, kept for inspection when it fails.
-   * The test fails when anything has written keys outside any test's namespace.
+   * The test's own namespace; `{${ns}}` is its as well. Dropped when the test passes, kept for inspection when it
+   * fails. The test fails when anything has written keys outside any test's namespace.
    */
   readonly ns: string
 }
 
-/** `test` with a shared Redis and a namespace. Take only the fixtures you need: `test('…', async ({ redis, ns }) => …)`. */
+/**
+ * `test` with a shared Redis and a namespace. Take only the fixtures you need: `test('…', async ({ redis, ns }) => …)`.
+ */
 export const test = base.extend<Fixtures>({
   redisUrl: async ({}, use) => {
     await use(inject('redisUrl'))

@@ -49,7 +49,9 @@ export interface TestProcess {
 }
 
 export interface SpawnOptions {
-  /** Added to the environment of the tests, from which everything that configures ResQueue was taken. undefined removes. */
+  /**
+   * Added to the environment of the tests, from which everything that configures ResQueue was taken. undefined removes.
+   */
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly cwd?: string
   /** Extra arguments for Node itself, before the script. */

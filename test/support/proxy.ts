@@ -27,7 +27,9 @@ export type Fault =
   | { readonly kind: 'drop-reply' }
   /** The reply, and those after it on this connection, come later. */
   | { readonly kind: 'delay-reply'; readonly ms: number }
-  /** The request, and those after it on this connection, reach Redis when `until` resolves, also if the client has gone. */
+  /**
+   * The request, and those after it on this connection, reach Redis when `until` resolves, also if the client has gone.
+   */
   | { readonly kind: 'hold-request'; readonly until: Promise<unknown> }
   /** As `hold-request`, and the client's connection is closed at once: bytes of a dead socket that run late. */
   | { readonly kind: 'late'; readonly until: Promise<unknown> }
@@ -59,7 +61,10 @@ export interface Proxy {
   count(name?: string): number
   /** Texts of all requests seen, where `record` was asked for. */
   readonly requests: readonly string[]
-  /** Arms a fault for the next `times` (default 1, Infinity for all) matching requests. A string matches the command's name. */
+  /**
+   * Arms a fault for the next `times` (default 1, Infinity for all) matching requests. A string matches the command's
+   * name.
+   */
   on(match: Match, fault: Fault | ((request: Request) => Fault | undefined), times?: number): Armed
   /** Asked for each request that no armed fault matched; for random faults. undefined lets it pass. */
   decide: ((request: Request) => Fault | undefined) | undefined
@@ -225,7 +230,10 @@ export async function startProxy(
       }
       endUpstream()
     }
-    /** A client that is gone is gone for Redis as well, which drops what it has not read of it: bytes that come late are answered first. */
+    /**
+     * A client that is gone is gone for Redis as well, which drops what it has not read of it: bytes that come late are
+     * answered first.
+     */
     const endUpstream = (): void => {
       if (!client.destroyed || inbox.length > 0 || held.length > 0) return
       if (!cameLate || pending.length === 0) upstream.end()

@@ -32,7 +32,9 @@ export async function pruneLikeRuby(redis: Redis, ns: string, id: string): Promi
   await redis.del(`${ns}:stat:failed:${id}`)
 }
 
-/** What php-resque does with a worker of its host whose pid `ps` does not show: removes it and says nothing of its job. */
+/**
+ * What php-resque does with a worker of its host whose pid `ps` does not show: removes it and says nothing of its job.
+ */
 export async function pruneLikePhp(redis: Redis, ns: string, id: string): Promise<void> {
   await redis.smembers(`${ns}:workers`)
   await redis.srem(`${ns}:workers`, id)

@@ -160,7 +160,9 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   return server
 }
 
-/** A plain ioredis client for looking at and preparing keys: RESP2, fails instead of re-sending, closed with the test. */
+/**
+ * A plain ioredis client for looking at and preparing keys: RESP2, fails instead of re-sending, closed with the test.
+ */
 export function openClient(url: string, options: ClientOptions = {}): Redis {
   const client = new Redis(url, {
     protocol: 2,

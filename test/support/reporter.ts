@@ -2,8 +2,8 @@ import { writeSync } from 'node:fs'
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node'
 
 /**
- * Ends the output with `N passed, N failed`, alone on the last line. A file that does not load and an error outside any test count
- * as one failure each. Where CI is set a skipped test is a failed one: there everything has to run.
+ * Ends the output with `N passed, N failed`, alone on the last line. A file that does not load and an error outside any
+ * test count as one failure each. Where CI is set a skipped test is a failed one: there everything has to run.
  */
 export default class Tally implements Reporter {
   #watching = false

@@ -86,7 +86,10 @@ export async function startSentinel(
   }
 }
 
-/** A Sentinel that speaks TLS only and watches such a primary, whose certificate it shows as well. Resolves with its port. */
+/**
+ * A Sentinel that speaks TLS only and watches such a primary, whose certificate it shows as well. Resolves with its
+ * port.
+ */
 export async function startTlsSentinel(primary: TlsRedis, name = 'mymaster'): Promise<number> {
   return (await startOne(primary.server.port, name, 1, (port) => tlsArgs(port, primary))).port
 }

@@ -22,8 +22,8 @@ export interface TlsRedis {
 export type CertificateNames = readonly string[]
 
 /**
- * Starts a Redis with a fresh certificate, for 127.0.0.1 and localhost unless others are named. `clientAuth`: clients must show one as well. `args` are
- * added to its command line.
+ * Starts a Redis with a fresh certificate, for 127.0.0.1 and localhost unless others are named. `clientAuth`: clients
+ * must show one as well. `args` are added to its command line.
  */
 export async function startTlsRedis(
   options: { clientAuth?: boolean; names?: CertificateNames; args?: readonly string[] } = {},

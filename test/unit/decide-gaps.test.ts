@@ -8,7 +8,10 @@ import { follow, last, observationOf, specOf, times } from '../support/scaler.ts
 const SECOND = 1000
 const spec = specOf()
 
-/** 35 jobs of a second per second, seen by 10 pods for five minutes; then nothing is seen until `second` 662, as when Redis is away for a minute. */
+/**
+ * 35 jobs of a second per second, seen by 10 pods for five minutes; then nothing is seen until `second` 662, as when
+ * Redis is away for a minute.
+ */
 const beforeOutage = (of: ScalerSpec): Memory => {
   const steady = (n: number, second: number): Observation =>
     observationOf(n, {

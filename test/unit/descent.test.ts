@@ -6,7 +6,9 @@ import { observationOf, specOf } from '../support/scaler.ts'
 
 const GOAL = 9
 
-/** 16 replicas with as much to do, then half of it, seen until fewer replicas are wanted; and what further looks decide. */
+/**
+ * 16 replicas with as much to do, then half of it, seen until fewer replicas are wanted; and what further looks decide.
+ */
 function begun(behavior: object = {}) {
   let memory: Memory | undefined
   let second = 0

@@ -41,7 +41,10 @@ test('links in the guides lead somewhere', () => {
   expect(broken).toEqual([])
 })
 
-/** The TypeScript samples of the guides, by the file that a first line `// jobs/send-email.ts` names, else by guide and number. */
+/**
+ * The TypeScript samples of the guides, by the file that a first line `// jobs/send-email.ts` names, else by guide and
+ * number.
+ */
 function samples(): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const guide of GUIDES.toSorted((a, b) => Number(b === 'README.md') - Number(a === 'README.md'))) {

@@ -5,7 +5,10 @@ import type { Trace } from '../../src/controller/simulate/trace.ts'
 import { specOf } from '../support/scaler.ts'
 import { LOADS, steadyTrace, traceOf } from '../support/traces.ts'
 
-/** What the simulator has to show on loads that no constant was chosen for: fixed seeds, so that a change that spoils one of them is seen. */
+/**
+ * What the simulator has to show on loads that no constant was chosen for: fixed seeds, so that a change that spoils
+ * one of them is seen.
+ */
 
 const ask = (trace: Trace, fields: Record<string, unknown> = {}): Question => ({
   trace,
@@ -17,7 +20,10 @@ const ask = (trace: Trace, fields: Record<string, unknown> = {}): Question => ({
 const ours = (question: Question): Answer =>
   answerOf(question, resqueue(question.spec, { ...question, queue: 'mailers' }))
 
-/** Pod minutes of the cheapest KEDA or HPA, with whatever depth target, among those with this share in time; Infinity: there is none. */
+/**
+ * Pod minutes of the cheapest KEDA or HPA, with whatever depth target, among those with this share in time; Infinity:
+ * there is none.
+ */
 function cheapest(question: Question, share: number): number {
   const models = [...DEPTH_TARGETS, 30].flatMap((depth): Model[] => [
     keda(question.spec, 'keda', depth),

@@ -195,7 +195,10 @@ function peersOf(trace: Trace): readonly Report[] {
   )
 }
 
-/** Against the cheapest that is at least as punctual; where none is, at most half as much again as the cheapest with 80 %. */
+/**
+ * Against the cheapest that is at least as punctual; where none is, at most half as much again as the cheapest with 80
+ * %.
+ */
 function expectCheap(mine: Report, others: readonly Report[]): void {
   const cheapest = (share: number): number =>
     Math.min(...others.filter((one) => one.startedWithinTarget >= share).map(({ podMinutes }) => podMinutes))

@@ -8,7 +8,9 @@ import { familyViolations, payloadText } from './family.ts'
 import { ROOT } from '../support/process.ts'
 import { startWireWorker, waitForRest } from './worker.ts'
 
-/** JSON as some program might write it: other escapes, other spaces, numbers that no double holds, the same key twice. */
+/**
+ * JSON as some program might write it: other escapes, other spaces, numbers that no double holds, the same key twice.
+ */
 const SPACE = fc.constantFrom('', '', '', ' ', '\n\t')
 const NUMBER = fc.oneof(
   fc.integer().map(String),

@@ -2,8 +2,8 @@ import type { Redis } from 'ioredis'
 import { snapshot, type Snapshot } from '../support/redis.ts'
 
 /**
- * What Ruby Resque, its dashboard, php-resque and node-resque require of every key in a namespace: a value that breaks a
- * rule below makes one of their pages or programs fail.
+ * What Ruby Resque, its dashboard, php-resque and node-resque require of every key in a namespace: a value that breaks
+ * a rule below makes one of their pages or programs fail.
  */
 export async function familyViolations(redis: Redis, ns: string): Promise<string[]> {
   return violations(await snapshot(redis, ns))
@@ -12,7 +12,10 @@ export async function familyViolations(redis: Redis, ns: string): Promise<string
 /** ISO 8601 with a zone: what Ruby's `Time.parse` and PHP's `strtotime` read alike. */
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$/
 
-/** The forms of `failed_at` that the family's programs write: Ruby, php-resque, redisQueue, old php-resque, node-resque, multi-queue. */
+/**
+ * The forms of `failed_at` that the family's programs write: Ruby, php-resque, redisQueue, old php-resque, node-resque,
+ * multi-queue.
+ */
 export const FAILED_AT: readonly RegExp[] = [
   /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d UTC$/,
   ISO,
@@ -126,7 +129,8 @@ function badFailure(text: string): string {
   const { backtrace } = value
   if (!Array.isArray(backtrace) || backtrace.some((line) => typeof line !== 'string'))
     return 'has no list of lines as backtrace'
-  // node-resque finds an entry by writing it anew. The payload is as its producer wrote it; all around it is ours to keep canonical.
+  // node-resque finds an entry by writing it anew. The payload is as its producer wrote it; all around it is ours to
+  // keep canonical.
   const payload = payloadText(text)
   const around = payload === undefined ? text : text.replace(payload, () => '{}')
   return JSON.stringify(JSON.parse(around)) === around ? '' : 'is not written as JSON.stringify would'

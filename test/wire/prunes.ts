@@ -12,8 +12,8 @@ export interface Pruner {
 const PRUNE_INTERVAL = 300
 
 /**
- * The commands of Ruby Resque 3.0's `prune_dead_workers`, in their order: workers whose heartbeat is old from any machine,
- * then workers of its own host and queues whose pid is gone. Returns the ids that it unregistered.
+ * The commands of Ruby Resque 3.0's `prune_dead_workers`, in their order: workers whose heartbeat is old from any
+ * machine, then workers of its own host and queues whose pid is gone. Returns the ids that it unregistered.
  */
 export async function rubyPrune(redis: Redis, ns: string, pruner: Pruner): Promise<string[]> {
   const me = `${pruner.host}:1:${pruner.queues.join(',')}`
@@ -72,7 +72,10 @@ export async function rubyUnregister(
     .exec()
 }
 
-/** php-resque's `pruneDeadWorkers`: every worker of its host whose pid is gone, whatever its queues; the job is not failed. */
+/**
+ * php-resque's `pruneDeadWorkers`: every worker of its host whose pid is gone, whatever its queues; the job is not
+ * failed.
+ */
 export async function phpPrune(redis: Redis, ns: string, pruner: Pruner): Promise<string[]> {
   const all = await redis.smembers(`${ns}:workers`)
   const dead = all.filter((id) => {

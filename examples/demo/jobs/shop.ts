@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { defineJob, Retry } from 'resqueue/job'
 import { performed, workFolder } from '../ledger.ts'
 
-// `fetch` loads its HTTP client when it is first used. Done here, it is done once, and every forked job finds it loaded.
+// `fetch` loads its HTTP client when it is first used. Done here, it is done once, and every forked job finds it
+// loaded.
 void Response
 
 /** node-resque's positional arguments. Asks an HTTP service, and asks again later when that has no time. */

@@ -2,8 +2,9 @@ import type { ScalingRules } from '../api.ts'
 import type { Stamped } from './types.ts'
 
 /**
- * The highest number of replicas that the policies allow now. As in `autoscaling/v2`: a policy goes by the replicas at the beginning of its period, `Max` takes the policy that
- * allows most, `Min` the one that allows least. Without policies there is no limit.
+ * The highest number of replicas that the policies allow now. As in `autoscaling/v2`: a policy goes by the replicas at
+ * the beginning of its period, `Max` takes the policy that allows most, `Min` the one that allows least. Without
+ * policies there is no limit.
  */
 export function scaleUpLimit(rules: ScalingRules, replicas: number, changes: readonly Stamped[], now: number): number {
   if (rules.selectPolicy === 'Disabled') return replicas

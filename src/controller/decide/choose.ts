@@ -3,7 +3,10 @@ import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
 import type { Demand } from './demand.ts'
 import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
 
-/** How long replicas are held down while pods cannot start, before all of them are tried again, and how long the try lasts. */
+/**
+ * How long replicas are held down while pods cannot start, before all of them are tried again, and how long the try
+ * lasts.
+ */
 const RETRY_MS = 300_000
 const TRY_MS = 90_000
 
@@ -40,8 +43,8 @@ export interface Choice {
 }
 
 /**
- * From the demand to a number of replicas: tolerance, stabilization, zero, pods that cannot start, policies, minimum and maximum, in this order.
- * `goal`: what it would be without policies, which only say how fast to go there.
+ * From the demand to a number of replicas: tolerance, stabilization, zero, pods that cannot start, policies, minimum
+ * and maximum, in this order. `goal`: what it would be without policies, which only say how fast to go there.
  */
 export function choose(situation: Situation): Choice & { readonly goal: number } {
   const { minReplicas, maxReplicas } = situation.spec
@@ -93,7 +96,8 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
   if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
     return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  // Small steps wait until it is quiet, longer where a larger one is in sight, or a large fleet would go down in hundreds of them.
+  // Small steps wait until it is quiet, longer where a larger one is in sight, or a large fleet would go down in
+  // hundreds of them.
   const isLast = down(high) - down(raw) <= LEAST_STEP * current
   const isQuiet = now - memory.changedAt >= (isLast ? 1 : 2) * scaleDown.stabilizationWindowSeconds * 1000
   if (isQuiet || current - down(high) > LEAST_STEP_DOWN * current)

@@ -9,7 +9,10 @@ export const POD_START_SECONDS = 20
 
 const DEPTH_LATENCY_SECONDS = 30
 
-/** Share of the jobs that may start late when arrivals are random, and how many standard deviations of headroom are the most. */
+/**
+ * Share of the jobs that may start late when arrivals are random, and how many standard deviations of headroom are the
+ * most.
+ */
 const LATE_SHARE = 0.005
 const MOST_DEVIATIONS = 2
 
@@ -138,8 +141,9 @@ export function demandOf(
 }
 
 /**
- * Slots beyond the offered load that random arrivals need: no more than keeps the share that waits longer than half of the target below `LATE_SHARE` in a queue with c slots,
- * P(W > t) ≈ e^(−(c − R)·t/r) with the mean residual service time r, and no more than some standard deviations of the load.
+ * Slots beyond the offered load that random arrivals need: no more than keeps the share that waits longer than half of
+ * the target below `LATE_SHARE` in a queue with c slots, P(W > t) ≈ e^(−(c − R)·t/r) with the mean residual service
+ * time r, and no more than some standard deviations of the load.
  */
 function headroom(offered: number, residualSeconds: number, latencySeconds: number): number {
   const forTail = (2 * residualSeconds * Math.log(1 / LATE_SHARE)) / latencySeconds
@@ -183,7 +187,9 @@ function supplyOf(
   }
 }
 
-/** What busy slots began in the last seconds, against what they usually do: little while they are stuck in long jobs. */
+/**
+ * What busy slots began in the last seconds, against what they usually do: little while they are stuck in long jobs.
+ */
 function paceOf(loads: readonly Load[]): number {
   const running = loads.reduce((sum, load) => sum + load.running, 0)
   const serviceSeconds =
@@ -223,9 +229,10 @@ function dueWork(loads: readonly Load[], now: number, future: boolean): readonly
 }
 
 /**
- * While nobody knows how long jobs run: a slot for each that came since the last look, because a batch may be all there is and every job of it need one. Of what comes in a stream,
- * so many seconds as lie between two looks; and a few replicas at once as soon as one is not enough. Once it is clear that they are not short, what waits is not reckoned to find
- * a slot that works already.
+ * While nobody knows how long jobs run: a slot for each that came since the last look, because a batch may be all there
+ * is and every job of it need one. Of what comes in a stream, so many seconds as lie between two looks; and a few
+ * replicas at once as soon as one is not enough. Once it is clear that they are not short, what waits is not reckoned
+ * to find a slot that works already.
  */
 function coldReplicas(loads: readonly Load[], waiting: number, busy: number, slots: number): number {
   const came = loads.reduce((sum, load) => sum + Math.min(load.waiting, load.memory.came * load.share), 0)

@@ -5,8 +5,9 @@ export const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 export const NO_FOREIGN: ForeignMemory = { workers: {}, flow: {} }
 
 /**
- * Flow counters for workers that keep none: jobs ended are the growth of what each worker has processed, jobs started are those and the change of what
- * runs. A worker's jobs count for the queue that it is seen at. A worker that is gone takes its counter along: what it did since the last look stays unknown.
+ * Flow counters for workers that keep none: jobs ended are the growth of what each worker has processed, jobs started
+ * are those and the change of what runs. A worker's jobs count for the queue that it is seen at. A worker that is gone
+ * takes its counter along: what it did since the last look stays unknown.
  */
 export function countForeign(
   memory: ForeignMemory,

@@ -6,7 +6,10 @@ export interface DueWork {
 
 /** What can start work, and when. */
 export interface Supply {
-  /** Pods that work now, and what a busy slot of theirs did per second in the last seconds: 1, less while it is stuck in a long job. */
+  /**
+   * Pods that work now, and what a busy slot of theirs did per second in the last seconds: 1, less while it is stuck in
+   * a long job.
+   */
   readonly ready: number
   readonly pace: number
   /** Seconds until each starting pod works, the soonest first. */
@@ -23,8 +26,9 @@ export interface Supply {
 }
 
 /**
- * The least number of replicas that starts all work in time: pods that work, then those that start, then new ones. What cannot be started in time any more is
- * given `lateSeconds` from the moment that a new pod works. `due` is in order of time.
+ * The least number of replicas that starts all work in time: pods that work, then those that start, then new ones. What
+ * cannot be started in time any more is given `lateSeconds` from the moment that a new pod works. `due` is in order of
+ * time.
  */
 export function replicasFor(due: readonly DueWork[], supply: Supply): number {
   let needed = 0

@@ -8,14 +8,19 @@ const SERVICE_SECONDS = 300
 const RECENT_SECONDS = 45
 const STUCK_SECONDS = 6
 
-/** What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that this orders. */
+/**
+ * What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that
+ * this orders.
+ */
 const UNKNOWN_SERVICE_SECONDS = 1.5
 
 /** Ends after which the service time is known, and after which it is known well. */
 export const KNOWN_ENDS = 3
 export const SURE_ENDS = 20
 
-/** How many times the mean age of what runs the service time can be: on average jobs that are alike are half through. */
+/**
+ * How many times the mean age of what runs the service time can be: on average jobs that are alike are half through.
+ */
 const AGE_FACTOR = 2
 
 /** Standard deviations that a rate may be off by chance. */
@@ -72,8 +77,8 @@ export function firstSight(
 }
 
 /**
- * The memory of a queue after another look at it, `seconds` after the last one. `weight`: for how many seconds what came of it meanwhile counts; fewer
- * where nobody looked for a while.
+ * The memory of a queue after another look at it, `seconds` after the last one. `weight`: for how many seconds what
+ * came of it meanwhile counts; fewer where nobody looked for a while.
  */
 export function followQueue(
   old: QueueMemory,
@@ -107,7 +112,8 @@ export function followQueue(
     waiting: observed.waiting,
     flow,
     runningMs: observed.runningMs,
-    // Jobs longer than the target need a slot each, which the backlog asks for in time: nothing has to be foreseen of them.
+    // Jobs longer than the target need a slot each, which the backlog asks for in time: nothing has to be foreseen of
+    // them.
     rate:
       service > latencySeconds
         ? slowRate
@@ -135,8 +141,10 @@ export function followQueue(
 }
 
 /**
- * Mean seconds that a job runs, with one job of the earlier estimate as prior. As those that ended ran; or more, where what runs has run for so long that they cannot be all there is:
- * at most all time that slots were busy over the jobs that left them, which is right for jobs longer than the memory as well, but too much while a wave of them is on its way.
+ * Mean seconds that a job runs, with one job of the earlier estimate as prior. As those that ended ran; or more, where
+ * what runs has run for so long that they cannot be all there is: at most all time that slots were busy over the jobs
+ * that left them, which is right for jobs longer than the memory as well, but too much while a wave of them is on its
+ * way.
  */
 export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge }: QueueMemory): number {
   const ofEnded = (endedBusy + serviceSeconds) / (ended + 1)
@@ -167,15 +175,17 @@ export function recentServiceOf(memory: QueueMemory): number {
 }
 
 /**
- * Mean seconds until a busy slot is free, E[S²] ÷ 2E[S]: by the inspection paradox as much as the mean age of what runs. Half of the service time when all jobs
- * are alike, many times of it when a few are very long.
+ * Mean seconds until a busy slot is free, E[S²] ÷ 2E[S]: by the inspection paradox as much as the mean age of what
+ * runs. Half of the service time when all jobs are alike, many times of it when a few are very long.
  */
 export function residualOf(memory: QueueMemory): number {
   const { ran, aged } = memory
   return Math.max(serviceOf(memory) / 2, ran > 0 ? aged / ran : 0)
 }
 
-/** When the jobs that wait were put in: pairs of a time and how many of them had arrived until then, the latest last. */
+/**
+ * When the jobs that wait were put in: pairs of a time and how many of them had arrived until then, the latest last.
+ */
 export function waitingCurve({ arrived, waiting }: QueueMemory): readonly Stamped[] {
   const total = arrived.at(-1)?.[1] ?? 0
   const head = total - waiting
@@ -184,7 +194,10 @@ export function waitingCurve({ arrived, waiting }: QueueMemory): readonly Stampe
     .map(([at, count]) => [at, Math.max(0, count - head)])
 }
 
-/** The mean age as the last looks found it. Until a job has ended it only grows, and what is known of it is what it is now. */
+/**
+ * The mean age as the last looks found it. Until a job has ended it only grows, and what is known of it is what it is
+ * now.
+ */
 function blend({ meanAge, seen }: QueueMemory, present: number, seconds: number): number {
   const keep = meanAge === 0 || seen === 0 ? 0 : Math.exp(-seconds / FAST_SECONDS)
   return meanAge * keep + present * (1 - keep)

@@ -4,7 +4,10 @@ import type { DemandTerms } from '../api.ts'
 export interface QueueObservation {
   readonly name: string
   readonly waiting: number
-  /** Seconds since the job at the head was put into the queue, as its payload tells; `null`: it does not tell, or nothing waits. */
+  /**
+   * Seconds since the job at the head was put into the queue, as its payload tells; `null`: it does not tell, or
+   * nothing waits.
+   */
   readonly headAgeSeconds: number | null
   readonly paused: boolean
   /** The counters of `ext:flow`: rising for ever; all 0 where there are none. */
@@ -48,7 +51,10 @@ export interface ForeignWorker {
 export interface PodsObservation {
   /** Ready, registered and not terminating; drained ones too, because taking the mark away is enough to use them. */
   readonly ready: number
-  /** For each pod that does not work yet (neither ready nor terminating nor unschedulable): seconds since it had a node, or else since it was created. */
+  /**
+   * For each pod that does not work yet (neither ready nor terminating nor unschedulable): seconds since it had a node,
+   * or else since it was created.
+   */
   readonly starting: readonly number[]
   /** Pods that the scheduler has found no node for in the last 60 s or longer. */
   readonly unschedulable: number
@@ -67,7 +73,10 @@ export interface Observation {
   readonly foreign: readonly ForeignWorker[]
   /** Median slots of the ready, registered pods; `null`: there are none. */
   readonly registeredSlots: number | null
-  /** p90 of the seconds from a pod's creation to its first registration, waiting for a node excluded; `null`: not measured yet. */
+  /**
+   * p90 of the seconds from a pod's creation to its first registration, waiting for a node excluded; `null`: not
+   * measured yet.
+   */
   readonly podStartSeconds: number | null
   /** `status.serviceSeconds` and `status.slotsPerReplica` as they were read; for the first decision after a start. */
   readonly lastServiceSeconds: number | null
@@ -141,7 +150,9 @@ export interface Decision {
   readonly nextMemory: Memory
 }
 
-/** What `decide` remembers between two calls: plain data. `undefined` at the first call, after a change of leader too. */
+/**
+ * What `decide` remembers between two calls: plain data. `undefined` at the first call, after a change of leader too.
+ */
 export interface Memory {
   /** Of the last observation that was good; milliseconds. */
   readonly at: number
@@ -150,11 +161,17 @@ export interface Memory {
   readonly replicas: number
   /** When they were last seen to change. */
   readonly changedAt: number
-  /** To how many replicas the scale-down under way leads; `null`: none is. Pods with long jobs become free one by one, so it can take many steps. */
+  /**
+   * To how many replicas the scale-down under way leads; `null`: none is. Pods with long jobs become free one by one,
+   * so it can take many steps.
+   */
   readonly descentTo: number | null
   readonly queues: Readonly<Record<string, QueueMemory>>
   readonly foreign: ForeignMemory
-  /** Until when nothing is scaled down: one window after the first call, a change of the spec and a gap between two looks. */
+  /**
+   * Until when nothing is scaled down: one window after the first call, a change of the spec and a gap between two
+   * looks.
+   */
   readonly noDownBefore: number
   /** Since when looks find that nothing waits or runs; `null`: something does. */
   readonly idleSince: number | null
@@ -184,7 +201,10 @@ export interface QueueMemory {
   readonly lastRate: number
   /** The lesser of the last two `lastRate`: what was not over in an instant. */
   readonly sustainedRate: number
-  /** Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of one, busy seconds and starts of some seconds. */
+  /**
+   * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of one, busy seconds and starts of
+   * some seconds.
+   */
   readonly busy: number
   readonly ended: number
   /** What the ended ones ran, in seconds, decayed like them. */
@@ -193,7 +213,10 @@ export interface QueueMemory {
   readonly recentEnded: number
   readonly fastBusy: number
   readonly fastStarted: number
-  /** Decayed sums of running jobs and of their ages, in seconds, as each look found them; and the mean age as the last looks found it. */
+  /**
+   * Decayed sums of running jobs and of their ages, in seconds, as each look found them; and the mean age as the last
+   * looks found it.
+   */
   readonly ran: number
   readonly aged: number
   readonly meanAge: number

@@ -8,8 +8,8 @@ import { foreignFrom, type RedisView } from '../view.ts'
 import type { Victim, Victims } from './victims.ts'
 
 /**
- * How long the mark of a pod that is given up lasts: as long as the controller manager may be away while the leader changes,
- * because the next leader cannot renew it. Where the pod stays after all its mark is taken away. Milliseconds.
+ * How long the mark of a pod that is given up lasts: as long as the controller manager may be away while the leader
+ * changes, because the next leader cannot renew it. Where the pod stays after all its mark is taken away. Milliseconds.
  */
 export const GIVEN_UP_MS: number = 15 * 60_000
 /** Marks are renewed this often. Milliseconds. */
@@ -27,7 +27,9 @@ export function keyOf(pod: Pod): PodKey {
   return podKey(pod.namespace, pod.uid)
 }
 
-/** Marks those whose marks grow old, or that have none yet. Who bears the mark of another owner is no victim of ours. */
+/**
+ * Marks those whose marks grow old, or that have none yet. Who bears the mark of another owner is no victim of ours.
+ */
 export async function renewMarks(
   { store, term }: Marking,
   victims: Victims,

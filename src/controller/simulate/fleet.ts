@@ -29,7 +29,10 @@ export interface Fleet {
   /** When the job at the head arrived; `null`: none waits. */
   readonly headArrivedAt: () => number | null
   readonly counters: () => Counters
-  /** Sets `spec.replicas`. Fewer: the ReplicaSet controller deletes those that come first in its order; jobs that they run go back to the head of the queue. */
+  /**
+   * Sets `spec.replicas`. Fewer: the ReplicaSet controller deletes those that come first in its order; jobs that they
+   * run go back to the head of the queue.
+   */
   readonly scale: (replicas: number) => void
   readonly drain: (pod: Pod) => void
   readonly undrain: (pod: Pod) => void
@@ -232,9 +235,11 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
 }
 
 /**
- * The order in which the ReplicaSet controller deletes pods of one node pool without deletion costs (kubernetes/kubernetes:pkg/controller/controller_utils.go,
- * ActivePodsWithRanks): not ready before ready; then the one that has been ready for less time, by powers of two of nanoseconds (LogarithmicScaleDown), and within one power by
- * UID, which is as good as chance. Drained pods come right after those that are not ready, idle ones first: that is what their deletion costs do.
+ * The order in which the ReplicaSet controller deletes pods of one node pool without deletion costs
+ * (kubernetes/kubernetes:pkg/controller/controller_utils.go, ActivePodsWithRanks): not ready before ready; then the one
+ * that has been ready for less time, by powers of two of nanoseconds (LogarithmicScaleDown), and within one power by
+ * UID, which is as good as chance. Drained pods come right after those that are not ready, idle ones first: that is
+ * what their deletion costs do.
  */
 export function inDeletionOrder(pods: readonly Pod[], now: number): readonly Pod[] {
   const rank = ({ readyAt, drainedAt, running }: Pod): number => {

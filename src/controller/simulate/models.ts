@@ -4,7 +4,10 @@ import type { Decision, Memory, Observation } from '../decide/types.ts'
 import type { Fleet, Pod } from './fleet.ts'
 import { createHpa, HPA_SYNC_SECONDS } from './hpa.ts'
 
-/** Something that scales a fleet: loops that each run at their own interval. A loop's first turn comes after half of it, which is the average of chance. */
+/**
+ * Something that scales a fleet: loops that each run at their own interval. A loop's first turn comes after half of it,
+ * which is the average of chance.
+ */
 export type Scaling = (fleet: Fleet) => readonly Loop[]
 
 export interface Loop {
@@ -33,7 +36,10 @@ export interface Known {
   readonly serviceSeconds: number | null
 }
 
-/** ResQueue's controller: `decide` with what it would observe, and a drain before each scale-down. `tell` is told of each decision. */
+/**
+ * ResQueue's controller: `decide` with what it would observe, and a drain before each scale-down. `tell` is told of
+ * each decision.
+ */
 export function resqueue(
   spec: ScalerSpec,
   { slots, podStartSeconds, queue, serviceSeconds }: Known,
@@ -102,7 +108,9 @@ function observe(
   }
 }
 
-/** Up at once; down by pods that are drained and idle, while those that do not work yet would be deleted before them. */
+/**
+ * Up at once; down by pods that are drained and idle, while those that do not work yet would be deleted before them.
+ */
 function apply(fleet: Fleet, wanted: number): void {
   const surplus = Math.max(0, fleet.replicas() - wanted)
   const working = fleet.pods().filter((pod) => fleet.isReady(pod))
@@ -144,22 +152,30 @@ export function hpa(spec: ScalerSpec, name: string, averageValue: number): Model
   }
 }
 
-/** What https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale-walkthrough/ takes for a queue: "one worker per 30 outstanding tasks". */
+/**
+ * What https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale-walkthrough/ takes for a queue: "one
+ * worker per 30 outstanding tasks".
+ */
 export const HPA_AVERAGE_VALUE = 30
 
 /** https://keda.sh/docs/latest/scalers/redis-lists/: listLength, default 5; activationListLength, default 0. */
 export const KEDA_LIST_LENGTH = 5
 const ACTIVATION_LIST_LENGTH = 0
 
-/** https://keda.sh/docs/latest/reference/scaledobject-spec/: pollingInterval, default 30 s; cooldownPeriod, default 300 s. */
+/**
+ * https://keda.sh/docs/latest/reference/scaledobject-spec/: pollingInterval, default 30 s; cooldownPeriod, default 300
+ * s.
+ */
 const KEDA_POLLING_SECONDS = 30
 const KEDA_COOLDOWN_SECONDS = 300
 
 /**
- * KEDA's scaler for Redis lists. Its own loop scales from zero as soon as a poll finds the list longer than activationListLength, and to zero once none did for the
- * cooldownPeriod (kedacore/keda:pkg/scaling/executor/scale_scaledobjects.go). The time of the last active poll is kept in whole seconds, rounded down, so that the
- * poll 300 s later is late enough. In between the HPA works that KEDA creates, without a `behavior` (controllers/keda/hpa.go), at least one replica, and the list's
- * length as External metric of type AverageValue, read afresh (useCachedMetrics, default false). LLEN counts what waits and not what runs.
+ * KEDA's scaler for Redis lists. Its own loop scales from zero as soon as a poll finds the list longer than
+ * activationListLength, and to zero once none did for the cooldownPeriod
+ * (kedacore/keda:pkg/scaling/executor/scale_scaledobjects.go). The time of the last active poll is kept in whole
+ * seconds, rounded down, so that the poll 300 s later is late enough. In between the HPA works that KEDA creates,
+ * without a `behavior` (controllers/keda/hpa.go), at least one replica, and the list's length as External metric of
+ * type AverageValue, read afresh (useCachedMetrics, default false). LLEN counts what waits and not what runs.
  */
 export function keda(spec: ScalerSpec, name: string, listLength: number): Model {
   return {

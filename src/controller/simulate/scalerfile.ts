@@ -4,7 +4,10 @@ import { isObject } from '../fields.ts'
 import { problemText, readScaler } from '../readscaler.ts'
 import { readYaml } from '../yaml.ts'
 
-/** The first `WorkerScaler` of a YAML file, which may hold other objects too. Throws `CONFIG`, with the file and the line of what is wrong. */
+/**
+ * The first `WorkerScaler` of a YAML file, which may hold other objects too. Throws `CONFIG`, with the file and the
+ * line of what is wrong.
+ */
 export function readScalerFile(text: string, file: string): Scaler {
   const documents = readYaml(text, file)
   const document =

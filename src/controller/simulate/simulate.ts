@@ -22,13 +22,19 @@ export interface Answer {
   readonly report: ModelReport
 }
 
-/** The queue that the jobs of a trace are in, and the seconds within which they should start: 30 where the spec has a depth target. */
+/**
+ * The queue that the jobs of a trace are in, and the seconds within which they should start: 30 where the spec has a
+ * depth target.
+ */
 export function targetOf(spec: ScalerSpec): { readonly queue: string; readonly seconds: number } {
   const queue = spec.queues.find((name) => !/[*?[\]!]/.test(name)) ?? 'default'
   return { queue, seconds: latencyOf(spec, queue) }
 }
 
-/** Runs all models against a trace: ours, KEDA and the HPA with their defaults, and both with the depth target that suits the trace best. */
+/**
+ * Runs all models against a trace: ours, KEDA and the HPA with their defaults, and both with the depth target that
+ * suits the trace best.
+ */
 export function simulate(question: Question): readonly Answer[] {
   const { spec } = question
   const answer = (model: Model): Answer => answerOf(question, model)

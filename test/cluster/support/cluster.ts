@@ -46,8 +46,8 @@ export interface Cluster {
   /** Server-side apply of objects, or of YAML text. */
   apply(objects: readonly KubeObject[] | string, options?: { namespace?: string }): Promise<void>
   /**
-   * A namespace of the test's own, deleted with the test. `restricted`: it enforces the restricted Pod Security Standard.
-   * Resolves when pods can be made in it.
+   * A namespace of the test's own, deleted with the test. `restricted`: it enforces the restricted Pod Security
+   * Standard. Resolves when pods can be made in it.
    */
   namespace(options?: { restricted?: boolean; labels?: Readonly<Record<string, string>> }): Promise<string>
 }

@@ -20,7 +20,9 @@ export interface ControlPlaneOptions {
   readonly scheduler?: boolean
   /** Writes one line of JSON per request to `auditLog`. Default false. */
   readonly audit?: boolean
-  /** An address of this machine at which pods reach the API server, which then listens on all. Default: loopback only. */
+  /**
+   * An address of this machine at which pods reach the API server, which then listens on all. Default: loopback only.
+   */
   readonly address?: string
   /** Added to the command line of a part. */
   readonly args?: Readonly<

@@ -15,7 +15,9 @@ export interface Scene {
 }
 
 export interface ClusterFixtures {
-  /** The cluster that all tests of the project share, as its admin. The test is reported as not run where there is none. */
+  /**
+   * The cluster that all tests of the project share, as its admin. The test is reported as not run where there is none.
+   */
   readonly cluster: Cluster
   /** A namespace of the test's own in it. */
   readonly namespace: string

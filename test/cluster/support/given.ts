@@ -15,9 +15,9 @@ export function findPrograms(): Programs {
 }
 
 /**
- * The cluster that the environment names for the tests, if it does. RESQUEUE_TEST_KUBECONFIG is taken as it is. KUBECONFIG
- * may stand in everyone's shell: it is taken only where its current context is a cluster on this machine (kind, k3d), never any
- * other, because the tests make and delete things.
+ * The cluster that the environment names for the tests, if it does. RESQUEUE_TEST_KUBECONFIG is taken as it is.
+ * KUBECONFIG may stand in everyone's shell: it is taken only where its current context is a cluster on this machine
+ * (kind, k3d), never any other, because the tests make and delete things.
  */
 export async function givenCluster(env: NodeJS.ProcessEnv = process.env): Promise<Access | undefined> {
   const named = env['RESQUEUE_TEST_KUBECONFIG']

@@ -54,7 +54,10 @@ interface KeyRef {
   readonly optional?: boolean
 }
 
-/** The environment of the pod's first container, as a kubelet makes it: values, fields of the pod, Secrets and ConfigMaps. */
+/**
+ * The environment of the pod's first container, as a kubelet makes it: values, fields of the pod, Secrets and
+ * ConfigMaps.
+ */
 export async function environmentOf(cluster: Cluster, pod: Pod): Promise<Record<string, string>> {
   const env: Record<string, string> = {}
   for (const { name, value, valueFrom } of pod.spec.containers[0]?.env ?? []) {

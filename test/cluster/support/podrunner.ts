@@ -16,7 +16,10 @@ export interface PodRunnerOptions {
   readonly args?: (args: readonly string[], pod: Pod) => readonly string[]
   /** A line of its output that makes the pod ready. Default: `"worker started"`. */
   readonly readyLine?: string
-  /** The process of a pod that was deleted without grace: `end` as a kubelet does that hears of it, `leave` as one that does not. */
+  /**
+   * The process of a pod that was deleted without grace: `end` as a kubelet does that hears of it, `leave` as one that
+   * does not.
+   */
   readonly onVanish?: 'end' | 'leave'
 }
 
@@ -57,8 +60,8 @@ const MAX_BACKOFF_MS = 10_000
 
 /**
  * Does for annotated pods what kwok does for the others: starts their container's `args` as a real `resqueue` process
- * with the pod's environment, reports it as running and ready, starts it again when it ends, and when the pod is deleted sends TERM,
- * KILL at the end of the grace period, and removes the pod.
+ * with the pod's environment, reports it as running and ready, starts it again when it ends, and when the pod is
+ * deleted sends TERM, KILL at the end of the grace period, and removes the pod.
  */
 export function startPodRunner(options: PodRunnerOptions): PodRunner {
   const { cluster, namespace, readyLine = '"worker started"', onVanish = 'end' } = options

@@ -18,9 +18,9 @@ import {
 } from './tools.ts'
 
 /**
- * Makes what the tests of a cluster need and this machine has not: programs from the Go modules whose go.mod and go.sum lie in the folders beside
- * this file, and for the real node Debian packages and images. With all there it ends at once; the first time takes about 15 minutes on
- * two cores, and 3 GB of memory.
+ * Makes what the tests of a cluster need and this machine has not: programs from the Go modules whose go.mod and go.sum
+ * lie in the folders beside this file, and for the real node Debian packages and images. With all there it ends at
+ * once; the first time takes about 15 minutes on two cores, and 3 GB of memory.
  *
  *     node build.ts                 everything that this machine can have
  *     node build.ts control-plane   what the tests with fake nodes need

@@ -37,7 +37,9 @@ const SUITE = 'trixie'
 /** What is in that image besides the base system; Node 26 is linked with libatomic. */
 const BASE_PACKAGES = 'ca-certificates,libatomic1'
 
-/** The image that the project's Dockerfile starts from: NODE_IMAGE of the environment, or the stand-in of `buildBase`. */
+/**
+ * The image that the project's Dockerfile starts from: NODE_IMAGE of the environment, or the stand-in of `buildBase`.
+ */
 export function baseName(): string {
   const made = [SUITE, process.versions.node, BASE_PACKAGES, readFileSync(join(FILES, 'node.Containerfile'), 'utf8')]
   return process.env['RESQUEUE_TEST_NODE_IMAGE'] ?? `${PREFIX}/node:${digest(...made)}`
@@ -63,7 +65,9 @@ export function buildBase(): void {
   }
 }
 
-/** The image of the project, built from its Dockerfile. Built again only where something that goes into it has changed. */
+/**
+ * The image of the project, built from its Dockerfile. Built again only where something that goes into it has changed.
+ */
 export function projectImage(): ImageFile {
   buildBase()
   const inputs = ['Dockerfile', '.dockerignore', ...dockerContext()].flatMap((entry) => contentOf(ROOT, entry))

@@ -9,9 +9,9 @@ interface GoMod {
 }
 
 /**
- * Makes the folder with the go.mod and go.sum that build the programs `packages` of Kubernetes `version`, such as v1.35.4. Its own libraries
- * stand in its go.mod as v0.0.0, replaced by folders of its repository: elsewhere they are modules, v0.35.4. Throws what Go says where
- * there is no such version.
+ * Makes the folder with the go.mod and go.sum that build the programs `packages` of Kubernetes `version`, such as
+ * v1.35.4. Its own libraries stand in its go.mod as v0.0.0, replaced by folders of its repository: elsewhere they are
+ * modules, v0.35.4. Throws what Go says where there is no such version.
  */
 export function makeKubernetesModule(go: string, folder: string, version: string, packages: readonly string[]): void {
   mkdirSync(dirname(folder), { recursive: true })

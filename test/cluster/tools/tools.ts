@@ -63,7 +63,10 @@ export const TOOLS: Readonly<Record<ToolName, Tool>> = {
   pause: { module: 'pause', package: '.', source: 'main.go' },
 }
 
-/** The version that RESQUEUE_TEST_KUBERNETES asks for instead of the pinned one, with its `v`; undefined for tools that are not of Kubernetes. */
+/**
+ * The version that RESQUEUE_TEST_KUBERNETES asks for instead of the pinned one, with its `v`; undefined for tools that
+ * are not of Kubernetes.
+ */
 export function askedVersion(name: ToolName): string | undefined {
   const asked = process.env['RESQUEUE_TEST_KUBERNETES']
   return asked && TOOLS[name].module === 'kubernetes' ? `v${asked.replace(/^v/, '')}` : undefined
@@ -91,7 +94,10 @@ export function versionOf(name: ToolName): string {
   return line.split(' ')[1] as string
 }
 
-/** Where built tools and images are kept: outside the checkout, so that they outlive it. RESQUEUE_CLUSTER_TOOLS moves it. */
+/**
+ * Where built tools and images are kept: outside the checkout, so that they outlive it. RESQUEUE_CLUSTER_TOOLS moves
+ * it.
+ */
 export function cacheFolder(): string {
   const base = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')
   return process.env['RESQUEUE_CLUSTER_TOOLS'] || join(base, 'resqueue', 'cluster-tools')

@@ -5,7 +5,9 @@ import { openRealCluster, type RealCluster } from './node.ts'
 
 export interface NodeFixtures {
   readonly sharedNode: Extract<SharedNode, { kind: 'own' }>
-  /** The cluster of the node that all tests of the project share. The test is reported as not run where there is none. */
+  /**
+   * The cluster of the node that all tests of the project share. The test is reported as not run where there is none.
+   */
   readonly cluster: RealCluster
   /** Images that are on the node. */
   readonly images: Images

@@ -22,8 +22,8 @@ export interface Inside {
 export const STARTED = 'started.json'
 
 /**
- * The first program in the namespaces of a node: sets up their network and mounts, starts the control plane and the node's
- * parts, and says how to reach them. Everything ends when it does.
+ * The first program in the namespaces of a node: sets up their network and mounts, starts the control plane and the
+ * node's parts, and says how to reach them. Everything ends when it does.
  */
 async function main(setup: Inside): Promise<void> {
   prepareMounts()

@@ -13,8 +13,8 @@ export function claim(dir: string): void {
 }
 
 /**
- * Removes the folders and control groups of nodes whose starter was killed and could not. Their processes died with it: they hang
- * on one that `guard` ends.
+ * Removes the folders and control groups of nodes whose starter was killed and could not. Their processes died with it:
+ * they hang on one that `guard` ends.
  */
 export function sweepLeftovers(): void {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {

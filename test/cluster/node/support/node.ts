@@ -47,8 +47,8 @@ export function nodeMissing(): string | undefined {
 
 /**
  * Starts a control plane and a node with containerd, kubelet, kube-proxy and CoreDNS in network, mount and process
- * namespaces of their own, and resolves when the node is ready: about 15 s. Its end, which comes with the test's at the latest, takes everything
- * along: processes, containers, mounts, interfaces.
+ * namespaces of their own, and resolves when the node is ready: about 15 s. Its end, which comes with the test's at the
+ * latest, takes everything along: processes, containers, mounts, interfaces.
  */
 export async function startNode(images: readonly ImageFile[] = []): Promise<RealNode> {
   const missing = nodeMissing()

@@ -56,8 +56,8 @@ const MONITORING = '/apis/monitoring.coreos.com/v1/namespaces'
 const ADDRESS = '127.0.0.1:9099'
 
 /**
- * A real Prometheus in the node's network, with the PodMonitor and the PrometheusRule of that name as the Prometheus Operator
- * would hand them over. It ends with the test.
+ * A real Prometheus in the node's network, with the PodMonitor and the PrometheusRule of that name as the Prometheus
+ * Operator would hand them over. It ends with the test.
  */
 export async function startPrometheus(cluster: RealCluster, namespace: string, name: string): Promise<Prometheus> {
   const monitor = await cluster.api.get<PodMonitor>(`${MONITORING}/${namespace}/podmonitors/${name}`)
@@ -132,8 +132,8 @@ interface ListedPod {
 }
 
 /**
- * Writes down every port of every pod, again and again, in the words of Prometheus' own discovery. Debian builds Prometheus
- * without the one for Kubernetes.
+ * Writes down every port of every pod, again and again, in the words of Prometheus' own discovery. Debian builds
+ * Prometheus without the one for Kubernetes.
  */
 async function discover(cluster: RealCluster, namespace: string, file: string): Promise<void> {
   const write = async (): Promise<void> => {

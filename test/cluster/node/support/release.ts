@@ -22,7 +22,10 @@ function imageValues(name: string): Values {
   return { repository: name.slice(0, colon), tag: name.slice(colon + 1), pullPolicy: 'Never' }
 }
 
-/** One release on a real node, with what stands around it in a user's cluster: a Redis that keeps its data, an application, a volume. */
+/**
+ * One release on a real node, with what stands around it in a user's cluster: a Redis that keeps its data, an
+ * application, a volume.
+ */
 export interface Release {
   readonly namespace: string
   readonly look: ReturnType<typeof looker>

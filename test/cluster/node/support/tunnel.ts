@@ -2,8 +2,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { own } from '../../../support/scope.ts'
 
 /**
- * Connections into the node's network, over a Unix socket: the only way in from this machine. The first line of each names the
- * address that it wants, `10.96.0.10:6379`.
+ * Connections into the node's network, over a Unix socket: the only way in from this machine. The first line of each
+ * names the address that it wants, `10.96.0.10:6379`.
  */
 export function serveTunnel(path: string): Promise<Server> {
   const server = createServer((near) => {
