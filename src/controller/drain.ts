@@ -31,7 +31,10 @@ import type { RedisView } from './view.ts'
 const COST_MS = 1000
 /** From confirming to lowering the scale, at most. Milliseconds. */
 const CONFIRMED_MS = 5000
-/** A victim that is still there so long after the scale was lowered was spared: others died. Milliseconds. */
+/**
+ * A victim that is still there after its target has had room for it for so long was spared: others died, or the scale
+ * was raised again. Until then a controller manager that is late may yet act on the lower scale. Milliseconds.
+ */
 const SPARED_MS = 30_000
 /**
  * So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for
@@ -172,6 +175,8 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     if ((fleet === 'foreign' || fleet === 'unaware') && waiting > 0)
       return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
     const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
+    // The next leader took our marks away: one that is set now would stay.
+    if (!term.valid()) return { kind: 'changed' }
     // Before the scale is lowered: we may be killed right after it.
     const keys = given.map(({ victim }) => keyOf(victim.pod))
     const kept = keys.length === 0 ? new Set() : await markDraining(store, term.token, keys, GIVEN_UP_MS)
@@ -203,7 +208,10 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       for (const [uid, until] of spared) if (!present.has(uid) || until <= now) spared.delete(uid)
       const released = [...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)
       // The controller manager may be away: it goes on with whom it finds then.
-      if (active.length > replicas && !inRollout(active)) return renewMarks({ store, term }, victims, released, clock)
+      if (active.length > replicas && !inRollout(active)) {
+        for (const victim of released) victim.releasedAt = now
+        return renewMarks({ store, term }, victims, released, clock)
+      }
       await letGo(
         { api, store, term, queues },
         released.filter(({ releasedAt = now }) => now - releasedAt > SPARED_MS),

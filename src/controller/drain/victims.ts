@@ -10,7 +10,10 @@ export interface Victim {
   costAt: number | undefined
   /** How often another program has written over its cost. */
   costsLost: number
-  /** The scale was lowered for it, or may have been: an answer can be lost. */
+  /**
+   * When the scale was lowered for it, or may have been (an answer can be lost); later, when there was no room for it
+   * last.
+   */
   releasedAt: number | undefined
 }
 
