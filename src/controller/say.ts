@@ -1,7 +1,7 @@
 import type { Scaler } from './api.ts'
 import { REASONS, type Saying, type Sayings } from './conditions.ts'
 import type { Decision, Limit } from './decide.ts'
-import type { Fleet, Observed } from './observe.ts'
+import type { Observed } from './observe.ts'
 
 /** What a turn found out, as far as it came. */
 export interface Findings {
@@ -42,7 +42,7 @@ export function sayings(found: Findings): Sayings {
     Paused: scaler.spec.paused
       ? { status: 'True', reason: REASONS.paused, message: 'spec.paused is true: the scale is left alone' }
       : { status: 'False', reason: REASONS.notPaused, message: 'the scale is written' },
-    DrainSupported: drains(scaler, observed?.fleet),
+    DrainSupported: drains(scaler, observed),
     QueuesMatch: queuesMatch(observed),
   }
 }
@@ -89,13 +89,15 @@ function limited(decision: Decision | undefined): Saying {
   }
 }
 
-function drains(scaler: Scaler, fleet: Fleet | undefined): Saying {
+function drains(scaler: Scaler, observed: Observed | undefined): Saying {
   if (!scaler.spec.scaleDown.drain)
     return {
       status: 'False',
       reason: REASONS.drainOff,
       message: 'scaleDown.drain is false: running jobs are interrupted',
     }
+  if (!observed) return unknown()
+  const { fleet, observation } = observed
   if (fleet === 'ours') return { status: 'True', reason: REASONS.drains, message: 'the workers know drain marks' }
   if (fleet === 'foreign') {
     return {
@@ -111,7 +113,11 @@ function drains(scaler: Scaler, fleet: Fleet | undefined): Saying {
       message: `workers whose POD_NAMESPACE is not the namespace of their pod look for no drain marks of it: ${UNMARKED}. Set POD_NAMESPACE from metadata.namespace`,
     }
   }
-  return { status: 'Unknown', reason: REASONS.noWorkers, message: NO_WORKERS }
+  const message =
+    observation.pods.ready > 0
+      ? NO_WORKERS
+      : 'no pod is ready: whether their workers know drain marks shows when one is'
+  return { status: 'Unknown', reason: REASONS.noWorkers, message }
 }
 
 function queuesMatch(observed: Observed | undefined): Saying {
