@@ -65,7 +65,7 @@ async function simulate({ get, given, output: out }: Context): Promise<number> {
   if (path !== undefined) write(path, plot(question, answers, basename(get(trace) as string)))
   if (!out.json) {
     out.note(
-      `${plural(jobs.arrivedAt.length, 'job')} over ${age(jobs.seconds)}; ${question.slots} slots a pod, ${age(question.podStartSeconds)} until a pod works`,
+      `${plural(jobs.arrivedAt.length, 'job')} over ${age(jobs.seconds)}; ${plural(question.slots, 'slot')} a pod, ${age(question.podStartSeconds)} until a pod works`,
     )
   }
   return 0

@@ -53,6 +53,7 @@ test.each([
     'a.csv:2: a row has three values (second,arrivals,service_seconds), not 2',
   ],
   ['second,arrivals,service_seconds\n1,2,x\n', 'a.csv:2: service_seconds must be a number above 0, not "x"'],
+  ['second,arrivals,service_seconds\n1,2,2592001\n', 'a.csv:2: service_seconds 2592001 is more than 30 days'],
   ['second,arrivals,service_seconds\n1,-2,1\n', 'a.csv:2: arrivals must be a whole number from 0, not "-2"'],
   ['second,arrivals,service_seconds\n0.5,2,1\n', 'a.csv:2: second must be a whole number from 0, not "0.5"'],
   ['second,arrivals,service_seconds\n9,2,1\n8,2,1\n', 'a.csv:3: second 8 comes after 9; sort the rows by time'],
@@ -244,4 +245,30 @@ test('the plot is one SVG that names every model, and text from outside cannot l
   for (const name of ['resqueue', 'keda-default', 'keda-tuned', 'hpa-default', 'hpa-tuned']) expect(svg).toContain(name)
   expect(svg).not.toContain('<script>')
   expect(svg).not.toMatch(/NaN|undefined|Infinity/)
+  // Ours is drawn last, and its replicas end at zero.
+  expect(svg.match(/<path d="[^"]*"/g)?.at(-1)).toMatch(/,882"$/)
+})
+
+test('the plot of a trace of one second shows how its jobs are worked off and the pods go', () => {
+  const asked = { ...question(jobs([0, 30])), slots: 1 }
+  const answers = simulate(asked)
+  for (const { run } of answers) expect(run.samples.at(-1)?.replicas).toBe(0)
+  const svg = plot(asked, answers, 'one')
+  expect(svg).toContain('>1 job · target 30 s · 1 slot a pod · ')
+  const times = [...svg.matchAll(/>(\d+):(\d\d)</g)].map(
+    ([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds),
+  )
+  // KEDA goes to zero 300 s after it saw the job.
+  expect(Math.max(...times)).toBeGreaterThanOrEqual(300)
+  expect(svg.slice(svg.indexOf('>Replicas<'))).not.toContain('>0.5<')
+})
+
+test('a spec that goes without draining has busy pods killed', () => {
+  const trace = jobs(...Array.from({ length: 400 }, (_, i): [number, number] => [i / 4, i % 40 === 0 ? 400 : 5]))
+  const killed = (drain: boolean): number => {
+    const model = resqueue(specOf({ scaleDown: { drain } }), { ...question(trace), queue: 'mailers' })
+    return answerOf(question(trace), model).report.busyPodsKilled
+  }
+  expect(killed(true)).toBe(0)
+  expect(killed(false)).toBeGreaterThan(0)
 })

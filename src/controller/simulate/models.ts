@@ -37,8 +37,8 @@ export interface Known {
 }
 
 /**
- * ResQueue's controller: `decide` with what it would observe, and a drain before each scale-down. `tell` is told of
- * each decision.
+ * ResQueue's controller: `decide` with what it would observe, and a drain before each scale-down, unless the spec goes
+ * without. `tell` is told of each decision.
  */
 export function resqueue(
   spec: ScalerSpec,
@@ -59,7 +59,8 @@ export function resqueue(
         const decision = decide(known, seen, memory, fleet.now() * 1000)
         memory = decision.nextMemory
         tell(decision, fleet.now())
-        apply(fleet, decision.replicas)
+        if (spec.scaleDown.drain) apply(fleet, decision.replicas)
+        else fleet.scale(decision.replicas)
       }
       return [{ everySeconds: spec.pollingIntervalSeconds, turn }]
     },

@@ -9,6 +9,8 @@ const PANEL = 150
 const GAP = 46
 const TOP = 144
 const COLUMNS = WIDTH - LEFT - RIGHT
+/** What follows a trace is shown for half of its length, and for so long where the trace is short. Seconds. */
+const AFTERMATH_SECONDS = 900
 
 /** Ours stands out; KEDA and the HPA have a colour each, tuned ones a full line. */
 const STYLES: Readonly<Record<string, { colour: string; width: number; dash: string }>> = {
@@ -32,7 +34,8 @@ interface Panel {
 /** A picture of what the models did with a trace, as SVG: arrivals, backlog, wait and replicas over time. */
 export function plot(question: Question, answers: readonly Answer[], title: string): string {
   const { trace, spec } = question
-  const seconds = Math.max(trace.seconds, ...answers.map(({ run }) => Math.min(run.seconds, 1.5 * trace.seconds)))
+  const longest = trace.seconds + Math.max(trace.seconds / 2, AFTERMATH_SECONDS)
+  const seconds = Math.max(trace.seconds, ...answers.map(({ run }) => Math.min(run.seconds, longest)))
   const x = linear(seconds)
   const top = (of: (sample: Sample) => number): number =>
     answers.reduce((most, { run }) => run.samples.reduce((high, one) => Math.max(high, of(one)), most), 0)
@@ -58,7 +61,7 @@ export function plot(question: Question, answers: readonly Answer[], title: stri
     },
     {
       title: 'Replicas',
-      scale: (most) => niceScale(most),
+      scale: wholeScale,
       most: top(({ replicas }) => replicas),
       of: ({ replicas }) => replicas,
       isStep: true,
@@ -84,8 +87,8 @@ export function plot(question: Question, answers: readonly Answer[], title: stri
 }
 
 function subtitle({ trace, spec, slots, podStartSeconds }: Question, target: number): string {
-  const jobs = trace.arrivedAt.length.toLocaleString('en-US')
-  return `${jobs} jobs · target ${target} s · ${slots} slots a pod · ${podStartSeconds} s until a pod works · ${spec.minReplicas} to ${spec.maxReplicas} replicas`
+  const counted = (n: number, one: string): string => `${n.toLocaleString('en-US')} ${one}${n === 1 ? '' : 's'}`
+  return `${counted(trace.arrivedAt.length, 'job')} · target ${target} s · ${counted(slots, 'slot')} a pod · ${podStartSeconds} s until a pod works · ${spec.minReplicas} to ${spec.maxReplicas} replicas`
 }
 
 /** Names with their figures, in two rows. */
@@ -146,15 +149,16 @@ function draw(panel: Panel, answers: readonly Answer[], x: Scale, top: number): 
   return frame(panel.title, scale, top) + lines.join('\n') + mark
 }
 
-/** One point per column of the picture: the highest, because what matters are the peaks. */
+/** One point per column of the picture: the highest, because what matters are the peaks; and the last one as it was. */
 function columns(samples: readonly Sample[], x: Scale, of: (sample: Sample) => number): readonly Point[] {
   const points: [number, number][] = []
   for (const sample of samples) {
     if (sample.at > x.most) break
     const at = Math.round(LEFT + x.to(sample.at) * COLUMNS)
+    const value = of(sample)
     const last = points.at(-1)
-    if (last?.[0] === at) last[1] = Math.max(last[1], of(sample))
-    else points.push([at, of(sample)])
+    if (last?.[0] !== at || sample === samples.at(-1)) points.push([at, value])
+    else last[1] = Math.max(last[1], value)
   }
   return points
 }
@@ -199,6 +203,11 @@ function timeAxis(x: Scale, seconds: number, y: number): string {
 
 function niceScale(most: number): Scale {
   return linear(Math.max(most, 1) * 1.05)
+}
+
+function wholeScale(most: number): Scale {
+  const scale = niceScale(most)
+  return { ...scale, ticks: scale.ticks.filter((tick) => Number.isInteger(tick)) }
 }
 
 function styleOf(model: string): { colour: string; width: number; dash: string } {

@@ -63,5 +63,6 @@ export function run(model: Model, { trace, slots, podStartSeconds, minReplicas }
     }
     if (fleet.now() > trace.seconds + OVERTIME_SECONDS) break
   }
+  sample() // also of what the last turn did
   return { ...fleet.tally(), model, jobs: trace.arrivedAt.length, samples, seconds: fleet.now(), endedAt, restedAt }
 }

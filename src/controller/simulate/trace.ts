@@ -13,6 +13,7 @@ export interface Trace {
 const HEADER = 'second,arrivals,service_seconds'
 const MOST_JOBS = 20_000_000
 const MOST_SECONDS = 31 * 86_400
+const MOST_SERVICE_SECONDS = 30 * 86_400
 const MOST_PROBLEMS = 5
 
 interface Row {
@@ -63,8 +64,8 @@ function readRow(line: string, last: number): Row | string {
   if (second > MOST_SECONDS) return `second ${second} is more than 31 days from the beginning; seconds count from 0`
   if (!Number.isInteger(arrivals)) return `arrivals must be a whole number from 0, not "${short(cells[1] as string)}"`
   if (arrivals === 0) return { second, arrivals, service: 0 }
-  if (!(service > 0 && service <= 30 * 86_400))
-    return `service_seconds must be a number above 0, not "${short(cells[2] as string)}"`
+  if (!(service > 0)) return `service_seconds must be a number above 0, not "${short(cells[2] as string)}"`
+  if (service > MOST_SERVICE_SECONDS) return `service_seconds ${short(cells[2] as string)} is more than 30 days`
   return { second, arrivals, service }
 }
 
