@@ -63,12 +63,19 @@ export interface ApiServer {
 /** An answer that is a refusal, as an error: `data` has status, reason and retryAfterMs. */
 export function refusal(what: string, { status, body, retryAfterMs }: KubeReply): ResQueueError {
   const { reason, message } = (body ?? {}) as { reason?: string; message?: string }
-  const advice = status === 401 || status === 403 ? '. Check the service account and its roles' : ''
   return new ResQueueError(
     status === 429 || status >= 500 ? 'KUBERNETES_UNAVAILABLE' : 'KUBERNETES_REFUSED',
-    `The API server refuses to ${what} (${status}${reason ? ` ${reason}` : ''}): ${message ?? 'it gives no reason'}${advice}.`,
+    `The API server refuses to ${what} (${status}${reason ? ` ${reason}` : ''}): ${message ?? 'it gives no reason'}${adviceFor(what, status)}.`,
     { data: { status, reason, retryAfterMs } },
   )
+}
+
+function adviceFor(what: string, status: number): string {
+  if (status === 401 || status === 403) return '. Check the service account and its roles'
+  // A list that is not there is of a kind that is not there.
+  if (status === 404 && what.startsWith('list ') && what.includes('resqueue.dev'))
+    return '. Install the custom resource WorkerScaler: kubectl apply --server-side -f deploy/crds.yaml'
+  return ''
 }
 
 /** The HTTP status behind an error of this module; undefined where there was no answer. */

@@ -49,8 +49,8 @@ export interface Recorder {
 export function createRecorder(api: ApiServer, instance: string, log: Logger, clock: Clock = systemClock): Recorder {
   const series = new Map<string, Series>()
 
-  const write = async (regarding: Regarding, reason: EventReason, note: string): Promise<void> => {
-    const key = `${regarding.uid}/${reason}`
+  const write = async ({ namespace, name, uid }: Regarding, reason: EventReason, note: string): Promise<void> => {
+    const key = `${uid}/${reason}`
     const now = clock.now()
     const known = series.get(key)
     // A rescale is news each time; the rest is the same thing again.
@@ -60,20 +60,20 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
       if (now - known.writtenMs < COUNT_MS) return
       known.writtenMs = now
       const patch = { series: { count: known.count, lastObservedTime: microTime(now) } }
-      if ((await patchEvent(api, regarding.namespace, known.name, patch)) === 'ok') return
+      if ((await patchEvent(api, namespace, known.name, patch)) === 'ok') return
     }
     // What does not go on any more is of no use: most of it is of objects that are gone.
     for (const [old, { lastMs }] of series) if (now - lastMs >= SERIES_MS) series.delete(old)
-    const name = `${regarding.name.slice(0, 200)}.${randomBytes(8).toString('hex')}`
-    series.set(key, { name, count: 1, lastMs: now, writtenMs: now })
+    const event = `${name.slice(0, 200)}.${randomBytes(8).toString('hex')}`
+    series.set(key, { name: event, count: 1, lastMs: now, writtenMs: now })
     await createEvent(api, {
-      metadata: { name, namespace: regarding.namespace },
+      metadata: { name: event, namespace },
       eventTime: microTime(now),
       reportingController: 'resqueue.dev/controller',
       reportingInstance: instance.slice(0, 128),
       action: reason === 'SuccessfulRescale' ? 'Scale' : reason,
       reason,
-      regarding: { apiVersion: API_VERSION, kind: KIND, ...regarding },
+      regarding: { apiVersion: API_VERSION, kind: KIND, namespace, name, uid },
       note: note.slice(0, 1024),
       type: EVENTS[reason],
     } as Parameters<typeof createEvent>[1])

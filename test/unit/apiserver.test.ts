@@ -2,6 +2,7 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts'
+import { collection, listAll, PODS, SCALERS } from '../../src/controller/resources.ts'
 import { own } from '../support/scope.ts'
 
 async function serve(listener: RequestListener): Promise<ApiServer> {
@@ -25,7 +26,7 @@ async function serve(listener: RequestListener): Promise<ApiServer> {
 async function follow(api: ApiServer): Promise<readonly string[]> {
   const lines: string[] = []
   try {
-    for await (const line of api.watch({ path: '/watch', silenceMs: 100 })) lines.push(line)
+    for await (const line of api.watch({ path: '/watch', silenceMs: 500 })) lines.push(line)
   } catch (error) {
     lines.push((error as Error).message.replace(/.*answer: /, ''))
   }
@@ -34,11 +35,11 @@ async function follow(api: ApiServer): Promise<readonly string[]> {
 
 test('a watch that falls silent has not failed; one that is never answered or breaks off has', async () => {
   const silent = await serve((_, response) => void response.write('one\n'))
-  expect(await follow(silent)).toEqual(['one', 'silent for 0.1 s.'])
+  expect(await follow(silent)).toEqual(['one', 'silent for 0.5 s.'])
   expect(silent.counts).toEqual({ requests: 1, failed: 0 })
 
   const mute = await serve(() => undefined)
-  expect(await follow(mute)).toEqual(['silent for 0.1 s.'])
+  expect(await follow(mute)).toEqual(['silent for 0.5 s.'])
   expect(mute.counts).toEqual({ requests: 1, failed: 1 })
 
   const broken = await serve((_, response) => {
@@ -46,4 +47,16 @@ test('a watch that falls silent has not failed; one that is never answered or br
   })
   expect(await follow(broken)).toEqual(['one', 'aborted.'])
   expect(broken.counts).toEqual({ requests: 1, failed: 1 })
+})
+
+test('a cluster without the custom resource is told from one that refuses', async () => {
+  const api = await serve((request, response) => {
+    // As the API server answers for a group that it does not have.
+    response.statusCode = request.url?.includes('resqueue.dev') ? 404 : 403
+    response.end('404 page not found\n')
+  })
+  await expect(listAll(api, collection(SCALERS, 'shop'))).rejects.toThrow(
+    '(404): 404 page not found. Install the custom resource WorkerScaler: kubectl apply --server-side -f deploy/crds.yaml.',
+  )
+  await expect(listAll(api, collection(PODS, 'shop'))).rejects.toThrow(/Check the service account and its roles\.$/)
 })

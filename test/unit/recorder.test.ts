@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { ApiServer } from '../../src/controller/apiserver.ts'
 import { createRecorder } from '../../src/controller/events.ts'
 import { silentLogger } from '../../src/log.ts'
+import { scalerOf } from '../support/scaler.ts'
 
 const MINUTE = 60_000
 
@@ -29,4 +30,18 @@ test('the same thing again is counted once a minute, and is new after six, for e
   expect(await take(12, 'c')).toBe('POST')
   expect(await take(12.5, 'a')).toBe('PATCH')
   expect(await take(13, 'b')).toBe('POST')
+})
+
+test('an event is about the reference of an object, whatever else the object has', async () => {
+  const bodies: unknown[] = []
+  const api = {
+    request: async ({ body }: { body: unknown }) => {
+      bodies.push(body)
+      return { status: 201, body: {}, retryAfterMs: undefined }
+    },
+  } as unknown as ApiServer
+  const { record } = createRecorder(api, 'me', silentLogger)
+  await record(scalerOf(), 'DrainStarted', 'why')
+  const [{ regarding }] = bodies as [{ regarding: object }]
+  expect(Object.keys(regarding).sort()).toEqual(['apiVersion', 'kind', 'name', 'namespace', 'uid'])
 })
