@@ -45,6 +45,14 @@ test('a trace is read, and its arrivals are spread evenly over their second', ()
   expect(trace.serviceSeconds.toSorted()).toEqual(new Float64Array([0.5, 0.5, 9]))
 })
 
+test('a trace may have a row for each job: those of one second take turns', () => {
+  const rows = Array.from({ length: 100_000 }, (_, i) => `0,1,${i + 1}\n`)
+  const { serviceSeconds } = readTrace(`second,arrivals,service_seconds\n${rows.join('')}`, 'a.csv')
+  expect(serviceSeconds).toEqual(Float64Array.from(rows, (_, i) => i + 1))
+  const mixed = readTrace('second,arrivals,service_seconds\n0,4,1\n0,2,2\n0,1,3\n', 'a.csv')
+  expect([...mixed.serviceSeconds]).toEqual([1, 1, 2, 1, 1, 2, 3])
+})
+
 test.each([
   ['', 'a.csv:1: the file is empty; its first line must be second,arrivals,service_seconds'],
   ['time,jobs\n', 'a.csv:1: the first line must be second,arrivals,service_seconds, not "time,jobs"'],

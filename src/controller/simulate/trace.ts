@@ -79,23 +79,22 @@ function spread(rows: readonly Row[], jobs: number, name: string): Trace {
     while (rows[end]?.second === second) end++
     const own = rows.slice(first, end).filter(({ arrivals }) => arrivals > 0)
     const total = own.reduce((sum, { arrivals }) => sum + arrivals, 0)
-    // Rows of one second are interleaved, each evenly.
-    const given = own.map(() => 0)
+    const services = own.length > 1 ? mixed(own) : undefined
     for (let i = 0; i < total; i++) {
-      let next = 0
-      for (let k = 1; k < own.length; k++) if (lag(own, given, k) < lag(own, given, next)) next = k
-      given[next] = (given[next] as number) + 1
       arrivedAt[n] = second + i / total
-      serviceSeconds[n++] = (own[next] as Row).service
+      serviceSeconds[n++] = services?.[i] ?? (own[0] as Row).service
     }
     first = end
   }
   return { name, seconds: (rows.at(-1)?.second ?? 0) + 1, arrivedAt, serviceSeconds }
 }
 
-/** How far through its jobs a row would be with one more. */
-function lag(rows: readonly Row[], given: readonly number[], k: number): number {
-  return ((given[k] as number) + 1) / (rows[k] as Row).arrivals
+/** The service times of rows of one second, interleaved, each row evenly. */
+function mixed(rows: readonly Row[]): readonly number[] {
+  const jobs = rows.flatMap(({ arrivals, service }) =>
+    Array.from({ length: arrivals }, (_, i) => ({ part: (i + 1) / arrivals, service })),
+  )
+  return jobs.sort((a, b) => a.part - b.part).map(({ service }) => service)
 }
 
 function isBlank(line: string): boolean {
