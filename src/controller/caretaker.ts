@@ -5,7 +5,7 @@ import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
 import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
 import type { Patience } from '../redis/store.ts'
 import type { Connection } from './connections.ts'
-import type { Pod } from './pods.ts'
+import { isOver, type Pod } from './pods.ts'
 import type { ProcessView, RedisView } from './view.ts'
 import type { PodSource } from './world.ts'
 
@@ -100,6 +100,6 @@ export function createCaretaker(
 }
 
 /** Whether what ran in a container of a pod is gone, though the pod is still there. */
-function hasEnded({ phase, down }: Pod, container: string): boolean {
-  return phase === 'Succeeded' || phase === 'Failed' || (container === '' ? down.length > 0 : down.includes(container))
+function hasEnded(pod: Pod, container: string): boolean {
+  return isOver(pod) || (container === '' ? pod.down.length > 0 : pod.down.includes(container))
 }

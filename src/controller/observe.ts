@@ -2,9 +2,9 @@ import type { Selection } from '../queue/selection.ts'
 import { headEnqueuedAt } from '../telemetry/heads.ts'
 import type { Scaler } from './api.ts'
 import type { Due, Observation, QueueObservation } from './decide.ts'
-import { isActive, type Pod } from './pods.ts'
+import { isActive, isNamedAfter, isOver, type Pod } from './pods.ts'
 import type { StartTimes } from './starts.ts'
-import type { ProcessView, RedisView } from './view.ts'
+import { hostOf, type ProcessView, type RedisView } from './view.ts'
 
 /** A pod counts as unschedulable after this long without a node. Milliseconds. */
 const UNSCHEDULABLE_MS = 60_000
@@ -99,6 +99,10 @@ export function observe(input: ObserveInput): Observed {
 
   const queues = selection.resolve(view.known)
   const due = dueBy(view)
+  // A worker of another program that was killed never signs off: in a pod that is gone it runs nothing any more.
+  const there = new Set(pods.filter((pod) => !isOver(pod)).map(({ name }) => name))
+  const target = scaler.spec.scaleTargetRef.name
+  const living = view.foreign.filter(({ id }) => there.has(hostOf(id)) || !isNamedAfter(target, hostOf(id)))
   return {
     fleet,
     queues,
@@ -114,7 +118,7 @@ export function observe(input: ObserveInput): Observed {
         terminatingRunning: pods.filter((pod) => pod.terminating).reduce((sum, pod) => sum + heldBy(view, pod), 0),
       },
       queues: queues.map((queue) => queueOf(queue, view, due, shareOf(queue))),
-      foreign: view.foreign.map(({ id, queue, processed }) => ({
+      foreign: living.map(({ id, queue, processed }) => ({
         id,
         processed: processed ?? 0,
         queue: queue ?? null,

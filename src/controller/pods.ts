@@ -117,13 +117,26 @@ export function deploymentOf(pod: Pod | undefined): string | undefined {
   return pod?.replicaSet?.slice(0, pod.replicaSet.lastIndexOf('-'))
 }
 
+/** What Kubernetes makes names of pods from. */
+const NAMED_BY_REPLICA_SET = /^(.+)-[bcdfghjklmnpqrstvwxz2456789]{5,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$/
+
+/** Whether a pod of a Deployment may be called so. Long names are cut, and are not recognised. */
+export function isNamedAfter(deployment: string, name: string): boolean {
+  return NAMED_BY_REPLICA_SET.exec(name)?.[1] === deployment
+}
+
 export function isOf(pod: Pod, deployment: string): boolean {
   return deploymentOf(pod) === deployment
 }
 
+/** Whether nothing runs in it any more, nor will. */
+export function isOver({ phase }: Pod): boolean {
+  return phase === 'Succeeded' || phase === 'Failed'
+}
+
 /** Whether its ReplicaSet counts it: it neither ended nor is being deleted. */
-export function isActive({ phase, terminating }: Pod): boolean {
-  return !terminating && phase !== 'Succeeded' && phase !== 'Failed'
+export function isActive(pod: Pod): boolean {
+  return !pod.terminating && !isOver(pod)
 }
 
 /** The deletion cost that Kubernetes reads: 0 where none, or nothing that it can read, is written. */

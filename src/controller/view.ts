@@ -59,7 +59,7 @@ export interface Viewer {
 }
 
 /** A pod's name, as the worker ids of the family carry it: `host:pid:queues`. */
-function hostOf(id: string): string {
+export function hostOf(id: string): string {
   return id.slice(0, id.indexOf(':') >= 0 ? id.indexOf(':') : undefined)
 }
 
