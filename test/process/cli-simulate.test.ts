@@ -71,7 +71,7 @@ test('says what is wrong and where, with 64 for the command line and 78 for the 
     [['--trace', TRACE], 64, '--spec FILE is missing'],
     [['--trace', TRACE, '--spec', SPEC, '--slots', '0'], 64, '--slots: 0 is too small'],
     [['--trace', join(dir, 'none'), '--spec', SPEC], 78, 'cannot be read'],
-    [['--trace', trace, '--spec', SPEC], 78, `${trace}:3: arrivals must be a whole number from 0, not "x"`],
+    [['--trace', trace, '--spec', SPEC], 78, `${trace}:3: arrivals must be a number from 0, not "x"`],
     [['--trace', TRACE, '--spec', spec], 78, `${spec}:13: spec.maxReplicas: must be a whole number from 1`],
     [['--trace', TRACE, '--spec', SPEC, '--plot', join(dir, 'no', 'plot.svg')], 78, 'cannot be written'],
   ]

@@ -38,6 +38,13 @@ const jobs = (...list: readonly (readonly [at: number, seconds: number])[]): Tra
 
 // Traces
 
+test('parts of jobs add up to whole ones, each row of a second for itself', () => {
+  const rows = Array.from({ length: 10 }, (_, second) => `${second},0.1,1\n${second},0.5,2\n`)
+  const { arrivedAt, serviceSeconds } = readTrace(`second,arrivals,service_seconds\n${rows.join('')}`, 'a.csv')
+  expect([...serviceSeconds]).toEqual([2, 2, 2, 2, 1, 2])
+  expect([...arrivedAt]).toEqual([1, 3, 5, 7, 9, 9.5])
+})
+
 test('a trace is read, and its arrivals are spread evenly over their second', () => {
   const trace = readTrace('second,arrivals,service_seconds\r\n# quiet before\n3,2,0.5\n\n3,1,9\n5,0,\n', 'a.csv')
   expect(trace.seconds).toBe(6)
@@ -62,7 +69,8 @@ test.each([
   ],
   ['second,arrivals,service_seconds\n1,2,x\n', 'a.csv:2: service_seconds must be a number above 0, not "x"'],
   ['second,arrivals,service_seconds\n1,2,2592001\n', 'a.csv:2: service_seconds 2592001 is more than 30 days'],
-  ['second,arrivals,service_seconds\n1,-2,1\n', 'a.csv:2: arrivals must be a whole number from 0, not "-2"'],
+  ['second,arrivals,service_seconds\n1,-2,1\n', 'a.csv:2: arrivals must be a number from 0, not "-2"'],
+  ['second,arrivals,service_seconds\n1,1e400,1\n', 'a.csv:2: arrivals must be a number from 0, not "1e400"'],
   ['second,arrivals,service_seconds\n0.5,2,1\n', 'a.csv:2: second must be a whole number from 0, not "0.5"'],
   ['second,arrivals,service_seconds\n9,2,1\n8,2,1\n', 'a.csv:3: second 8 comes after 9; sort the rows by time'],
   [

@@ -15,6 +15,8 @@ const MOST_JOBS = 20_000_000
 const MOST_SECONDS = 31 * 86_400
 const MOST_SERVICE_SECONDS = 30 * 86_400
 const MOST_PROBLEMS = 5
+/** What ten times 0.1 may lack of 1. */
+const ROUNDING = 1e-6
 
 interface Row {
   readonly second: number
@@ -24,8 +26,9 @@ interface Row {
 
 /**
  * Reads a trace: CSV with the header `second,arrivals,service_seconds`; seconds that are left out have no arrivals,
- * several rows of one second mix their jobs. The arrivals of a second are spread evenly over it. Throws `CONFIG`, with
- * the file and the line of what is wrong.
+ * several rows of one second mix their jobs. The arrivals of a second are spread evenly over it. Parts of a job, as an
+ * average rate has them, add up to whole ones: of 0.25 in every second comes one in every fourth. Throws `CONFIG`, with the
+ * file and the line of what is wrong.
  */
 export function readTrace(text: string, name: string): Trace {
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
@@ -38,13 +41,24 @@ export function readTrace(text: string, name: string): Trace {
     complain(header + 1, `the first line must be ${HEADER}, not "${short(lines[header] as string)}"`)
   }
   let jobs = 0
+  // Parts of jobs that are still to come, by the place of a row in its second: jobs of different rows do not add up.
+  const owed: number[] = []
+  let place = 0
   for (let i = header + 1; i < lines.length && problems.length < MOST_PROBLEMS && header >= 0; i++) {
     const line = lines[i] as string
     if (isBlank(line)) continue
-    const row = readRow(line, rows.at(-1)?.second ?? 0)
-    if (typeof row === 'string') complain(i + 1, row)
-    else rows.push(row)
-    if (typeof row !== 'string') jobs += row.arrivals
+    const last = rows.at(-1)
+    const row = readRow(line, last?.second ?? 0)
+    if (typeof row === 'string') {
+      complain(i + 1, row)
+      continue
+    }
+    place = row.second === last?.second ? place + 1 : 0
+    const due = (owed[place] ?? 0) + row.arrivals
+    const arrivals = Math.floor(due + ROUNDING)
+    owed[place] = due - arrivals
+    rows.push({ ...row, arrivals })
+    jobs += arrivals
     if (jobs > MOST_JOBS) complain(i + 1, `there are more than ${MOST_JOBS} jobs; cut the trace`)
   }
   if (problems.length === 0 && jobs === 0)
@@ -62,7 +76,7 @@ function readRow(line: string, last: number): Row | string {
   if (!Number.isInteger(second)) return `second must be a whole number from 0, not "${short(cells[0] as string)}"`
   if (second < last) return `second ${second} comes after ${last}; sort the rows by time`
   if (second > MOST_SECONDS) return `second ${second} is more than 31 days from the beginning; seconds count from 0`
-  if (!Number.isInteger(arrivals)) return `arrivals must be a whole number from 0, not "${short(cells[1] as string)}"`
+  if (!Number.isFinite(arrivals)) return `arrivals must be a number from 0, not "${short(cells[1] as string)}"`
   if (arrivals === 0) return { second, arrivals, service: 0 }
   if (!(service > 0)) return `service_seconds must be a number above 0, not "${short(cells[2] as string)}"`
   if (service > MOST_SERVICE_SECONDS) return `service_seconds ${short(cells[2] as string)} is more than 30 days`
