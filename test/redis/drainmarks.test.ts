@@ -1,17 +1,11 @@
 import { expect } from 'vitest'
-import type { Clock } from '../../src/clock.ts'
-import { createDrain, type Drain } from '../../src/controller/drain.ts'
-import { createViewer } from '../../src/controller/view.ts'
-import { silentLogger } from '../../src/log.ts'
 import { confirmDrained, markDraining, podKey, unmarkDraining } from '../../src/queue/draining.ts'
 import { newNonce, register, type Registration } from '../../src/queue/registry.ts'
 import { turn, type TurnReply } from '../../src/queue/turn.ts'
 import { openStore, type Store } from '../../src/redis/store.ts'
-import { startDeployment, type Deployment } from '../support/deployment.ts'
 import { test } from '../support/fixtures.ts'
 import { job } from '../support/ledger.ts'
 import { startProxy } from '../support/proxy.ts'
-import { scalerOf } from '../support/scaler.ts'
 import { own } from '../support/scope.ts'
 import { everyScriptTwice } from './client.ts'
 
@@ -165,84 +159,3 @@ test('every script may be sent twice', async ({ redis, redisUrl, ns }) => {
   await unmarkDraining(store, 'me', pods, [])
   expect(await redis.exists(...pods.map((pod) => `${ns}:ext:draining:${pod}`))).toBe(0)
 })
-
-/** A controller that drains the pods of a Deployment, with a clock of its own. */
-interface Draining {
-  readonly deployment: Deployment
-  /** Until the scale is lowered to this number, or something has changed meanwhile. */
-  lower(desired: number): Promise<string>
-  /** A turn in which nothing is to be lowered. */
-  tidy(replicas: number): Promise<void>
-  pass(seconds: number): void
-  loseTerm(): void
-}
-
-async function startDraining(store: Store, uids: readonly string[]): Promise<Draining> {
-  for (const uid of uids) await worker(store, uid)
-  const deployment = await startDeployment(uids)
-  let aheadMs = 0
-  let leads = true
-  const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() + aheadMs }
-  const drain: Drain = createDrain(silentLogger, clock)
-  const signal = AbortSignal.timeout(60_000)
-  const viewer = createViewer(store, signal, clock)
-  const term = { token: 'me', since: clock.monotonic(), signal, valid: () => leads }
-  const hands = () => ({ api: deployment.api, store, term, queues: ['q'], pods: deployment.pods() })
-  const lower = async (desired: number): Promise<string> => {
-    const step = await drain.step({
-      ...hands(),
-      scaler: scalerOf(),
-      scale: { resourceVersion: '1', uid: 'd', replicas: deployment.replicas(), selector: '' },
-      view: await viewer.look(0),
-      fleet: 'ours',
-      waiting: 0,
-      desired,
-      sending: () => undefined,
-      record: () => undefined,
-    })
-    aheadMs += 1000
-    return step.kind === 'waiting' ? lower(desired) : step.kind
-  }
-  return {
-    deployment,
-    lower,
-    tidy: (replicas) => drain.tidy({ ...hands(), replicas }),
-    pass: (seconds) => void (aheadMs += seconds * 1000),
-    loseTerm: () => void (leads = false),
-  }
-}
-
-test('a pod that was given up works again 30 s after there is room for it, however late Kubernetes is', async ({
-  redis,
-  redisUrl,
-  ns,
-}) => {
-  const { lower, tidy, pass, deployment } = await startDraining(open(redisUrl, ns), ['u-1', 'u-2', 'u-3'])
-  const marks = (): Promise<number> => redis.exists(...deployment.pods().map(({ uid }) => markOf(ns, uid)))
-  expect(await lower(1)).toBe('scaled')
-  expect(deployment.replicas()).toBe(1)
-  expect(await marks()).toBe(2)
-  // The ReplicaSet has not acted when all three are wanted again: it may still act on the one.
-  for (const [seconds, replicas, marked] of [
-    [40, 1, 2],
-    [1, 3, 2],
-    [28, 3, 2],
-    [2, 3, 0],
-  ] as const) {
-    pass(seconds)
-    await tidy(replicas)
-    expect(await marks(), `after ${seconds} s more with ${replicas} replicas`).toBe(marked)
-  }
-})
-
-test('a leader whose term ends while it lowers a scale leaves no mark that lasts', async ({ redis, redisUrl, ns }) => {
-  const { lower, loseTerm, deployment } = await startDraining(open(redisUrl, ns), ['u-1', 'u-2'])
-  deployment.onList(loseTerm)
-  expect(await lower(0)).toBe('changed')
-  expect(deployment.replicas()).toBe(2)
-  for (const { uid } of deployment.pods()) expect(await redis.pttl(markOf(ns, uid))).toBeLessThanOrEqual(60_000)
-})
-
-function markOf(ns: string, uid: string): string {
-  return `${ns}:ext:draining:${podKey('default', uid)}`
-}

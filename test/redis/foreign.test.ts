@@ -4,8 +4,8 @@ import { createStartTimes } from '../../src/controller/starts.ts'
 import { createViewer } from '../../src/controller/view.ts'
 import { selectQueues } from '../../src/queue/selection.ts'
 import { openStore } from '../../src/redis/store.ts'
-import { startDeployment } from '../support/deployment.ts'
 import { test } from '../support/fixtures.ts'
+import { pod } from '../support/pods.ts'
 import { scalerOf } from '../support/scaler.ts'
 import { own } from '../support/scope.ts'
 
@@ -14,7 +14,6 @@ test('what a killed Ruby worker was running counts as long as its pod is there',
   const hosts = [here, gone, other, 'mailers-batch-0', 'laptop'] as const
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
-  const { pods } = await startDeployment([here])
   for (const host of hosts) {
     await redis.sadd(`${ns}:workers`, `${host}:1:mailers`)
     await redis.set(`${ns}:worker:${host}:1:mailers`, '{"queue":"mailers","run_at":"…","payload":{"class":"A"}}')
@@ -27,7 +26,7 @@ test('what a killed Ruby worker was running counts as long as its pod is there',
     scaler,
     selection,
     view: await viewer.look(0),
-    pods: pods(),
+    pods: [pod('1', { name: here })],
     replicas: 1,
     starts: createStartTimes(),
     shareOf: () => 1,

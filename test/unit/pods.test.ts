@@ -12,29 +12,7 @@ import {
   safeVictims,
   type Pod,
 } from '../../src/controller/pods.ts'
-
-function pod(uid: string, more: Partial<Pod> = {}): Pod {
-  return {
-    uid,
-    name: `w-${uid}`,
-    namespace: 'default',
-    labels: {},
-    annotations: {},
-    ours: [],
-    replicaSet: 'w-1',
-    templateHash: '1',
-    createdMs: 0,
-    phase: 'Running',
-    node: 'n',
-    ready: true,
-    terminating: false,
-    scheduledMs: 0,
-    unschedulableMs: undefined,
-    restarts: 0,
-    down: [],
-    ...more,
-  }
-}
+import { pod } from '../support/pods.ts'
 
 const withCost = (cost: string): Partial<Pod> => ({
   annotations: { 'controller.kubernetes.io/pod-deletion-cost': cost },
