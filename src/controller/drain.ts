@@ -1,36 +1,21 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { markDraining, unmarkDraining } from '../queue/draining.ts'
-import type { Store } from '../redis/store.ts'
-import type { Scaler } from './api.ts'
+import { unmarkDraining } from '../queue/draining.ts'
 import type { ApiServer } from './apiserver.ts'
-import { clearMarks, confirmMarks, GIVEN_UP_MS, keyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
+import { lower } from './drain/lower.ts'
+import { clearMarks, keyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
+import { namesOf, SOON_MS, type DrainInput, type DrainStep } from './drain/step.ts'
 import { unmarkedVictim, type Victim, type Victims } from './drain/victims.ts'
-import type { Term } from './leader.ts'
-import { heldBy, mayRun, type Fleet } from './observe.ts'
-import {
-  chooseVictims,
-  COST_ANNOTATION,
-  DRAINED_COST,
-  inRollout,
-  isActive,
-  isDrainedCost,
-  isOf,
-  podOf,
-  safeVictims,
-  type Pod,
-  type PodObject,
-} from './pods.ts'
-import { annotatePod, collection, getScale, listAll, PODS, putScale, type Scale } from './resources.ts'
+import { heldBy, mayRun } from './observe.ts'
+import { chooseVictims, COST_ANNOTATION, DRAINED_COST, inRollout, isActive, isDrainedCost, type Pod } from './pods.ts'
+import { annotatePod } from './resources.ts'
 import type { RedisView } from './view.ts'
 
 /**
  * From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds.
  */
 const COST_MS = 1000
-/** From confirming to lowering the scale, at most. Milliseconds. */
-const CONFIRMED_MS = 5000
 /**
  * A victim that is still there after its target has had room for it for so long was spared: others died, or the scale
  * was raised again. Until then a controller manager that is late may yet act on the lower scale. Milliseconds.
@@ -41,42 +26,12 @@ const SPARED_MS = 30_000
  * all. Milliseconds.
  */
 const GATHER_MS = 10_000
-/** Between two looks at a drain under way. Milliseconds. */
-const SOON_MS = 500
 /** Marks of other leaders are taken away this long after a term began: by then theirs is over. Milliseconds. */
 const OTHERS_MS = 5000
 /** How often the cost of a pod is written again where another program wrote over it. */
 const MOST_COSTS = 3
 /** Annotations written at a time. */
 const MOST_PATCHES = 8
-
-/** What a step of a drain works with. */
-export interface DrainInput {
-  readonly api: ApiServer
-  readonly store: Store
-  readonly term: Term
-  readonly scaler: Scaler
-  /** Of the target, from the watch. */
-  readonly pods: readonly Pod[]
-  readonly scale: Scale
-  readonly view: RedisView
-  readonly fleet: Fleet
-  readonly queues: readonly string[]
-  /** Jobs that wait, for workers that know no marks. */
-  readonly waiting: number
-  readonly desired: number
-  /** Told of each write of the scale before it goes out. */
-  readonly sending: (replicas: number) => void
-  /** Told when a drain begins, and when one took too long. */
-  readonly record: (reason: 'DrainStarted' | 'DrainTimedOut', note: string) => void
-}
-
-export type DrainStep =
-  | { readonly kind: 'scaled'; readonly from: number; readonly scale: Scale }
-  /** Not yet; look again soon. `why`: what stands in the way, for people. */
-  | { readonly kind: 'waiting'; readonly afterMs: number; readonly why: string }
-  /** The scale or the pods are not what they were thought to be. */
-  | { readonly kind: 'changed' }
 
 /** Lowers the scale of one target so that no pod with a job dies. docs/controller.md, "Scaling down". */
 export interface Drain {
@@ -142,54 +97,6 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       else if (!idleSince.has(pod.uid)) idleSince.set(pod.uid, view.at)
     }
     for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
-  }
-
-  /** Reads what is so now, confirms, and lowers the scale. */
-  const lower = async (input: DrainInput, ready: readonly Victim[]): Promise<DrainStep> => {
-    const { api, store, term, scaler, desired, fleet, waiting } = input
-    const { namespace, spec } = scaler
-    const read = await getScale(api, namespace, spec.scaleTargetRef.name)
-    if (read.kind !== 'ok' || read.scale.replicas !== input.scale.replicas) return { kind: 'changed' }
-    const listed = await listAll<PodObject>(api, collection(PODS, namespace), {
-      query: { labelSelector: read.scale.selector },
-    })
-    const pods = listed.items.map(podOf).filter((pod) => isActive(pod) && isOf(pod, spec.scaleTargetRef.name))
-    const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
-    const confirmed = mine.length === 0 ? new Set<string>() : await confirmMarks(input, mine)
-    const confirmedAt = clock.monotonic()
-    const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
-    // A mark that is lost, as in a failover, is set again at the next step; what is left may be too short or too long.
-    for (const victim of mine) victim.renewedAt = -Infinity
-    // Cost managers write costs too. Ours is written again at the next step: without it the pod would wait for ever.
-    const lost = ready.filter(({ pod }) => pods.some((one) => one.uid === pod.uid && !isDrainedCost(one)))
-    for (const victim of lost) Object.assign(victim, { costAt: undefined, costsLost: victim.costsLost + 1 })
-    const safe = safeVictims(pods, Math.max(0, pods.length - desired), mayDie)
-    const replicas = Math.max(desired, pods.length - safe)
-    if (replicas >= read.scale.replicas) {
-      const others = `another program writes the deletion cost of ${namesOf(lost.map(({ pod }) => pod))}`
-      const why = lost.length > 0 ? others : 'pods that would die first still run jobs'
-      return { kind: 'waiting', afterMs: SOON_MS, why }
-    }
-    if (inRollout(pods) && !(replicas === 0 && safe === pods.length))
-      return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
-    if ((fleet === 'foreign' || fleet === 'unaware') && waiting > 0)
-      return { kind: 'waiting', afterMs: 2000, why: 'jobs wait, and these workers know no marks' }
-    const given = mine.filter(({ pod }) => mayDie(pod)).map((victim) => ({ victim, before: victim.releasedAt }))
-    // The next leader took our marks away: one that is set now would stay.
-    if (!term.valid()) return { kind: 'changed' }
-    // Before the scale is lowered: we may be killed right after it.
-    const keys = given.map(({ victim }) => keyOf(victim.pod))
-    const kept = keys.length === 0 ? new Set() : await markDraining(store, term.token, keys, GIVEN_UP_MS)
-    if (kept.size < keys.length || !term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS)
-      return { kind: 'changed' }
-    for (const { victim } of given) victim.releasedAt = clock.monotonic()
-    input.sending(replicas)
-    const written = await putScale(api, namespace, spec.scaleTargetRef.name, read.scale, replicas)
-    if (written.kind !== 'ok') {
-      for (const { victim, before } of given) victim.releasedAt = before
-      return { kind: 'changed' }
-    }
-    return { kind: 'scaled', from: read.scale.replicas, scale: written.scale }
   }
 
   return {
@@ -301,14 +208,9 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
           afterMs: SOON_MS,
           why: `${namesOf(busy.map(({ pod }) => pod))} may be idle in a moment`,
         }
-      if (ready.length > 0 || staying.length < scale.replicas) return lower(input, ready)
+      if (ready.length > 0 || staying.length < scale.replicas) return lower(input, victims, ready, clock)
       if (busy.length === 0) return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
       return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
     },
   }
-}
-
-function namesOf(pods: readonly Pod[]): string {
-  const names = pods.map(({ name }) => name)
-  return names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`
 }
