@@ -14,7 +14,7 @@ import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
-import { demandSelection, inTurn, massAction } from './mass.ts'
+import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
 import {
   all,
   classFilter,
@@ -135,18 +135,16 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
   const list = listOf(context)
   const named: FailedEntry[] = []
   for (const name of operands) named.push(await find(context, name))
-  const selections: FailedSelection[] =
-    // From the tail: what is taken out shifts nothing that comes after.
-    operands.length > 0
-      ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ ...list, index, sha }))
-      : [{ ...list, ...filter, all: get(all) }]
   return massAction(context, {
     verb,
     done: verb === 'Retry' ? 'retried' : 'removed',
     what: 'failed job',
     named: operands.length > 0,
     destroys: verb === 'Remove',
-    act: (options) => inTurn(selections, (selection) => act(lane, selection, options)),
+    act: (options) =>
+      operands.length > 0
+        ? oldestFirst(named, options, (place, rest) => act(lane, { ...list, ...place }, rest))
+        : inTurn([{ ...list, ...filter, all: get(all) }], options, (selection, rest) => act(lane, selection, rest)),
   })
 }
 
@@ -184,7 +182,7 @@ export const verbs: readonly Verb[] = [
     operands: '[INDEX|ID…]',
     count: [0, Infinity],
     about:
-      'Moves the payload, byte for byte, to the tail of its queue and removes the entry, in one step: no job is lost or doubled, also when several people do this at once.',
+      'Moves each payload, byte for byte, to the tail of its queue and removes the entry, in one step: no job is lost or doubled, also when several people do this at once. The oldest go first. INDEX and ID are what `failed ls` shows; an index shifts when earlier entries are removed, an id does not.',
     examples: ['failed retry 17', 'failed retry --class SendEmail --since 1h --yes', 'failed retry --all --dry-run'],
     options: [...filters, most, all, listOption, dryRun, yes, output],
     redis: true,

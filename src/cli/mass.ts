@@ -76,18 +76,42 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
   }
 }
 
-/** Acts on one selection after the other. `act` says how many it moved, and how many it left where it says more. */
+/** Acts on one selection after the other, under `options` that are for all of them together. */
 export async function inTurn<Selection>(
   selections: readonly Selection[],
-  act: (selection: Selection) => Promise<Moved | number>,
+  options: MoveOptions,
+  act: (selection: Selection, options: MoveOptions, moved: number) => Promise<Moved | number>,
 ): Promise<Moved> {
+  const { limit = Infinity, progress, signal } = options
   let [moved, skipped] = [0, 0]
   for (const selection of selections) {
-    const one = await act(selection)
+    if (moved >= limit) break
+    signal?.throwIfAborted()
+    const before = moved
+    const rest = { ...options, limit: limit - before, progress: (done: number) => progress?.(before + done) }
+    const one = await act(selection, rest, before)
     moved += typeof one === 'number' ? one : one.moved
     skipped += typeof one === 'number' ? 0 : one.skipped
   }
   return { moved, skipped }
+}
+
+/** An entry that was named, as it stood in its list. */
+interface Place {
+  readonly index: number
+  readonly sha: string
+}
+
+/** Acts on entries of one list that were named, each once, the oldest first: whatever was moved has shifted the rest. */
+export async function oldestFirst(
+  named: readonly Place[],
+  options: MoveOptions,
+  act: (place: Place, options: MoveOptions) => Promise<Moved | number>,
+): Promise<Moved> {
+  const places = [...new Map(named.map((entry) => [entry.index, entry])).values()].sort((a, b) => a.index - b.index)
+  return inTurn(places, options, ({ index, sha }, rest, moved) =>
+    act({ index: options.dryRun ? index : index - moved, sha }, rest),
+  )
 }
 
 /** Refuses an action that names nothing. `filters` are the options that would. */

@@ -7,7 +7,7 @@ import {
   type QuarantineEntry,
   type QuarantineSelection,
 } from '../queue/quarantine.ts'
-import { demandSelection, inTurn, massAction } from './mass.ts'
+import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
 import { all, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
@@ -79,17 +79,17 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
   const named: QuarantineEntry[] = []
   for (const name of operands) named.push(await find(context, name))
   const act = verb === 'Release' ? releaseQuarantined : removeQuarantined
-  const selections: QuarantineSelection[] =
-    operands.length > 0
-      ? named.sort((a, b) => b.index - a.index).map(({ index, sha }) => ({ index, sha }))
-      : [queue === undefined ? { all: true } : { queue }]
+  const filter: QuarantineSelection = queue === undefined ? { all: true } : { queue }
   return massAction(context, {
     verb,
     done: verb === 'Release' ? 'released' : 'removed',
     what: 'quarantined element',
     named: operands.length > 0,
     destroys: verb === 'Remove',
-    act: (options) => inTurn(selections, (selection) => act(lane, selection, options)),
+    act: (options) =>
+      operands.length > 0
+        ? oldestFirst(named, options, (place, rest) => act(lane, place, rest))
+        : inTurn([filter], options, (selection, rest) => act(lane, selection, rest)),
   })
 }
 
@@ -138,7 +138,7 @@ export const verbs: readonly Verb[] = [
     operands: '[INDEX…]',
     count: [0, Infinity],
     about:
-      'Moves them, byte for byte, to the tails of the queues they came from: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one quarantines it again.',
+      'Moves them, byte for byte, to the tails of the queues they came from, the oldest first: for workers of other programs, or after an upgrade. A ResQueue worker that still cannot read one quarantines it again.',
     examples: ['quarantine release 0', 'quarantine release --queue mail --yes'],
     options: [queueFilter, most, all, dryRun, yes, output],
     redis: true,

@@ -63,7 +63,7 @@ async function rm(context: Context): Promise<number> {
     many: 'retries',
     named: operands.length > 0,
     destroys: true,
-    act: (options) => inTurn(filters, (one) => removeRetries(lane, one, options)),
+    act: (options) => inTurn(filters, options, (one, rest) => removeRetries(lane, one, rest)),
   })
 }
 

@@ -110,8 +110,11 @@ describe('failed jobs', () => {
       stdout: '3 failed jobs would be retried\n',
     })
     expect(await redis.llen(`${ns}:failed`)).toBe(5)
-    expect(await cli('failed', 'retry', '0', 'id-2')).toMatchObject({ code: 0, stdout: '2 failed jobs retried\n' })
-    expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).sort()).toEqual([payload('A', 0), payload('A', 2)])
+    expect(await cli('failed', 'retry', 'id-2', '0', '2')).toMatchObject({
+      code: 0,
+      stdout: '2 failed jobs retried\n',
+    })
+    expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([payload('A', 0), payload('A', 2)])
     expect((await cli('failed', 'retry', '--all', '--yes', '-o', 'json')).json).toEqual({
       retried: 2,
       skipped: 1,
@@ -123,6 +126,24 @@ describe('failed jobs', () => {
       code: 1,
       stdout: '0 failed jobs retried\n',
     })
+  })
+
+  test('that were named go back the oldest first, as many as --limit says, each once though equal', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
+    const cli = cliOf(redisUrl, ns)
+    await redis.rpush(`${ns}:failed`, '', entry('A', 1), entry('A', 1), entry('A', 3), entry('A', 4), entry('A', 1))
+    const words = ['failed', 'retry', '4', '0', '2', '2', '3', '--limit', '2']
+    expect(await cli(...words, '--dry-run')).toMatchObject({
+      stdout: '2 failed jobs would be retried; 1 entry left out because no job can be read from them\n',
+    })
+    expect(await cli(...words)).toMatchObject({ code: 0, stdout: expect.stringContaining('2 failed jobs retried;') })
+    expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([payload('A', 1), payload('A', 3)])
+    expect(await redis.lrange(`${ns}:failed`, 0, -1)).toEqual(['', entry('A', 1), entry('A', 4), entry('A', 1)])
+    expect(await cli('failed', 'rm', '3', '0', '1', '--yes')).toMatchObject({ stdout: '3 failed jobs removed\n' })
+    expect(await redis.lrange(`${ns}:failed`, 0, -1)).toEqual([entry('A', 4)])
   })
 
   test('are removed with --yes only', async ({ redis, redisUrl, ns }) => {
@@ -189,7 +210,7 @@ test('quarantined elements are shown, released and removed', async ({ redis, red
     code: 0,
     stdout: '2 quarantined elements released\n',
   })
-  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).sort()).toEqual(['[]', 'junk'])
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['junk', '[]'])
   expect(await cli('quarantine', 'rm', '0')).toMatchObject({ code: 64 })
   expect((await cli('quarantine', 'rm', '0', '--yes', '-o', 'json')).json).toEqual({
     removed: 1,
