@@ -49,6 +49,7 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     unlessUnread(() => readSentinelPassword(config) ?? readPassword(config, endpoint))
   /** Every reconnection reads the password files again: a rotated secret needs no restart. */
   const fresh = (redis: Redis): Redis => {
+    withoutWarning(redis)
     if (config.passwordFile !== undefined || config.sentinel?.passwordFile !== undefined) {
       redis.on('close', () => {
         const { options } = redis
@@ -105,6 +106,24 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
     }
   }
 }
+
+/** A password that Redis does not ask for is no error, and ioredis would write a line of its own to stderr. */
+function withoutWarning(redis: Redis): void {
+  const { auth } = redis
+  Object.assign(redis, {
+    auth: async (...words: Parameters<typeof auth>) => {
+      try {
+        return await auth.apply(redis, words)
+      } catch (error) {
+        if (ASKS_FOR_NONE.test((error as Error).message)) return 'OK'
+        throw error
+      }
+    },
+  })
+}
+
+/** What Redis says to a password where its default user has none. */
+const ASKS_FOR_NONE = /without any password configured for the default user/
 
 /**
  * A password of a file, or undefined where that is not there at this instant: the one in hand may still be right, and

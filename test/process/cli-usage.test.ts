@@ -85,6 +85,12 @@ describe('a command line', () => {
     expect(ran.stderr).not.toContain('wrong@')
   })
 
+  test('is not troubled by a password that Redis does not ask for', async ({ redisUrl, ns }) => {
+    const url = new URL(redisUrl)
+    url.password = 'surplus'
+    expect(await cliOf(url.href, ns)('queue', 'ls', '-o', 'json')).toMatchObject({ code: 0, json: [], stderr: '' })
+  })
+
   test('is not troubled by a key of another type', async ({ redis, redisUrl, ns }) => {
     await redis.set(`${ns}:queues`, 'x')
     expect(await cliOf(redisUrl, ns)('queue', 'ls')).toMatchObject({
