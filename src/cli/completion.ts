@@ -168,6 +168,7 @@ export const verbsFor = (families: readonly Family[]): readonly Verb[] => [
     summary: 'print a completion script for your shell',
     operands: 'bash|zsh|fish',
     count: [1, 1],
+    about: 'For zsh, put `source <(resqueue completion zsh)` into ~/.zshrc, behind compinit.',
     examples: [
       'completion bash > /etc/bash_completion.d/resqueue',
       'completion fish > ~/.config/fish/completions/resqueue.fish',

@@ -17,11 +17,14 @@ import { kubeAccess } from '../controller/kube.ts'
 import { createLogger } from '../log.ts'
 import { createControllerTelemetry } from '../telemetry/controllermetrics.ts'
 import { startServer } from '../telemetry/server.ts'
+import type { Option } from '../option.ts'
 import { VERSION } from '../version.ts'
 import { keepHeapSmall } from '../worker/heap.ts'
 import { endWithin } from '../worker/linger.ts'
-import { dryRun } from './options.ts'
+import { dryRun as changeNothing } from './options.ts'
 import type { Context, Verb } from './verb.ts'
+
+const dryRun: Option<boolean> = { ...changeNothing, about: 'Write statuses and conditions, but no scale.' }
 
 /** How long what is under way at the end may hold the process. Milliseconds. */
 const LINGER_MS = 5000
@@ -96,7 +99,7 @@ export const verbs: readonly Verb[] = [
     operands: '',
     count: [0, 0],
     about:
-      'Watches WorkerScaler objects and scales the Deployments they point at. Serves /livez, /readyz and /metrics on --port. With --dry-run it writes statuses and conditions, but no scale.',
+      'Watches WorkerScaler objects and scales the Deployments they point at. Serves /livez, /readyz and /metrics on --port.',
     examples: [
       'control',
       "control --namespace-scope '*' --connections /etc/resqueue/connections.yaml",

@@ -24,7 +24,8 @@ export function overview(families: readonly Family[]): string {
     `  resqueue enqueue mail SendEmail '{"to":"ann@example.org"}'`,
     '  resqueue failed retry --class SendEmail --since 1h',
     '',
-    'resqueue VERB --help explains a verb. Options override the environment (REDIS_URL, PREFIX, …), which overrides defaults.',
+    'resqueue VERB --help explains a verb.',
+    'Options override the environment (REDIS_URL, PREFIX, …), which overrides defaults.',
   ].join('\n')
 }
 

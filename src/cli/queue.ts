@@ -197,7 +197,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'pause',
-    summary: 'pause queues: no more jobs are taken from them',
+    summary: 'pause queues, so that no more jobs are taken from them',
     operands: 'QUEUE…',
     count: [1, Infinity],
     about:

@@ -104,9 +104,10 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'rm',
-    summary: 'remove such jobs; they do not run again',
+    summary: 'remove jobs that wait for their next attempt; they do not run again',
     operands: '[CLAIM…]',
     count: [0, Infinity],
+    about: 'CLAIM is what `retry ls` shows; it names one attempt of one job.',
     examples: ['retry rm --class SendEmail --yes', 'retry rm 3f2a90c1d7e4.17 --yes'],
     options: [queueFilter, classFilter, idFilter, most, all, dryRun, yes, output],
     redis: true,

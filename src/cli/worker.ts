@@ -1,5 +1,6 @@
 import { maxRecoveries } from '../config.ts'
 import { ResQueueError } from '../errors.ts'
+import type { Option } from '../option.ts'
 import { isPausedAll, pauseAll, resumeAll } from '../queue/pause.ts'
 import {
   listWorkers,
@@ -41,6 +42,8 @@ interface Running {
   readonly id: string | null
   readonly since: string | null
 }
+
+const everyWorker: Option<boolean> = { ...all, about: 'Every worker of the namespace; instead of IDs.' }
 
 const columns: readonly Column<Row>[] = [
   { title: 'ID', of: (row) => row.id },
@@ -118,7 +121,7 @@ async function resume(context: Context): Promise<number> {
   return change(context, {
     everyone: async (store) => {
       await resumeAll(store)
-      return 'All workers may take jobs again'
+      return 'The pause of all workers has ended; those paused one by one stay paused'
     },
     one: resumeWorker,
     done: 'resumed',
@@ -135,9 +138,10 @@ async function change(
   { operands, get, output: out, store: open }: Context,
   { everyone, one, done }: Change,
 ): Promise<number> {
-  if (operands.length > 0 === get(all)) throw new ResQueueError('USAGE', 'name workers, or say --all')
+  if (operands.length > 0 === get(everyWorker))
+    throw new ResQueueError('USAGE', `name workers, or say --all${get(everyWorker) ? '; not both' : ''}`)
   const store = await open()
-  if (get(all)) {
+  if (get(everyWorker)) {
     out.done(await everyone(store), { all: true, [done]: true })
     return 0
   }
@@ -243,13 +247,13 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'pause',
-    summary: 'pause workers: they take no more jobs',
+    summary: 'pause workers, so that they take no more jobs',
     operands: '[ID…]',
     count: [0, Infinity],
     about:
       'Running jobs continue. The name of a pod stands for every worker in it. --all pauses every worker of the namespace, including those that start later and those of Ruby Resque; php-resque and node-resque do not know this pause.',
     examples: ['worker pause 9d013abb0e7b', 'worker pause --all'],
-    options: [all, output],
+    options: [everyWorker, output],
     redis: true,
     run: pause,
   },
@@ -258,8 +262,9 @@ export const verbs: readonly Verb[] = [
     summary: 'resume paused workers',
     operands: '[ID…]',
     count: [0, Infinity],
+    about: '--all ends only the pause of all workers: those that were paused one by one stay paused.',
     examples: ['worker resume 9d013abb0e7b', 'worker resume --all'],
-    options: [all, output],
+    options: [everyWorker, output],
     redis: true,
     run: resume,
   },

@@ -111,7 +111,10 @@ describe('workers', () => {
       code: 64,
       stderr: expect.stringContaining('name workers, or say --all'),
     })
-    expect(await cli('worker', 'pause', 'x', '--all')).toMatchObject({ code: 64 })
+    expect(await cli('worker', 'pause', 'x', '--all')).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('not both'),
+    })
     expect(await cli('worker', 'pause', 'none')).toMatchObject({ code: 1 })
     expect(await cli('worker', 'pause', 'rb:9:mail')).toMatchObject({
       code: 1,
@@ -125,8 +128,14 @@ describe('workers', () => {
     expect(await redis.get(`${ns}:pause-all-workers`)).toBe('true')
     expect(await cli('worker', 'ls')).toMatchObject({ stderr: expect.stringContaining('All workers are paused') })
     expect((await cli('stats', '-o', 'json')).json).toMatchObject({ all_paused: true })
-    expect(await cli('worker', 'resume', '--all')).toMatchObject({ code: 0 })
+    await register(redis, ns, 'aaaaaaaaaaaa', { alive: true })
+    await cli('worker', 'pause', 'aaaaaaaaaaaa')
+    expect(await cli('worker', 'resume', '--all')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('paused one by one stay paused'),
+    })
     expect(await redis.exists(`${ns}:pause-all-workers`)).toBe(0)
+    expect((await cli('worker', 'show', 'aaaaaaaaaaaa', '-o', 'json')).json).toMatchObject({ state: 'paused' })
   })
 
   test('that are dead are pruned and their jobs put back, the living left alone', async ({ redis, redisUrl, ns }) => {
