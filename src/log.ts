@@ -17,8 +17,8 @@ export interface Logger {
 }
 
 /**
- * JSON lines on stdout, or lines for people where `pretty`. Times are ISO 8601; levels are names.
- * pino-pretty is loaded only when asked for.
+ * JSON lines on stdout, or lines for people where `pretty`: one for each message in either case. Times are ISO 8601;
+ * levels are names. pino-pretty is loaded only when asked for.
  */
 export function createLogger(options: { level: LogLevel; pretty?: boolean; destination?: DestinationStream }): Logger {
   const settings: LoggerOptions = {
@@ -32,7 +32,13 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
   return pino(
     settings,
-    pretty({ colorize: !process.env['NO_COLOR'], ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }),
+    pretty({
+      colorize: !process.env['NO_COLOR'],
+      ignore: 'pid,hostname',
+      singleLine: true,
+      translateTime: 'SYS:HH:MM:ss.l',
+      sync: true,
+    }),
   )
 }
 

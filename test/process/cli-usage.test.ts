@@ -134,6 +134,16 @@ describe('a command line', () => {
     expect(await redis.llen(`${ns}:failed`)).toBe(0)
   })
 
+  test('that works logs a line for each message, also on a terminal', async ({ redisUrl, ns }) => {
+    const terminal = spawnCommand(
+      'script',
+      ['-qec', `"${process.execPath}" src/bin.ts work --queues q --jobs ./no-such-folder --port 0`, '/dev/null'],
+      { env: { REDIS_URL: redisUrl, PREFIX: ns, NO_COLOR: '1' } },
+    )
+    await terminal.waitForExit()
+    expect(terminal.stdout).toMatch(/^\[[\d:.]+\] INFO: worker stopped \{"exit_code":78,"jobs":0\}\r?$/m)
+  })
+
   test('that an old Node is given ends with one line', () => {
     const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.0' } })`
     const startOld = (): void => {
