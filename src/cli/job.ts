@@ -136,7 +136,7 @@ export const verbs: readonly Verb[] = [
     operands: 'ID',
     count: [1, 1],
     about:
-      'Searches delayed and waiting jobs, workers, retries, failed lists and the quarantine: at most 10,000 elements of each and 1,000 workers; with --queue only that queue and its failed list, besides the common one. Jobs enqueued by Ruby Resque and node-resque have no id. A job that succeeded is found only if it was enqueued with --track, for a day.',
+      'Searches delayed and waiting jobs, workers, retries, failed lists and the quarantine: at most 10,000 jobs in each and 1,000 workers; with --queue only that queue and its failed list, besides the common one. Jobs enqueued by Ruby Resque and node-resque have no id. A job that succeeded is found only if it was enqueued with --track, for a day.',
     examples: [
       'job show 4ef89c99c036da6022cf926be7ec3edd',
       'job show 4ef89c99c036da6022cf926be7ec3edd --queue mail -o json',

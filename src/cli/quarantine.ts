@@ -49,7 +49,7 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
     if (page.entries.length < 1000) break
   }
   out.list(columns, rows)
-  if (queue === undefined && rows.length < total) out.note(`${rows.length} of ${total} elements; --limit 0 shows all`)
+  if (queue === undefined && rows.length < total) out.note(`${rows.length} of ${total} payloads; --limit 0 shows all`)
   return 0
 }
 
@@ -73,7 +73,7 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
   const { operands, get } = context
   const queue = get(queueFilter)
   if (operands.length > 0 && (queue !== undefined || get(all)))
-    throw new ResQueueError('USAGE', 'name elements, or filter, not both')
+    throw new ResQueueError('USAGE', 'name indexes, or filter, not both')
   if (operands.length === 0) demandSelection(context, queue !== undefined, 'INDEX, --queue')
   const lane = await context.lane()
   const named: QuarantineEntry[] = []
@@ -83,7 +83,7 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
   return massAction(context, {
     verb,
     done: verb === 'Release' ? 'released' : 'removed',
-    what: 'quarantined element',
+    what: 'quarantined payload',
     named: operands.length > 0,
     destroys: verb === 'Remove',
     act: (options) =>

@@ -86,7 +86,7 @@ async function act(
 ): Promise<Moved> {
   const { index, sha, queue, all } = selection
   if (index === undefined && queue === undefined && all !== true) {
-    throw new ResQueueError('INVALID_ARGUMENT', 'Say which quarantined elements: an index, a queue, or all.')
+    throw new ResQueueError('INVALID_ARGUMENT', 'Say which quarantined payloads: an index, a queue, or all.')
   }
   const fits = (entry: Entry): boolean => queue === undefined || parseQuarantined(entry).queue === queue
   const mover: Mover = {

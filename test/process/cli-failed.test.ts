@@ -184,7 +184,7 @@ describe('failed jobs', () => {
   })
 })
 
-test('quarantined elements are shown, released and removed', async ({ redis, redisUrl, ns }) => {
+test('quarantined payloads are shown, released and removed', async ({ redis, redisUrl, ns }) => {
   const cli = cliOf(redisUrl, ns)
   const element = (queue: string, raw: string): string => `1795371757491 ${queue.length} ${queue}${raw}`
   await redis.rpush(`${ns}:ext:quarantine`, element('q', 'junk'), element('p', '{"a":1}'), element('q', '[]'))
@@ -208,7 +208,7 @@ test('quarantined elements are shown, released and removed', async ({ redis, red
   })
   expect(await cli('quarantine', 'release', '2', '0')).toMatchObject({
     code: 0,
-    stdout: '2 quarantined elements released\n',
+    stdout: '2 quarantined payloads released\n',
   })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['junk', '[]'])
   expect(await cli('quarantine', 'rm', '0')).toMatchObject({ code: 64 })

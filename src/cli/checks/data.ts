@@ -64,7 +64,7 @@ async function lists({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({
       id: 'quarantine',
       level: 'warning',
-      finding: `${plural(quarantinedJobs, 'element')} in quarantine: they cannot be jobs`,
+      finding: `${plural(quarantinedJobs, 'payload')} in quarantine: they cannot be jobs`,
       advice: 'resqueue quarantine ls shows what and why; fix the producer, then release or rm them.',
     })
   }
