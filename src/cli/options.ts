@@ -60,7 +60,7 @@ export const most: Option<number | undefined> = {
   flag: 'limit',
   value: 'N',
   fallback: undefined,
-  about: 'Act on at most N, the oldest first.',
+  about: 'Act on at most N: the oldest, or those that are due first.',
   read: integer({ min: 1 }),
 }
 
