@@ -1,5 +1,5 @@
 import { messageOf, ResQueueError } from '../errors.ts'
-import { url } from './builtins.ts'
+import { path as paths, url } from './builtins.ts'
 
 /**
  * The exports of a module of the operator's, with those of its default object. `what` it is stands in the error. A
@@ -12,7 +12,8 @@ export async function importModule(file: string, what: string, version: number =
     const whole = module['default']
     return { ...(typeof whole === 'object' ? whole : {}), ...module }
   } catch (cause) {
-    throw new ResQueueError('CONFIG', `The ${what} ${file} could not be loaded: ${messageOf(cause)}`, { cause })
+    const reason = `${messageOf(cause)}${whereThrown(cause)}`
+    throw new ResQueueError('CONFIG', `The ${what} ${file} could not be loaded: ${reason}`, { cause })
   }
 }
 
@@ -25,4 +26,20 @@ export type AnyFunction = (...args: never[]) => unknown
  */
 export function functionsOf(module: Readonly<Record<string, unknown>>, name: string): readonly AnyFunction[] {
   return [module[name]].flat().filter((value): value is AnyFunction => typeof value === 'function')
+}
+
+/** A frame of a stack, or the line above it that says where code could not be compiled. */
+const PLACE = /^(?:\s+at (?:.*\(|async )?)?(?:file:\/\/)?(\/.*?)(?:\?v=\d+)?(:\d+(?::\d+)?)\)?$/
+
+/**
+ * Where the code of a module failed, as ` (FILE:LINE:COLUMN)`: often in something that it imports. Empty where the
+ * error does not say.
+ */
+export function whereThrown(error: unknown): string {
+  const own = paths.dirname(url.fileURLToPath(import.meta.url))
+  for (const line of error instanceof Error ? String(error.stack).split('\n') : []) {
+    const [, file, position] = PLACE.exec(line) ?? []
+    if (file !== undefined && paths.dirname(file) !== own) return ` (${file}${position})`
+  }
+  return ''
 }

@@ -2,6 +2,7 @@ import { messageOf, ResQueueError } from '../errors.ts'
 import { fs, path as paths, url } from './builtins.ts'
 import { isDefinition, type JobOptions } from './definition.ts'
 import type { JobPolicy } from './engine.ts'
+import { whereThrown } from './importmodule.ts'
 import { jobPolicy } from './policy.ts'
 
 /** The class form of a job, as php-resque has it: an instance with `args`, `queue` and `job`. */
@@ -117,7 +118,7 @@ function candidates(file: string, module: Record<string, unknown>): Named[] {
       // By its place in a list no producer would know a job.
       if (Array.isArray(value)) throw refuse(file, 'jobs is a list, which names no job: write { name: job, … }')
       for (const [name, job] of value instanceof Map ? (value as Map<string, unknown>) : Object.entries(value)) {
-        if (!isDefinition(job) && typeof job !== 'function') {
+        if (!isDefinition(job) && !isClass(job) && !performs(job)) {
           throw refuse(
             file,
             `jobs[${JSON.stringify(name)}] is neither a class with perform nor the result of defineJob`,
@@ -130,6 +131,12 @@ function candidates(file: string, module: Record<string, unknown>): Named[] {
     }
   }
   return found
+}
+
+/** What classes lack that are no jobs. */
+function lacking(found: readonly Named[]): string {
+  const names = found.map(([name]) => name)
+  return names.length === 0 ? '' : `; perform must be a method of ${names.join(', ')}, not static, and not a property`
 }
 
 /**
@@ -147,10 +154,11 @@ export async function loadJobs(path: string, version: number = 0): Promise<JobRe
     try {
       module = (await import(/* @vite-ignore */ `${url.pathToFileURL(file).href}${suffix}`)) as Record<string, unknown>
     } catch (cause) {
-      throw refuse(file, `could not be loaded: ${messageOf(cause)}`, cause)
+      throw refuse(file, `could not be loaded: ${messageOf(cause)}${whereThrown(cause)}`, cause)
     }
     let any = false
-    for (const [name, value] of candidates(file, module)) {
+    const found = candidates(file, module)
+    for (const [name, value] of found) {
       let job: LoadedJob | undefined
       try {
         job = asJob(file, name, value)
@@ -171,7 +179,7 @@ export async function loadJobs(path: string, version: number = 0): Promise<JobRe
     if (!any)
       throw refuse(
         file,
-        'exports no job: neither a class with perform, nor a result of defineJob, nor a map named jobs',
+        `exports no job: neither a class with perform, nor a result of defineJob, nor a map named jobs${lacking(found)}`,
       )
   }
   return { jobs, withoutPerform }

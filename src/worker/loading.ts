@@ -60,7 +60,9 @@ export function refusedFrame(error: unknown): Buffer {
 /** The error of a process that ended before it had loaded job code; `how`: its signal, or its exit code. */
 export function endedLoading(jobs: string, how: string, stderr: string): ResQueueError {
   const said = stderr.trim()
-  const message = `the process that loads ${jobs} ended with ${how}${said === '' ? '' : `: ${said}`}`
+  // Node's own, whose warning names only the code that waits for the module.
+  const why = how === 'code 13' ? ' (a top-level await that nothing settles)' : ''
+  const message = `the process that loads ${jobs} ended with ${how}${why}${said === '' ? '' : `: ${said}`}`
   return new ResQueueError('JOBS', message, { data: { ended: how } })
 }
 

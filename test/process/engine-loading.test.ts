@@ -1,11 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture, folder } from './engine.ts'
+import { bench, fixture, folder, nodeOptions } from './engine.ts'
 
 /** A server that says nothing: its port. */
 async function listen(): Promise<number> {
@@ -20,15 +20,6 @@ function preload(flag: '--import' | '--require', text: string): void {
   const file = join(folder(), flag === '--import' ? 'preload.mjs' : 'preload.cjs')
   writeFileSync(file, text)
   nodeOptions(`${flag} ${file}`)
-}
-
-function nodeOptions(value: string): void {
-  const before = process.env['NODE_OPTIONS']
-  process.env['NODE_OPTIONS'] = value
-  own('NODE_OPTIONS', () => {
-    if (before === undefined) delete process.env['NODE_OPTIONS']
-    else process.env['NODE_OPTIONS'] = before
-  })
 }
 
 /** A job module whose code may `note` words, and the file that they go to, a line each. */
@@ -208,4 +199,28 @@ test('what loading wants done at the end of its process is not done in children,
   await waitFor(() => readFileSync(notes, 'utf8').includes('exit 0'))
   await engine.stop()
   expect(readFileSync(notes, 'utf8')).toBe('job: exit 4\njob: exit 0\n')
+})
+
+test.each([
+  [
+    'whose top-level await never settles',
+    'await new Promise(() => {})',
+    /ended with code 13 \(a top-level await that nothing settles\)/,
+  ],
+  [
+    'that imports what cannot be compiled',
+    `import './lib/b.cjs'`,
+    /: could not be loaded: .* \(\/.*\/lib\/b\.cjs:2\)$/,
+  ],
+])('a module %s is refused in words that tell', async (_what, code, message) => {
+  const place = folder()
+  mkdirSync(join(place, 'lib'))
+  writeFileSync(join(place, 'lib', 'b.cjs'), '\nlet =')
+  const jobs = join(place, 'jobs.mjs')
+  writeFileSync(jobs, `${code}\nexport class A { perform() {} }`)
+  for (const isolation of ['fork', 'spawn'] as const)
+    await expect(bench({ isolation, jobs })).rejects.toMatchObject({
+      code: 'JOBS',
+      message: expect.stringMatching(message),
+    })
 })

@@ -40,6 +40,16 @@ export function folder(): string {
   return path
 }
 
+/** What every Node process that this test starts finds in `NODE_OPTIONS`. */
+export function nodeOptions(value: string): void {
+  const before = process.env['NODE_OPTIONS']
+  process.env['NODE_OPTIONS'] = value
+  own('NODE_OPTIONS', () => {
+    if (before === undefined) delete process.env['NODE_OPTIONS']
+    else process.env['NODE_OPTIONS'] = before
+  })
+}
+
 /** An engine under test, with what it told. Stopped with the test. */
 export interface Bench {
   readonly engine: Engine

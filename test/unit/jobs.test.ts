@@ -107,6 +107,17 @@ describe('what is refused names file and reason', () => {
     ['a list', { 'a.mjs': 'export const jobs = [class A { perform() {} }]' }, /a\.mjs: jobs is a list/],
     ['a list by default', { 'a.mjs': 'export default [class A { perform() {} }]' }, /a\.mjs: exports no job/],
     ['a map with something else', { 'a.mjs': 'export const jobs = { a: 1 }' }, /a\.mjs: jobs\["a"\] is neither/],
+    ['a map with a function', { 'a.mjs': 'export const jobs = { a: () => {} }' }, /a\.mjs: jobs\["a"\] is neither/],
+    [
+      'a class whose perform is no method',
+      { 'a.mjs': 'export class A { static perform() {} }\nexport class B { perform = () => {} }' },
+      /a\.mjs: exports no job.*; perform must be a method of A, B, not static, and not a property$/,
+    ],
+    [
+      'code that fails in what a module imports',
+      { 'a.mjs': `import './lib/b.cjs'`, 'lib/b.cjs': 'let x\nx.y' },
+      /a\.mjs: could not be loaded: .*\(reading 'y'\) \(\/.*\/lib\/b\.cjs:2:3\)$/,
+    ],
     [
       'options that make no sense',
       { 'a.mjs': `export const A = defineJob(() => {}, { retry: 0 })` },
