@@ -3,6 +3,7 @@ import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts
 import { whenNothingIsLeft } from './exithooks.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
+import { logFields } from './logfields.ts'
 import { performJob } from './perform.ts'
 import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './protocol.ts'
 
@@ -110,15 +111,7 @@ export function createChild(host: ChildHost): Child {
     error: (message, fields) => line('error', message, fields),
   }
   function line(level: keyof JobLog, message: string, fields: Record<string, unknown> | undefined): void {
-    const encode = (shown: unknown): string => JSON.stringify([level, String(message), shown])
-    let body: string
-    try {
-      body = encode(fields ?? {})
-    } catch {
-      // A BigInt, a cycle: no line of a log fails a job.
-      body = encode({ fields: process.getBuiltinModule('node:util').inspect(fields) })
-    }
-    host.send(frame(FRAME.log, body))
+    host.send(frame(FRAME.log, `["${level}",${JSON.stringify(String(message))},${logFields(fields)}]`))
   }
 
   provideCurrentJob(() => current)

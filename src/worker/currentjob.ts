@@ -1,6 +1,9 @@
 import { ResQueueError } from '../errors.ts'
 
-/** Where a job's own log lines go: they become lines of the worker's log, with the job's id. `fields` must be JSON. */
+/**
+ * Where a job's own log lines go: they become lines of the worker's log, with the job's id. `fields` must be JSON, or
+ * errors.
+ */
 export interface JobLog {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void

@@ -3,6 +3,7 @@ import { verdictOf } from './verdict.ts'
 
 const MAX_MESSAGE = 32_768
 const MAX_FRAMES = 100
+const MAX_CAUSES = 5
 
 function typeOf(error: Error): string {
   // A class that does not name itself inherits the name of the one above it.
@@ -28,21 +29,42 @@ export function jobError(thrown: unknown): JobError {
 }
 
 function describe(thrown: unknown): JobError {
-  if (!(thrown instanceof Error)) return { type: 'Error', message: text(thrown).slice(0, MAX_MESSAGE), backtrace: [] }
-  const backtrace = frames(thrown)
-  let cause: unknown = thrown.cause
-  for (let depth = 0; cause instanceof Error && depth < 5; depth += 1) {
-    backtrace.push(`caused by ${typeOf(cause)}: ${cause.message.slice(0, 1000)}`, ...frames(cause))
-    cause = cause.cause
-  }
+  if (!isError(thrown)) return { type: 'Error', message: text(thrown).slice(0, MAX_MESSAGE), backtrace: [] }
   const verdict = verdictOf(thrown)
   return {
     type: typeOf(thrown),
-    message: String(thrown.message).slice(0, MAX_MESSAGE),
-    backtrace: backtrace.slice(0, MAX_FRAMES),
+    message: messageFrom(thrown).slice(0, MAX_MESSAGE),
+    backtrace: [...frames(thrown), ...causes(thrown, MAX_CAUSES)].slice(0, MAX_FRAMES),
     ...(verdict?.kind === 'fatal' ? { fatal: true } : {}),
     ...(verdict?.kind === 'retry' ? { retryAfterMs: verdict.afterMs } : {}),
   }
+}
+
+/** Also those of another realm (`node:vm`), which are no instances of this one's class. */
+export function isError(thrown: unknown): thrown is Error {
+  return thrown instanceof Error || Error.isError(thrown)
+}
+
+/** What an `AggregateError` and its like gathered: one for each address of a host, each promise of `Promise.any`. */
+function membersOf(error: Error): Error[] {
+  const { errors } = error as { errors?: unknown }
+  return Array.isArray(errors) ? errors.filter(isError) : []
+}
+
+/** Where no address of a host can be reached, Node leaves the message empty: then those of the attempts. */
+function messageFrom(error: Error): string {
+  const own = String(error.message)
+  return own === '' ? membersOf(error).map(messageFrom).join('; ') : own
+}
+
+/** What led to an error, down to `depth` levels. */
+function causes(error: Error, depth: number): string[] {
+  if (depth === 0) return []
+  return [...membersOf(error), ...(isError(error.cause) ? [error.cause] : [])].flatMap((cause) => [
+    `caused by ${typeOf(cause)}: ${messageFrom(cause).slice(0, 1000)}`,
+    ...frames(cause),
+    ...causes(cause, depth - 1),
+  ])
 }
 
 function text(thrown: unknown): string {

@@ -177,6 +177,13 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(logs).toEqual([['info', 'odd', { fields: '{ big: 1n, cycle: { big: 1n } }' }]])
   })
 
+  test('an error among the fields of a line is logged with what JSON would leave out', async () => {
+    const { run, logs } = await bench({ isolation })
+    expect(await run('TalkOfErrors')).toMatchObject({ kind: 'succeeded' })
+    const shown = { type: 'RangeError', message: 'too far', backtrace: expect.arrayContaining([expect.any(String)]) }
+    expect(logs).toEqual([['error', 'trouble', { error: { code: 'E_FAR', ...shown }, to: 'a' }]])
+  })
+
   test('listeners of the hooks module are told in order, also in the job process', async () => {
     const { run, output } = await bench({ isolation, hooks: fixture('hooks.ts') })
     await run('Php', [])

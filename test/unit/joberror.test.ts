@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { jobError } from '../../src/worker/joberror.ts'
 import { verdictOf } from '../../src/worker/verdict.ts'
@@ -23,4 +24,30 @@ test('whatever was thrown can be recorded', () => {
   ] as const) {
     expect(jobError(thrown)).toMatchObject({ type: 'Error', message })
   }
+})
+
+test('errors of another realm are errors', () => {
+  const thrown: unknown = runInNewContext('new TypeError("elsewhere", { cause: new RangeError("deep down") })')
+  expect(jobError(thrown)).toMatchObject({
+    type: 'TypeError',
+    message: 'elsewhere',
+    backtrace: expect.arrayContaining(['caused by RangeError: deep down']),
+  })
+})
+
+test('an error that gathered others tells of them, where it has no message of its own even in its place', () => {
+  const refused = [new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')]
+  const told = refused.map(({ message }) => `caused by Error: ${message}`)
+  expect(jobError(new AggregateError(refused))).toMatchObject({
+    type: 'AggregateError',
+    message: 'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
+    backtrace: expect.arrayContaining(told),
+  })
+  expect(jobError(new TypeError('fetch failed', { cause: new AggregateError(refused) }))).toMatchObject({
+    message: 'fetch failed',
+    backtrace: expect.arrayContaining([
+      'caused by AggregateError: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
+      ...told,
+    ]),
+  })
 })
