@@ -22,7 +22,12 @@ const FLAGS = [
 ]
 const QUIT_MS = 2000
 
-const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]))
+/** Some have two names; that by which Node itself calls them comes first (SIGABRT, then SIGIOT). */
+const signalNames = new Map(
+  Object.entries(constants.signals)
+    .map(([name, number]) => [number, name as NodeJS.Signals] as const)
+    .reverse(),
+)
 
 /** What a zygote tells of its children. Seat and generation are the worker's own numbers. */
 export interface ZygoteNews {

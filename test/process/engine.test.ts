@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { isAlive, zombies } from '../support/proc.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture } from './engine.ts'
+import { bench, fixture, nodeOptions } from './engine.ts'
 
 describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
   test('gives back what perform returned, and the job knows itself', async () => {
@@ -111,7 +111,7 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
 
   test('a process that a signal ends is reported with the signal, its memory and its last words', async () => {
     const { run } = await bench({ isolation })
-    for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
+    for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const) {
       const outcome = await run('Signal', [signal])
       expect(outcome).toMatchObject({ kind: 'signalled', signal, process: { signal, stderr: 'about to go\n' } })
       // Only wait4 tells what a process used.
@@ -253,6 +253,12 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(await run('Buffers')).toMatchObject({ kind: 'out_of_memory', limitBytes, process: { signal: 'SIGKILL' } })
     expect(await run('Heap')).toMatchObject({ kind: 'out_of_memory', limitBytes })
     expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
+  })
+
+  test('a full heap is told as such without a limit, too', async () => {
+    nodeOptions('--max-old-space-size=60')
+    const { run } = await bench({ isolation })
+    expect(await run('Heap')).toMatchObject({ kind: 'out_of_memory', process: { signal: 'SIGABRT' } })
   })
 
   test('nonsense on the channel fails its job and harms no other', async () => {
