@@ -1,3 +1,4 @@
+import { familyJson } from '../json.ts'
 import { statusName } from '../redis/keys.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
@@ -144,7 +145,7 @@ async function write(
   const code = Object.keys(STATES).find((c) => STATES[Number(c) as StatusCode] === state)
   // An unknown state is ignored, as php-resque ignores unknown codes (R59).
   if (code === undefined) return 0
-  return store.run(statusScript, [statusName(id, prefix), code, JSON.stringify(result) ?? 'null', mode])
+  return store.run(statusScript, [statusName(id, prefix), code, familyJson(result) ?? 'null', mode])
 }
 
 function isCode(code: number): code is StatusCode {

@@ -1,3 +1,4 @@
+import { familyJson } from '../json.ts'
 import type { Ending } from '../queue/turn.ts'
 import type { Result } from '../telemetry/observer.ts'
 import type { JobPolicy, JobRun, RetryPolicy } from './engine.ts'
@@ -156,7 +157,7 @@ export function backoff(policy: RetryPolicy, attempt: number, random: () => numb
  * JSON).
  */
 export function failureRecord({ job, worker, failedAt, error, ...rest }: Failure): { before: string; after: string } {
-  const after = JSON.stringify({
+  const after = familyJson({
     exception: error.type,
     error: error.message,
     backtrace: error.backtrace,

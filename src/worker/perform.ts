@@ -1,3 +1,4 @@
+import { familyJson } from '../json.ts'
 import type { ChildHooks, JobListener } from './childhooks.ts'
 import type { JobContext, JobLog } from './currentjob.ts'
 import { jobError } from './joberror.ts'
@@ -78,7 +79,7 @@ const LONGEST_RESULT = 1_048_576
 /** What perform returned, as JSON; `null` for what has no JSON form or is too long. */
 function encode(result: unknown): string {
   try {
-    const json = JSON.stringify(result) ?? 'null'
+    const json = familyJson(result) ?? 'null'
     return json.length > LONGEST_RESULT ? 'null' : json
   } catch {
     return 'null'

@@ -99,6 +99,22 @@ test('a class that is unknown and one without perform fail with the words of the
   expect(failed).toEqual(['Could not find job class NoSuch.', 'Job class NoPerform does not contain a perform method.'])
 })
 
+test('half of a character, on which the readers of Ruby and PHP give up, is left in no record', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const id = (await client.enqueue('default', 'HalfJob', { fails: false }, { track: true })) as string
+  await client.enqueue('default', 'HalfJob', { fails: true })
+  await startWireWorker(redisUrl, ns)
+  await waitForRest(redis, ns)
+  expect(await redis.get(`${ns}:job:${id}:status`)).toContain(String.raw`"result":["a \ufffd","\\ud83d"]}`)
+  expect((await redis.lindex(`${ns}:failed`, 0)) ?? '').toContain(String.raw`"error":"a \ufffd","backtrace"`)
+  await client.status(id).update('complete', '😀'.slice(1))
+  expect(await redis.get(`${ns}:job:${id}:status`)).toContain(String.raw`"result":"\ufffd"}`)
+})
+
 test('each ended job counts once, for the system and for its worker, and frees the worker', async ({
   redis,
   redisUrl,
