@@ -1,6 +1,6 @@
 import { noHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
-import { whenNothingIsLeft } from './exithooks.ts'
+import { whenNothingIsLeft, whenToldToStop } from './exithooks.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
 import { logFields } from './logfields.ts'
@@ -103,6 +103,8 @@ export function createChild(host: ChildHost): Child {
     if (running && code === 0) fail(new Error(NEVER_SETTLED))
     else host.leave(code)
   })
+
+  whenToldToStop((signal) => running && host.send(frame(FRAME.told, signal)))
 
   const log: JobLog = {
     debug: (message, fields) => line('debug', message, fields),

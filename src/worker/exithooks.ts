@@ -14,7 +14,11 @@ interface Handlers {
   clear(): void
 }
 
+/** What service managers and terminals stop a whole tree of processes with. */
+export const STOPPING: ReadonlySet<string | symbol> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
+
 let nothingLeft: ((code: number) => void) | undefined
+let toldToStop: ((signal: string) => void) | undefined
 let leave: ((code: number) => void) | undefined
 
 /** Puts what follows in place. To be called once, before job code loads. */
@@ -23,6 +27,7 @@ export function hookExit(): void {
   const { emit, reallyExit } = native
   native.emit = (name, ...args) => {
     if (name === 'beforeExit') nothingLeft?.(Number(args[0]))
+    else if (STOPPING.has(name)) toldToStop?.(String(name))
     return emit.call(process, name, ...args)
   }
   native.reallyExit = (code) => (leave ?? reallyExit).call(process, code)
@@ -34,6 +39,11 @@ export function hookExit(): void {
  */
 export function whenNothingIsLeft(then: (code: number) => void): void {
   nothingLeft = then
+}
+
+/** Calls `then` when such a signal is about to be told to listeners of job code, which may end the process. */
+export function whenToldToStop(then: (signal: string) => void): void {
+  toldToStop = then
 }
 
 /** From now on `process.exit` comes to its end in `exit`. */

@@ -10,6 +10,8 @@ export type Message =
   | { readonly kind: 'peak'; readonly bytes: number }
   /** The process got a TERM, of which its job was told. */
   | { readonly kind: 'heard' }
+  /** The process got a signal, of which its job's own listeners were told. */
+  | { readonly kind: 'told'; readonly signal: NodeJS.Signals }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly text: string; readonly fields: Record<string, unknown> }
   /** The body is not what its type promises: job code wrote to the channel. */
   | { readonly kind: 'garbled'; readonly seen: string }
@@ -23,6 +25,7 @@ export function readMessage(type: number, body: Buffer): Message | undefined {
   if (type === FRAME.garbled) return { kind: 'garbled', seen: body.toString() }
   if (type === FRAME.succeeded) return { kind: 'report', report: { kind: 'succeeded', result: body.toString() } }
   if (type === FRAME.heard) return { kind: 'heard' }
+  if (type === FRAME.told) return { kind: 'told', signal: body.toString() as NodeJS.Signals }
   if (type === FRAME.skipped) return { kind: 'report', report: { kind: 'skipped' } }
   try {
     if (type === FRAME.failed) return { kind: 'report', report: { kind: 'failed', error: readError(body) } }

@@ -21,6 +21,8 @@ export const FRAME = {
   peak: 0x4d,
   /** From the child: it got a TERM, of which its job was told. */
   heard: 0x48,
+  /** From the child: its own listeners are about to be told of a signal, whose name is the body. */
+  told: 0x47,
   /** From the child: a line of `job.log`. */
   log: 0x4c,
   /** From a process that loads jobs: what it loaded; or why not. */

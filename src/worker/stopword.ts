@@ -1,10 +1,9 @@
 import { settlesWithin, systemClock, type Clock } from '../clock.ts'
+import { STOPPING } from './exithooks.ts'
 import type { Heard, Outcome } from './outcome.ts'
 
 /** How long after a process below it a worker may be reached by a signal that was sent to them all. Milliseconds. */
 const MOMENT_MS = 1000
-/** What service managers and terminals stop a whole tree with. */
-const STOPPING: ReadonlySet<string> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
 
 /** Whether a signal has told the worker to stop. */
 export interface StopWord {

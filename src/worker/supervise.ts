@@ -99,6 +99,7 @@ export function supervise(
     let unmade = false
     let peakMemoryBytes: number | undefined
     let heard: Heard | undefined
+    let told: Heard | undefined
     let settled = false
     let afterStart: ((pid: number) => void) | undefined
     let killTimer: NodeJS.Timeout | undefined
@@ -153,6 +154,10 @@ export function supervise(
           heard = { signal: 'SIGTERM', at: systemClock.monotonic() }
           return
         }
+        if (message.kind === 'told') {
+          told = { signal: message.signal, at: systemClock.monotonic() }
+          return
+        }
         if (message.kind === 'log') {
           const { level, text, fields } = message
           if (options.events.log) options.events.log(job, level, text, fields)
@@ -182,7 +187,8 @@ export function supervise(
           unbegun = end.lost === undefined && !process.begun()
           unmade = end.unmade === true
           const outcome = endOf(end, process.begun(), stderr, limitBytes)
-          finish(() => outcome, false)
+          // Code of its own that left on a signal would not have left without.
+          finish(() => (outcome.kind === 'exited' && told ? { ...outcome, heard: told } : outcome), false)
         }
       },
       hung() {

@@ -121,6 +121,17 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(await run('Later')).toMatchObject({ kind: 'succeeded' })
   })
 
+  test('a job whose own listener leaves on a signal is reported with the signal', async () => {
+    const { begin, output } = await bench({ isolation })
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      output.length = 0
+      const job = begin('LeaveOn', [signal])
+      await waitFor(() => output.includes('stdout ready'))
+      process.kill(await job.pid, signal)
+      expect(await job.outcome).toMatchObject({ kind: 'exited', code: 0, heard: { signal } })
+    }
+  })
+
   test('time is over: TERM, then KILL for an endless loop and for a job that ignores TERM', async () => {
     const { run, output } = await bench({ isolation })
     expect(await run('Slow')).toMatchObject({ kind: 'timed_out', timeoutMs: 200, process: { signal: 'SIGTERM' } })

@@ -15,6 +15,7 @@ function wordAt(start: number): { word: StopWord; at(time: number): void } {
 test.for<[name: string, outcome: Outcome, ends: number, told: number, kind: string]>([
   ['the worker was told before the job', done(900), 1200, 500, 'returned'],
   ['the job was told less than a second before the worker', done(0), 5000, 999, 'returned'],
+  ['the job left by itself when both were told', { ...done(900), kind: 'exited', code: 0 }, 1000, 950, 'returned'],
   ['the job was told long before the worker, and lived on', done(0), 60_000, 59_000, 'succeeded'],
 ])('%s', async ([, outcome, ends, told, kind]) => {
   const { word, at } = wordAt(told)
