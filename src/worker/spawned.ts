@@ -38,6 +38,18 @@ function raiseOomScore(): void {
   }
 }
 
+/** No orphan finishes a job behind our back: the kernel forgets whom a process dies with when it becomes another user. */
+function dieWith(worker: number, addon: Addon): void {
+  addon.dieWith(worker)
+  for (const name of ['setuid', 'seteuid', 'setgid', 'setegid'] as const) {
+    const change = process[name]
+    process[name] = (id) => {
+      change?.call(process, id)
+      addon.dieWith(worker)
+    }
+  }
+}
+
 /** Node's own streams: where there is no addon, and where the process is to live on between jobs. */
 async function streamChannel(): Promise<Channel> {
   const { Socket } = await import('node:net')
@@ -83,9 +95,8 @@ function directChannel(addon: Addon): Channel {
 const config = takeLoadConfig()
 const found = loadAddon()
 const addon = 'addon' in found ? found.addon : undefined
-// No orphan finishes a job behind our back. Without the addon, the channel's end tells, once the job lets the process
-// listen.
-addon?.dieWith(config.worker)
+// Without the addon, the channel's end tells, once the job lets the process listen.
+if (addon) dieWith(config.worker, addon)
 if (process.platform === 'linux') raiseOomScore()
 blockOnOutput()
 hookExit()

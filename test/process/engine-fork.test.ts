@@ -234,6 +234,15 @@ describe.each(['fork', 'spawn'] as const)('the worker is killed with %s', (isola
     expect(isAlive(pid)).toBe(false)
   })
 
+  test.runIf(process.getuid?.() === 0)('nor does one that became another user', async () => {
+    const host = spawnNode([fixture('host.ts'), isolation, fixture('every.ts'), 'Loop', '[65534]'])
+    const pid = Number((await host.waitForLine(/^pid /)).slice(4))
+    await waitFor(() => /^Uid:\s+65534/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')))
+    await host.kill()
+    await waitForDeath(pid)
+    expect(isAlive(pid)).toBe(false)
+  })
+
   test('what its jobs started goes too', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'resqueue-')), 'pids')
     const host = spawnNode([fixture('host.ts'), isolation, fixture('every.ts'), 'Grandchild', JSON.stringify([file])])
