@@ -54,9 +54,10 @@ function dieWith(worker: number, addon: Addon): void {
 async function streamChannel(): Promise<Channel> {
   const { Socket } = await import('node:net')
   const socket: Socket = new Socket({ fd: CHANNEL_FD, readable: true, writable: true })
-  // The worker is gone: whatever runs here, its end will be recorded by nobody.
-  socket.on('error', () => process.exit(0))
-  socket.on('end', () => process.exit(0))
+  // The worker is gone: whatever runs here, its end will be recorded by nobody. Or the job closed what it did not open,
+  // and nobody knows how it ended: then it must not count as done.
+  socket.on('error', () => process.exit(1))
+  socket.on('end', () => process.exit(1))
   let listening = false
   return {
     send: (data) => void socket.write(data),

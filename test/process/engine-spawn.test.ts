@@ -6,7 +6,7 @@ import { startSpawn } from '../../src/worker/spawn.ts'
 import { ROOT, spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture } from './engine.ts'
+import { bench, fixture, folder } from './engine.ts'
 
 /** A job module that loads unless its file `obstacle` exists. `otherwise` is what it does then. */
 function fragile(otherwise: string): { jobs: string; obstruct(): void; clear(): void } {
@@ -91,3 +91,17 @@ test('out of descriptors, jobs wait until there is a process for them', async ()
   expect(said.filter((line) => line.endsWith('succeeded succeeded'))).toHaveLength(5)
   expect(end).toEqual({ code: 0, signal: null })
 })
+
+test.each([1, 0])(
+  'a job that closes the way to its worker does not count as done (%i per child)',
+  async (jobsPerChild) => {
+    const jobs = join(folder(), 'jobs.mjs')
+    writeFileSync(
+      jobs,
+      `import { closeSync } from 'node:fs'
+    export class Job { perform() { closeSync(3); throw new Error('half done') } }`,
+    )
+    const { run } = await bench({ isolation: 'spawn', jobs, jobsPerChild })
+    expect(await run('Job')).toMatchObject({ kind: 'exited', code: 1 })
+  },
+)
