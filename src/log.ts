@@ -26,6 +26,8 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
     base: null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
+    // Errors come as fields of their own making (worker/logfields.ts), whose type pino would take for `Object`.
+    serializers: { err: (value: unknown) => value },
   }
   if (options.destination) return pino(settings, options.destination)
   if (!options.pretty) return pino(settings, createSink(1))
