@@ -233,6 +233,7 @@ test('a delayed job is moved raw, oldest second first and first in first out, an
   const items = await redis.lrange(`${ns}:delayed:${now - 20}`, 0, -1)
   await redis.rpush(`${ns}:delayed:${now - 10}`, 'no json', '{"class":"OkJob","args":[]}')
   const worker = await startWireWorker(redisUrl, ns, { hooks: HOOKS })
+  await waitFor(async () => (await client.delayed.scheduleSize()) === 0)
   await waitForRest(redis, ns)
   const told = worker.seen.filter(({ event }) => event === 'beforeDelayedEnqueue')
   expect(told.map(({ args }) => args)).toEqual([1, 2, 0, 3].map((n) => [{ n }]))
