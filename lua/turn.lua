@@ -21,7 +21,8 @@
 --          then the queues in order.
 --          Claim numbers go to the first ended slots, in the order given, then to the idle ones.
 -- Returns  {"gone", ms} where the process is not registered, else
---          {"ok", ms, "p" paused | "d" draining | "m" more may wait (it quarantined many, or claims were too old) | "", paused queues as JSON or "",
+--          {"ok", ms, "p" paused | "d" draining | "m" more may wait (it quarantined many, or claims were too old) | "", and behind that
+--           how many it quarantined where it did; paused queues as JSON or "",
 --           jobs reserved now, as `<slot>:<claim>:<place of the queue in the list>:<memo>` with commas between, or as
 --           `=<place>:<jobs>` where they go to the wanting slots in order and have no memo; their payloads, …,
 --           slot, claim, queue, reserved ms, memo, payload, … of each record that a wanting slot, or one whose end was

@@ -1,6 +1,6 @@
 -- A part of turn.lua: what everybody sees of the jobs that were taken, and the answer.
 -- Statuses, attempts and display copies of what was taken.
-reply[3], reply[4] = state, paused_json
+reply[3], reply[4] = quarantined > 0 and state .. quarantined or state, paused_json
 local worker_key, worker_tail = p .. 'worker:' .. name .. '.', pid .. list
 if n_taken > 0 then
   -- What the first look-up could not know: jobs of further queues, and attempts where any are kept.

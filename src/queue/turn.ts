@@ -72,6 +72,8 @@ export type TurnReply =
       readonly state: State
       /** Not all was looked at: it put many elements into quarantine, or its claims were outrun by a later turn. */
       readonly more: boolean
+      /** Elements of queues that are no jobs, and went into quarantine. */
+      readonly quarantined: number
       readonly pausedQueues: readonly string[]
       readonly held: readonly Held[]
       /** Monotonic ms at which the answered call was sent. */
@@ -191,7 +193,8 @@ function readTurn(reply: unknown, request: TurnRequest, [plain, others]: SortedE
     kind: 'ok',
     now,
     state: parseState(fields[2]),
-    more: fields[2] === 'm',
+    more: String(fields[2]).startsWith('m'),
+    quarantined: Number(/\d+$/.exec(String(fields[2]))?.[0] ?? 0),
     pausedQueues: parsePaused(fields[3]),
     held,
     sentAt,

@@ -45,8 +45,8 @@ export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): A
     // What its token stood for was handed out, unless the slots were filled by others.
     const served = reply.state === '' && !stale && (got.length < wanted || got.some(({ queue }) => queue === token))
     if (reply.more || (stale && news.length > 0) || (token !== '' && !served)) loop.wake(token)
-    const { state, more, pausedQueues } = reply
-    options.turned({ state, more, pausedQueues, wanted, got: got.length })
+    const { state, more, quarantined, pausedQueues } = reply
+    options.turned({ state, more, quarantined, pausedQueues, wanted, got: got.length })
   }
 
   return async (blocking, wait, signal) => {

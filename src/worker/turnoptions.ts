@@ -8,6 +8,8 @@ export interface Turned {
   readonly state: State
   /** More work is there than was handed out. */
   readonly more: boolean
+  /** Payloads that are no jobs, and went into quarantine. */
+  readonly quarantined: number
   readonly pausedQueues: readonly string[]
   /** Jobs asked for, and got. */
   readonly wanted: number

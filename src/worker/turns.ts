@@ -160,8 +160,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
         }
       }
       shift.turning = false
-      const { state, more, pausedQueues } = reply
-      options.turned({ state, more, pausedQueues, wanted: recalling ? got : wanted, got })
+      const { state, more, quarantined, pausedQueues } = reply
+      options.turned({ state, more, quarantined, pausedQueues, wanted: recalling ? got : wanted, got })
     } catch (error) {
       if (mine !== era || stopped) return
       shift.ends = [...sent, ...shift.ends]

@@ -257,8 +257,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
         taken++
         crew.start(held)
       },
-      turned: ({ state, more, pausedQueues, wanted, got }) => {
+      turned: ({ state, more, quarantined, pausedQueues, wanted, got }) => {
         moved = clock.monotonic()
+        if (quarantined > 0) log.error({ payloads: quarantined }, 'payloads that are no jobs put into quarantine')
         remote = state
         queueList.setPaused(pausedQueues)
         if (options.burst && wanted > got && !more && turns.occupied === 0) leaving.stop()

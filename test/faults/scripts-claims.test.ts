@@ -243,7 +243,7 @@ test('what cannot be a job is put into quarantine with its queue, a hundred a ca
   const kept = await redis.lrange(`${ns}:ext:quarantine`, 0, -1)
   expect(kept.map((entry) => entry.replace(/^\d+ 1 q/, ''))).toEqual(bad)
   await redis.rpush(`${ns}:queue:q`, ...new Array<string>(250).fill('junk'), payloadOf(2))
-  await model.reserve(3)
+  expect(await model.turn({ idle: [3] })).toMatchObject({ held: [], more: true, quarantined: 100 })
   expect(await redis.llen(`${ns}:queue:q`)).toBe(151)
 })
 
