@@ -47,7 +47,12 @@ async function commandsOf(families: readonly Family[]): Promise<readonly Command
               },
             ],
       )
-      all.push({ name: nameOf(family, verb), summary: verb.summary, options })
+      const name = nameOf(family, verb)
+      all.push({ name, summary: verb.summary, options })
+      // An operand that is one of a few words is completed like a verb.
+      if (/^[a-z]+(\|[a-z]+)+$/.test(verb.operands ?? ''))
+        for (const word of verb.operands?.split('|') ?? [])
+          all.push({ name: `${name} ${word}`, summary: `for ${word}`, options: [] })
     }
   }
   return all
@@ -139,26 +144,30 @@ compdef _resqueue resqueue`
 
 function fish(families: readonly Family[], all: readonly Command[]): string {
   const text = (about: string): string => `'${about.replaceAll(/['\\]/g, '\\$&')}'`
-  const lines = [
-    '# resqueue completion for fish; load with: resqueue completion fish | source',
-    'complete -c resqueue -f',
-  ]
-  for (const { name, summary } of families)
-    lines.push(`complete -c resqueue -n __fish_use_subcommand -a ${name} -d ${text(summary)}`)
+  const lines = families.map(
+    ({ name, summary }) => `complete -c resqueue -n __fish_use_subcommand -a ${name} -d ${text(summary)}`,
+  )
   for (const { name, summary, options } of all) {
     const [first = '', second] = name.split(' ')
-    const others = secondWords(all).get(first) ?? []
     if (second !== undefined)
-      lines.push(
-        `complete -c resqueue -n '__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${others.join(' ')}' -a ${second} -d ${text(summary)}`,
-      )
-    const seen = `__fish_seen_subcommand_from ${first}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`
+      lines.push(`complete -c resqueue -n '__resqueue_after ${first}' -a ${second} -d ${text(summary)}`)
     for (const { flag, about, value, choices } of options) {
       const given = value ? (choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ' -r -F') : ''
-      lines.push(`complete -c resqueue -n '${seen}' -l ${flag.slice(2)}${given} -d ${text(about)}`)
+      lines.push(`complete -c resqueue -n '__resqueue_in ${name}' -l ${flag.slice(2)}${given} -d ${text(about)}`)
     }
   }
-  return lines.join('\n')
+  return `# resqueue completion for fish; load with: resqueue completion fish | source
+function __resqueue_after
+  set -l words (commandline -opc)[2..]
+  test "$words" = "$argv"
+end
+function __resqueue_in
+  set -l words (commandline -opc)[2..]
+  set -l words $words[1..(count $argv)]
+  test "$words" = "$argv"
+end
+complete -c resqueue -f
+${lines.join('\n')}`
 }
 
 /** The verbs of this family, for a command line of these families. */

@@ -171,6 +171,7 @@ describe('completion', () => {
     }
     expect(complete('resqueue qu')).toBe('queue quarantine')
     expect(complete('resqueue queue pe')).toBe('peek')
+    expect(complete('resqueue completion z')).toBe('zsh')
     expect(complete('resqueue failed retry --e')).toBe('--error')
     expect(complete('resqueue work --isolation sp')).toBe('spawn')
     expect(complete('resqueue worker prune --dry')).toBe('--dry-run')
