@@ -164,6 +164,8 @@ function killOne(worker: Worker, zygote: boolean): void {
 /** Waits for rest and compares what was sent with what became of it. */
 async function audit(server: RedisServer, ledger: Ledger, senders: readonly Sender[]): Promise<void> {
   const redis = server.client()
+  // To take account of a long queue is work, and what the workers say goes through this process.
+  await waitFor(async () => (await redis.llen(`${NS}:queue:q`)) === 0, { timeoutMs: HOUR, everyMs: 500 })
   const account = await accountAtRest(redis, NS, ledger, HOUR)
   const acknowledged = senders.flatMap((sender) => sender.acknowledged)
   try {
