@@ -17,7 +17,7 @@ const real = (redisUrl: string, ns: string, pool: Values): Values => ({
   workerDefaults: {
     podAnnotations: RUN_HERE,
     jobs: LEDGER_JOBS,
-    isolation: 'spawn',
+    isolation: 'auto',
     queues: ['q'],
     killDelaySeconds: 1,
   },
