@@ -10,14 +10,10 @@ export interface WaitOptions {
 
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>
 
-/** The most that one round counts: the time for which the whole machine stood still is nobody's. */
-const ROUND_MS = 2000
-
 /** Polls until `condition` answers something truthy and returns it. A condition that throws counts as not yet true. */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<Truthy<T>> {
   const { timeoutMs = 10_000, everyMs = 20 } = options
-  let left = timeoutMs
-  let at = performance.now()
+  const end = performance.now() + timeoutMs
   let thrown: unknown
   for (;;) {
     try {
@@ -27,10 +23,7 @@ export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitO
     } catch (error) {
       thrown = error
     }
-    const now = performance.now()
-    left -= Math.min(now - at, Math.max(ROUND_MS, 2 * everyMs))
-    at = now
-    if (left <= 0) {
+    if (performance.now() >= end) {
       throw new Error(`Waited ${timeoutMs} ms in vain for ${await words(options.describe, condition)}`, {
         cause: thrown,
       })
@@ -68,16 +61,6 @@ export async function never(timeMs: number, condition: () => unknown, describe?:
     if (value) throw new Error(`${describe ?? 'What must not happen'} happened: ${JSON.stringify(value)}`)
     await delay(20)
   }
-}
-
-/** Aborts after so many milliseconds, counted a second at a time: where the whole machine stands still none passes. */
-export function timeLimit(ms: number): { readonly signal: AbortSignal } & Disposable {
-  const over = new AbortController()
-  let left = Math.ceil(ms / 1000)
-  const tick = setInterval(() => {
-    if (--left <= 0) over.abort(new Error(`No answer within ${ms} ms`))
-  }, 1000)
-  return { signal: over.signal, [Symbol.dispose]: () => clearInterval(tick) }
 }
 
 /** A promise that is opened from outside: the way for tests to wait for an event instead of sleeping. */

@@ -1,5 +1,4 @@
 import { Agent, request as httpsRequest } from 'node:https'
-import { timeLimit } from '../../support/wait.ts'
 import type { Access } from './kubeconfig.ts'
 
 export interface Reply<T = unknown> {
@@ -32,13 +31,12 @@ export function openApi(access: Access): Api {
   const agent = new Agent({ keepAlive: true, ca, cert, key, ...(serverName && { servername: serverName }) })
   const token = access.token === undefined ? {} : { authorization: `Bearer ${access.token}` }
 
-  const call: Api['call'] = async (method, path, options = {}) => {
-    const { body, timeoutMs = 30_000 } = options
-    const type = options.contentType ?? (method === 'PATCH' ? 'application/merge-patch+json' : 'application/json')
-    const headers = { accept: 'application/json', ...token, ...(body !== undefined && { 'content-type': type }) }
-    using limit = timeLimit(timeoutMs)
-    return await new Promise((resolve, reject) => {
-      const { signal } = limit
+  const call: Api['call'] = (method, path, options = {}) =>
+    new Promise((resolve, reject) => {
+      const { body, timeoutMs = 30_000 } = options
+      const type = options.contentType ?? (method === 'PATCH' ? 'application/merge-patch+json' : 'application/json')
+      const headers = { accept: 'application/json', ...token, ...(body !== undefined && { 'content-type': type }) }
+      const signal = AbortSignal.timeout(timeoutMs)
       const outgoing = httpsRequest(new URL(path, access.server), { method, agent, headers, signal }, (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -51,7 +49,6 @@ export function openApi(access: Access): Api {
       outgoing.once('error', reject)
       outgoing.end(body === undefined ? undefined : JSON.stringify(body))
     })
-  }
   return {
     call,
     async get<T>(path: string): Promise<T> {
