@@ -65,9 +65,8 @@ async function manyForks(): Promise<void> {
   const seconds = (performance.now() - began) / 1000
   const memory = memoryOf(worker.pid)
   await audit(server, ledger, [sender])
-  say(
-    `  ${(JOBS / seconds).toFixed(0)} jobs/s, worker ${settled.toFixed(1)} MB after ${SETTLING}, ${memory.toFixed(1)} MB at the end`,
-  )
+  const before = settled > 0 ? `${settled.toFixed(1)} MB after ${SETTLING} jobs, ` : ''
+  say(`  ${(JOBS / seconds).toFixed(0)} jobs/s, worker ${before}${memory.toFixed(1)} MB at the end`)
   check(
     JOBS < 2 * SETTLING || memory <= settled * GROWTH,
     `the worker grew from ${settled.toFixed(1)} to ${memory.toFixed(1)} MB`,
