@@ -50,8 +50,8 @@ async function commandsOf(families: readonly Family[]): Promise<readonly Command
       const name = nameOf(family, verb)
       all.push({ name, summary: verb.summary, options })
       // An operand that is one of a few words is completed like a verb.
-      if (/^[a-z]+(\|[a-z]+)+$/.test(verb.operands ?? ''))
-        for (const word of verb.operands?.split('|') ?? [])
+      if (/^[a-z]+(\|[a-z]+)+$/.test(verb.operands))
+        for (const word of verb.operands.split('|'))
           all.push({ name: `${name} ${word}`, summary: `for ${word}`, options: [] })
     }
   }

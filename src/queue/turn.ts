@@ -160,6 +160,7 @@ function readTurn(reply: unknown, request: TurnRequest, [plain, others]: SortedE
   const fields = reply as (string | number)[]
   if (fields[0] === 'gone') return { kind: 'gone' }
   const now = Number(fields[1])
+  const said = fields[2] as string
   const summary = fields[4] as string
   const held: Held[] = []
   if (summary.startsWith('=')) {
@@ -192,9 +193,9 @@ function readTurn(reply: unknown, request: TurnRequest, [plain, others]: SortedE
   return {
     kind: 'ok',
     now,
-    state: parseState(fields[2]),
-    more: String(fields[2]).startsWith('m'),
-    quarantined: Number(/\d+$/.exec(String(fields[2]))?.[0] ?? 0),
+    state: parseState(said),
+    more: said.startsWith('m'),
+    quarantined: said === '' ? 0 : Number(/\d*$/.exec(said)?.[0]),
     pausedQueues: parsePaused(fields[3]),
     held,
     sentAt,
