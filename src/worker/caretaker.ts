@@ -1,4 +1,4 @@
-import { settlesWithin, type Clock } from '../clock.ts'
+import { settlesWithin, sleep, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { parsePayload } from '../queue/payload.ts'
@@ -12,6 +12,10 @@ import type { ParentHooks } from './parenthooks.ts'
 
 /** How long delayed jobs are left alone after a foreign scheduler was seen leading. Milliseconds. */
 const FOREIGN_SCHEDULER_MS = 5000
+/** A renewal that comes so little before the next look is due waits for it. Milliseconds. */
+const EARLY_MS = 100
+/** Of two looks the second may be faster on its way to Redis, whose clock counts. Milliseconds. */
+const FASTER_MS = 5
 /** How long the listeners for what one call moved may hold up the next call. Milliseconds. */
 const LISTENERS_MS = 5000
 
@@ -19,7 +23,7 @@ const LISTENERS_MS = 5000
 export interface Caretaker {
   /** At start: releases predecessors of this instance, and processes of this host whose pid is dead. */
   recoverPredecessors(own: Registration, patience: Patience): Promise<void>
-  /** Looks for lapsed leases, at most every two seconds over all workers. Never rejects. */
+  /** Looks for lapsed leases, at most every two seconds over all workers. To be called at every renewal. Never rejects. */
   reap(patience: Patience): Promise<void>
   /** Moves due retries and delayed jobs, all that is due. Never rejects. */
   promote(due: { retry: boolean; delayed: boolean }, patience: Patience): Promise<void>
@@ -87,11 +91,14 @@ export function createCaretaker(
     },
 
     reap: async (patience) => {
-      if (clock.monotonic() - lastLook < LOOK_MS) return
-      lastLook = clock.monotonic()
+      const now = clock.monotonic()
+      const due = lastLook + LOOK_MS + FASTER_MS
+      if (now < due - EARLY_MS) return
+      lastLook = Math.max(now, due)
       // The next renewal looks again: looks that insist would pile up while Redis refuses them.
       const brief: Patience = { deadlineMs: LOOK_MS, signal: patience.signal }
       try {
+        if (now < due) await sleep(due - now, patience.signal)
         for (const nonce of await look(store, brief)) await recover(nonce, { kind: 'lease' }, brief)
       } catch (error) {
         log.debug({ 'error.message': messageOf(error) }, 'no look at leases')

@@ -11,6 +11,39 @@ import { own } from '../support/scope.ts'
 
 const observer = { jobStarted() {}, jobFinished() {}, forked() {}, recovered() {} }
 
+test('looks for lapsed leases go with renewals, also where these come a moment before two seconds are over', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const store = openStore({ url: redisUrl, namespace: ns })
+  own('store', () => store.close())
+  let skipped = 0
+  const caretaker = createCaretaker(store, {
+    maxRecoveries: 3,
+    log: silentLogger,
+    observer,
+    hooks: await loadParentHooks(undefined, silentLogger),
+    clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + skipped },
+  })
+  const lastLook = async (): Promise<number> => Number.parseInt((await redis.get(`${ns}:ext:look`)) ?? '', 10)
+  const skip = async (ms: number): Promise<number> => {
+    skipped += ms
+    const then = (await lastLook()) - ms
+    await redis.set(`${ns}:ext:look`, `${then} 0`)
+    return then
+  }
+  await caretaker.reap({})
+
+  const first = await skip(1000)
+  await caretaker.reap({})
+  expect(await lastLook()).toBe(first)
+
+  const second = await skip(960)
+  await caretaker.reap({})
+  expect(await lastLook()).toBeGreaterThanOrEqual(second + 2000)
+})
+
 test('a beforeDelayedEnqueue listener that never settles is left to itself: what is due is moved', async ({
   redis,
   redisUrl,
