@@ -18,6 +18,7 @@ test('looks for lapsed leases go with renewals, also where these come a moment b
 }) => {
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
+  await store.command('ping', []) // connected: the first look is to reach Redis at once
   let skipped = 0
   const caretaker = createCaretaker(store, {
     maxRecoveries: 3,
