@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
-import { ResQueueError } from '../errors.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
 import { parseEndpoint, readPassword, readSentinelPassword, type HostPort, type RedisConfig } from './url.ts'
 
 /** ioredis behind its one door: a single primary (Sentinel included) or a cluster. */
@@ -154,13 +154,18 @@ function identityOf(named: readonly HostPort[]): ConnectionOptions['checkServerI
 }
 
 function readTls(config: RedisConfig): Record<string, string> {
-  const read = (file: string): string => {
-    try {
-      return readFileSync(file, 'utf8')
-    } catch (error) {
-      throw new ResQueueError('CONFIG', `The TLS file ${file} cannot be read.`, { cause: error })
-    }
+  const read = (['ca', 'cert', 'key'] as const).flatMap((part) => {
+    const file = config.tls?.[part]
+    return file ? [[part, readPart(part, file)] as const] : []
+  })
+  return Object.fromEntries(read)
+}
+
+function readPart(part: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    const which = `tls.${part}, --redis-${part} or REDIS_TLS_${part.toUpperCase()}`
+    throw new ResQueueError('CONFIG', `The file of ${which} cannot be read: ${messageOf(error)}`, { cause: error })
   }
-  const { ca, cert, key } = config.tls ?? {}
-  return { ...(ca ? { ca: read(ca) } : {}), ...(cert ? { cert: read(cert) } : {}), ...(key ? { key: read(key) } : {}) }
 }

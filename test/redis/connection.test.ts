@@ -68,6 +68,15 @@ test('what answers without being a Redis is told apart from one that is away', a
   })
 })
 
+test('a TLS file that cannot be read is told with the option that names it', async () => {
+  const store = openStore({ url: 'rediss://127.0.0.1:1', namespace: 'x', tls: { cert: '/no/such.pem' } })
+  own('store', () => store.close())
+  await expect(store.command('ping', [])).rejects.toMatchObject({
+    code: 'CONFIG',
+    message: expect.stringMatching(/tls\.cert, --redis-cert or REDIS_TLS_CERT .*ENOENT.*\/no\/such\.pem/),
+  })
+})
+
 test('with TLS nothing is said in clear, neither to the Sentinels nor to the primary that they name', async () => {
   const primary = await startTlsRedis()
   const port = await startTlsSentinel(primary)
