@@ -52,6 +52,14 @@ local function id_at_end(raw)
   return id, prefix
 end
 
+-- An id or a prefix as it stands in a key: php-resque's may be numbers.
+local function key_part(value)
+  if type(value) == 'number' then
+    return string.format(value % 1 == 0 and '%.0f' or '%.14g', value)
+  end
+  return type(value) == 'string' and value or ''
+end
+
 -- The status key that a payload names, whether or not the job is tracked; nil without an id.
 local function status_key(raw)
   local payload, deep = decode(raw)
@@ -61,10 +69,11 @@ local function status_key(raw)
   elseif deep then
     id, prefix = id_at_end(raw)
   end
-  if type(id) ~= 'string' then
+  id, prefix = key_part(id), prefix ~= 0 and key_part(prefix) or ''
+  if id == '' then
     return nil
   end
-  return p .. 'job:' .. (type(prefix) == 'string' and prefix ~= '' and prefix .. '_' or '') .. id .. ':status'
+  return p .. 'job:' .. (prefix ~= '' and prefix .. '_' or '') .. id .. ':status'
 end
 
 -- The status of a removed job, if it is tracked, goes when that of one that has ended would.

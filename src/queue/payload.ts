@@ -10,7 +10,7 @@ export interface Payload {
   readonly args: readonly unknown[]
   /** Empty where the producer gives none (Ruby Resque, node-resque). */
   readonly id: string
-  /** php-resque's prefix of the status key; empty as a rule. */
+  /** php-resque's prefix of the status key; empty as a rule. PHP writes a number for one that was given as a number. */
   readonly prefix: string
   /** Every field as it was parsed, these four included. */
   readonly fields: Readonly<Record<string, unknown>>
@@ -64,7 +64,7 @@ export function payloadOf(value: unknown): Parsed {
       class: name,
       args: args === undefined || args === null ? [] : Array.isArray(args) ? (args as unknown[]) : [args],
       id: typeof id === 'string' ? id : typeof id === 'number' ? String(id) : '',
-      prefix: typeof prefix === 'string' ? prefix : '',
+      prefix: typeof prefix === 'string' ? prefix : typeof prefix === 'number' && prefix !== 0 ? String(prefix) : '',
       fields,
     },
   }

@@ -158,6 +158,48 @@ test('our statuses have the fields, the order and the life of those of php-resqu
   expect(await familyViolations(redis, ns)).toEqual([])
 })
 
+test('statuses are kept up where php-resque was given a number for a prefix or an id', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const cases = [
+    ['"id":"dda3834479c6f07ede2bdc85f92057b3","prefix":5', '5_dda3834479c6f07ede2bdc85f92057b3'],
+    ['"id":"9086f72f6685a2a4c0fc92cc66758111","prefix":1.5', '1.5_9086f72f6685a2a4c0fc92cc66758111'],
+    ['"id":"0959cd6ca345fa82e83e8359ba6f8f9e","prefix":0', '0959cd6ca345fa82e83e8359ba6f8f9e'],
+    ['"id":4711,"prefix":""', '4711'],
+  ] as const
+  const put = async (queue: string, name: string): Promise<void> => {
+    for (const [fields, status] of cases) {
+      const args = JSON.stringify([worker.gate]).replaceAll('/', String.raw`\/`)
+      await redis.rpush(
+        `${ns}:queue:${queue}`,
+        `{"class":"${name}","args":${args},${fields},"queue_time":1795982505.830142}`,
+      )
+      await redis.set(
+        `${ns}:job:${status}:status`,
+        '{"status":1,"updated":1795982505,"started":1795982505,"result":null}',
+      )
+    }
+  }
+  const codes = (): Promise<unknown[]> =>
+    Promise.all(
+      cases.map(async ([, status]) => parse((await redis.get(`${ns}:job:${status}:status`)) ?? 'null')['status']),
+    )
+  await using queue = new ResQueue({ redis: redisUrl, namespace: ns })
+  const worker = await startWireWorker(redisUrl, ns, { concurrency: cases.length })
+  await put('default', 'Gate')
+  await worker.sees(cases.length)
+  await waitFor(async () => (await codes()).every((code) => code === 2))
+  worker.open()
+  await waitForRest(redis, ns)
+  expect(await codes()).toEqual([4, 4, 4, 4])
+  // What a script finds out by itself: the status of a job that is removed while it waits expires.
+  await put('kept', 'OkJob')
+  expect(await queue.queues.dequeue('kept', ['OkJob'])).toBe(cases.length)
+  for (const [, status] of cases) expect(await redis.ttl(`${ns}:job:${status}:status`)).toBeGreaterThan(86_390)
+})
+
 test('our registration and busy entry read as those of Ruby and php-resque, and go with the worker', async ({
   redis,
   redisUrl,
