@@ -9,6 +9,12 @@ test.each<[unknown, string]>([
   ['2026-11-22T18:39:48Z', '2026-11-22T18:39:48.000Z'],
   ['Sun Nov 22 18:23:08 UTC 2026', '2026-11-22T18:23:08.000Z'],
   ['Sun Nov  2 18:23:08 UTC 2026', '2026-11-02T18:23:08.000Z'],
+  // The zone of older php-resque is that of the server; only its name is written.
+  ['Sun Nov 29 21:08:33 CET 2026', '2026-11-29T21:08:33.000Z'],
+  ['Sun Nov 29 15:08:33 EST 2026', '2026-11-29T15:08:33.000Z'],
+  ['Sun Nov 29 17:08:33 -03 2026', '2026-11-29T20:08:33.000Z'],
+  ['Mon Nov 30 01:53:33 +0545 2026', '2026-11-29T20:08:33.000Z'],
+  ['2014/03/01 10:00:00 CET', '2014-03-01T10:00:00.000Z'],
   ['2026-11-23 02:31:30', '2026-11-23T02:31:30.000Z'],
   ['Sun Nov 22 2026 18:26:07 GMT+0000 (Coordinated Universal Time)', '2026-11-22T18:26:07.000Z'],
   ['Sun Nov 22 2026 18:26:07 GMT+0100 (Central European Standard Time)', '2026-11-22T17:26:07.000Z'],
@@ -21,9 +27,16 @@ test.each<[unknown, string]>([
   expect(parseDate(text)?.toISOString()).toBe(iso)
 })
 
-test.each([undefined, null, '', 'yesterday', {}, '2026-99-99 00:00:00', 'Sun Foo 22 18:23:08 UTC 2026', NaN])(
-  '%j (%#) is no date',
-  (value) => {
-    expect(parseDate(value)).toBeUndefined()
-  },
-)
+test.each([
+  undefined,
+  null,
+  '',
+  'yesterday',
+  {},
+  '2026-99-99 00:00:00',
+  'Sun Foo 22 18:23:08 UTC 2026',
+  'Sun Nov 22 18:23:08 2026',
+  NaN,
+])('%j (%#) is no date', (value) => {
+  expect(parseDate(value)).toBeUndefined()
+})
