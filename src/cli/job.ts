@@ -1,6 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { findJob, type Place } from '../queue/jobs.ts'
 import { parsePayload } from '../queue/payload.ts'
+import type { StatusSnapshot } from '../queue/status.ts'
 import { output, prefix, queueFilter } from './options.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
@@ -40,12 +41,22 @@ async function show({ operands, get, output: out, store: open, signal }: Context
       ['status', status === false ? 'not tracked' : `${status.state}, since ${isoOf(status.updated) ?? 'unknown'}`],
       ...(status === false || status.started === undefined ? [] : [['enqueued at', isoOf(status.started)] as const]),
       ...(status === false || status.state !== 'complete' ? [] : [['result', JSON.stringify(status.result)] as const]),
-      ['found', places.length === 0 ? 'in no list: it has ended' : places.map(sentence)],
+      ['found', places.length === 0 ? nowhere(status) : places.map(sentence)],
       ...(complete ? [] : [['note', 'some lists are long and were not looked through to the end'] as const]),
     ],
     value,
   )
   return 0
+}
+
+/**
+ * What it means that a job is in no list. A status that says otherwise is one that nobody brought up to date: PHP workers
+ * lose the job of one that died, Ruby's know no statuses, and php-resque tracks even what it could not encode.
+ */
+function nowhere(status: StatusSnapshot | false): string {
+  return status !== false && (status.state === 'waiting' || status.state === 'running')
+    ? 'in no list: it ended or was lost in a worker of another program, or never was enqueued'
+    : 'in no list: it has ended'
 }
 
 function placeOf(place: Place): Record<string, unknown> {

@@ -176,6 +176,11 @@ test('a job is found by its id wherever it is', async ({ redis, redisUrl, ns }) 
   })
   expect((await cli('job', 'show', 'two')).stdout).toMatch(/^found +due at .* in mail$/m)
   await redis.del(`${ns}:queue:mail`)
+  // So it is when a PHP worker took the job and another one pruned that worker.
+  await redis.set(`${ns}:job:one:status`, '{"status":2,"updated":1795371757,"started":1795371750,"result":null}')
+  expect((await cli('job', 'show', 'one')).stdout).toMatch(
+    /^found +in no list: it ended or was lost in a worker of an/m,
+  )
   await redis.set(`${ns}:job:one:status`, '{"status":4,"updated":1795371757,"started":1795371750,"result":{"sent":2}}')
   expect((await cli('job', 'show', 'one')).stdout).toMatch(
     /^status +complete, since 2026-11-22T18:22:37Z\n.*\nresult +\{"sent":2\}\nfound +in no list: it has ended$/m,
