@@ -1,5 +1,5 @@
 /**
- * The workers' queue grammar: names in order of priority, `*` and globs (`mail_*`, `?`, `[ab]`) for whatever exists,
+ * The workers' queue grammar: names in order of priority, `*` and globs (`mail_*`, `?`, `[ab]`, `[!ab]`) for whatever exists,
  * `!name` or `!glob` for what is skipped (R14, and Ruby's globs).
  */
 export interface Selection {
@@ -38,6 +38,7 @@ function matcher(pattern: string): (name: string) => boolean {
   if (!GLOB.test(pattern)) return (name) => name === pattern
   const source = pattern
     .replace(/[\\^$.|+(){}]/g, '\\$&')
+    .replace(/\[(?:!|\\\^)/g, '[^')
     .replace(/\*/g, '.*')
     .replace(/\?/g, '.')
   let expression: RegExp
