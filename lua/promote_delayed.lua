@@ -11,7 +11,14 @@
 -- @include append
 
 local most, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
-for _, lock in ipairs({ p .. p .. 'resque_scheduler_master_lock', p .. 'resque_scheduler_leader_lock' }) do
+-- resque-scheduler puts its namespace in front of its lock's name, where redis-namespace puts it once more. Of nested namespaces it knows
+-- the innermost only, and which part of ours that is cannot be told.
+local locks, rest = { p .. 'resque_scheduler_leader_lock' }, p == '' and ':' or p
+while rest do
+  locks[#locks + 1] = p .. rest .. 'resque_scheduler_master_lock'
+  rest = string.match(rest, '^[^:]*:(.+)$')
+end
+for _, lock in ipairs(locks) do
   if call('EXISTS', lock) == 1 then
     return { 'locked', lock }
   end

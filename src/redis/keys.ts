@@ -27,8 +27,8 @@ export interface Keys {
   delayed(timestamp: number | string): string
   timestamps(item: string): string
   readonly pauseAll: string
-  /** The leader locks of resque-scheduler and of node-resque. Held by another: delayed jobs are left to it. */
-  readonly schedulerLocks: readonly [string, string]
+  /** The leader locks that resque-scheduler and node-resque may hold. Held by one: delayed jobs are left to it. */
+  readonly schedulerLocks: readonly SchedulerLock[]
 
   readonly meta: string
   readonly processes: string
@@ -45,6 +45,12 @@ export interface Keys {
   client(nonce: string): string
   draining(pod: string): string
   removed(name: string): string
+}
+
+/** The lock of a scheduler of another program. */
+export interface SchedulerLock {
+  readonly program: 'resque-scheduler' | 'node-resque'
+  readonly key: string
 }
 
 /**
@@ -80,7 +86,13 @@ export function keysOf(namespace: string): Keys {
     delayed: (timestamp: number | string) => `${p}delayed:${timestamp}`,
     timestamps: (item: string) => `${p}timestamps:${item}`,
     pauseAll: `${p}pause-all-workers`,
-    schedulerLocks: [`${p}${p}resque_scheduler_master_lock`, `${p}resque_scheduler_leader_lock`] as const,
+    schedulerLocks: [
+      ...lockNamespaces(p).map((inner) => ({
+        program: 'resque-scheduler' as const,
+        key: `${p}${inner}:resque_scheduler_master_lock`,
+      })),
+      { program: 'node-resque' as const, key: `${p}resque_scheduler_leader_lock` },
+    ],
     meta: `${p}ext:meta`,
     processes: `${p}ext:processes`,
     instances: `${p}ext:instances`,
@@ -102,4 +114,13 @@ export function keysOf(namespace: string): Keys {
 /** What stands between `job:` and `:status`: php-resque puts a job's prefix, where it has one, before its id. */
 export function statusName(id: string, prefix?: string): string {
   return prefix ? `${prefix}_${id}` : id
+}
+
+/**
+ * What may stand between the prefix and the name of resque-scheduler's lock: its namespace once more, and of nested
+ * namespaces (`Redis::Namespace` in `Redis::Namespace`) the innermost only, which may be any end of ours.
+ */
+function lockNamespaces(prefix: string): readonly string[] {
+  const parts = prefix.slice(0, -1).split(':')
+  return parts.map((_, i) => parts.slice(i).join(':'))
 }

@@ -1,7 +1,10 @@
 import { expect } from 'vitest'
+import { promoteDelayed } from '../../src/queue/promote.ts'
+import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
 import { startProxy } from '../support/proxy.ts'
-import { snapshot } from '../support/redis.ts'
+import { snapshot, startRedis } from '../support/redis.ts'
+import { own } from '../support/scope.ts'
 import { load, readGolden } from '../wire/golden.ts'
 import { everyScriptTwice, openQueue } from './client.ts'
 
@@ -177,4 +180,31 @@ test('a job whose time has passed waits from when it was enqueued', async ({ red
   const { queue_time: time } = JSON.parse(item) as { queue_time: number }
   expect(time).toBeGreaterThanOrEqual(before)
   expect(time).toBeLessThanOrEqual(Date.now() / 1000)
+})
+
+/** Namespaces of `Redis::Namespace`, some nested, and the lock that resque-scheduler was seen to take in them. */
+const LOCKS = [
+  ['resque', 'resque:resque:resque_scheduler_master_lock'],
+  ['app:jobs', 'app:jobs:app:jobs:resque_scheduler_master_lock'],
+  ['myapp:resque', 'myapp:resque:resque:resque_scheduler_master_lock'],
+  ['a:b:c', 'a:b:c:c:resque_scheduler_master_lock'],
+  ['resque::', 'resque::resque::resque_scheduler_master_lock'],
+  ['', ':resque_scheduler_master_lock'],
+] as const
+
+test('the lock of resque-scheduler is seen in every namespace, nested ones included', async () => {
+  const server = await startRedis()
+  const redis = server.client()
+  for (const [namespace, lock] of LOCKS) {
+    const store = openStore({ url: server.url, namespace })
+    own('store', () => store.close())
+    const { prefix, schedulerLocks } = store.keys
+    await redis.rpush(`${prefix}delayed:20`, '{"class":"A","args":[],"queue":"q"}')
+    await redis.zadd(`${prefix}delayed_queue_schedule`, 20, '20')
+    await redis.set(lock, 'vm:1', 'EX', 180)
+    expect(await promoteDelayed(store)).toEqual({ kind: 'locked', by: lock })
+    expect(schedulerLocks).toContainEqual({ program: 'resque-scheduler', key: lock })
+    await redis.del(lock)
+    expect(await promoteDelayed(store)).toMatchObject({ kind: 'moved', items: [{ queue: 'q' }] })
+  }
 })

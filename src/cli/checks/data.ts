@@ -103,9 +103,8 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
     ['zrange', keys.retry, 0, 0, 'WITHSCORES'],
   ])
   const now = Number((time as [string])[0])
-  const names = ['resque-scheduler', 'node-resque'] as const
   let locked = false
-  for (const [i, lock] of keys.schedulerLocks.entries()) {
+  for (const { program, key: lock } of keys.schedulerLocks) {
     const [holder, ttl] = await answers(store, [
       ['get', lock],
       ['pttl', lock],
@@ -116,7 +115,7 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
     findings.push({
       id: 'foreign-scheduler',
       level: forever ? 'warning' : 'note',
-      finding: `The scheduler of ${names[i]} (${holder}) ${forever ? 'holds its lock without a time limit' : 'leads'}: delayed jobs are left to it`,
+      finding: `The scheduler of ${program} (${holder}) ${forever ? 'holds its lock without a time limit' : 'leads'}: delayed jobs are left to it`,
       advice: forever
         ? `If it is not running: redis-cli DEL ${quote(lock)}`
         : "Stop it, and ResQueue's workers move delayed jobs, with their bytes kept.",
