@@ -41,22 +41,40 @@ local function worker_id(slot)
   return (known.name or nonce) .. '.' .. slot .. (known.tail or '')
 end
 
--- A foreign prune removes the display registration and may have failed the job: then the failed list names exactly this
--- registration, nonce included, with this payload. An equal payload alone proves nothing.
-local recent
-local function failed_by_prune(id, raw)
+-- Whether two decoded values are equal.
+local function same(a, b)
+  if type(a) ~= 'table' or type(b) ~= 'table' then
+    return a == b
+  end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then return false end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+local recent = {}
+local function recent_failures(list)
+  recent[list] = recent[list] or pcall_('LRANGE', list, -100, -1)
+  return recent[list].err and {} or recent[list]
+end
+
+-- A foreign prune removes the display registration and may have failed the job: then the common failed list or that of the queue names
+-- exactly this registration, nonce included, with this payload, which may have been written anew (`\/` as `/`). An equal payload alone
+-- proves nothing.
+local function failed_by_prune(id, queue, raw)
   if pcall_('SISMEMBER', p .. 'workers', id) == 1 then
     return false
   end
-  recent = recent or pcall_('LRANGE', p .. 'failed', -100, -1)
-  if recent.err then
-    return false
-  end
-  local mark = '"worker":' .. quote(id)
-  for i = 1, #recent do
-    local entry = recent[i]
-    if string.find(entry, mark, 1, true) and string.find(entry, raw, 1, true) then
-      return true
+  local mark, payload = '"worker":' .. quote(id), decode(raw)
+  for _, list in ipairs({ p .. 'failed', p .. queue .. '_failed' }) do
+    for _, entry in ipairs(recent_failures(list)) do
+      if string.find(entry, mark, 1, true)
+        and (string.find(entry, raw, 1, true) or payload and same((decode(entry) or {}).payload, payload)) then
+        return true
+      end
     end
   end
   return false
@@ -76,7 +94,7 @@ local counts, stuck, flows = { back = 0, failed = 0, quarantined = 0 }, 0, {}
 for _, record in ipairs(records) do
   local id = worker_id(record.slot)
   local outcome = 'failed'
-  if failed_by_prune(id, record.raw) then
+  if failed_by_prune(id, record.queue, record.raw) then
     -- What a foreign prune has failed, it has counted; of statuses it knows nothing.
     local tracked = status_key(record.raw)
     local old = tracked and pcall_('GET', tracked)

@@ -124,9 +124,11 @@ async function loseWorker(
   redis: Redis,
   ns: string,
   queue: string,
+  payload?: string,
 ): Promise<{ id: string; raw: string; recover: () => Promise<unknown> }> {
   await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-  await client.enqueue(queue, 'OkJob', { n: 1 })
+  if (payload === undefined) await client.enqueue(queue, 'OkJob', { n: 1 })
+  else await client.queues.push(queue, payload)
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
   const lost = identify('lost').registration(1, queue, 'fork')
@@ -163,6 +165,49 @@ for (const queue of ['default', 'a/b', 'größe']) {
     expect(await familyViolations(redis, ns)).toEqual([])
   })
 }
+
+/** Payloads, and whether what Ruby writes of them anew differs: as php-resque writes them, and with numbers of ours. */
+const PAYLOADS = [
+  '{"class":"OkJob","args":[{"n":1}],"id":"4ef89c99c036da6022cf926be7ec3edd","prefix":"","queue_time":1795371757.49093}',
+  String.raw`{"class":"App\\OkJob","args":[{"p":"\/x \u00e9"}],"id":"4ef89c99c036da6022cf926be7ec3edd","prefix":""}`,
+  '{"class":"OkJob","args":[1.10,{},[],null,12345678901234567890]}',
+]
+
+for (const payload of PAYLOADS) {
+  for (const multiQueue of [false, true]) {
+    const list = multiQueue ? 'default_failed' : 'failed'
+    test(`a lost worker's job that a Ruby worker filed in ${list} is nowhere else: ${payload}`, async ({
+      redis,
+      redisUrl,
+      ns,
+    }) => {
+      const { id, recover } = await loseWorker(redisUrl, redis, ns, 'default', payload)
+      await redis.hset(`${ns}:workers:heartbeat`, id, '2020-01-01T00:00:00Z')
+      const pruner = { host: 'elsewhere', pids: [], queues: ['unrelated'], multiQueue }
+      expect(await rubyPrune(redis, ns, pruner)).toEqual([id])
+      expect(await redis.llen(`${ns}:${list}`)).toBe(1)
+      await recover()
+      expect(await redis.llen(`${ns}:queue:default`)).toBe(0)
+      expect(await redis.keys(`${ns}:*failed`)).toEqual([`${ns}:${list}`])
+    })
+  }
+}
+
+test("failures of the same registration do not keep a lost worker's other job from coming back", async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, 'default', PAYLOADS[2])
+  await rubyUnregister(redis, ns, id)
+  const text = (await redis.lpop(`${ns}:failed`)) as string
+  const args = (JSON.parse(text) as { payload: { args: unknown[] } }).payload.args
+  for (const others of [[...args, 1], args.slice(1), [1.1, { a: 1 }, [], null, 2]]) {
+    await redis.rpush(`${ns}:failed`, text.replace(/"args":\[.*?\]\}/, `"args":${JSON.stringify(others)}}`))
+  }
+  await recover()
+  expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([raw])
+})
 
 test("a lost worker's job that a PHP worker pruned is put back, with its bytes", async ({ redis, redisUrl, ns }) => {
   const { id, raw, recover } = await loseWorker(redisUrl, redis, ns, 'default')

@@ -6,6 +6,8 @@ export interface Pruner {
   /** Pids that its `ps` shows as workers. */
   readonly pids: readonly string[]
   readonly queues: readonly string[]
+  /** Ruby only: FAILURE_BACKEND is redis_multi_queue. */
+  readonly multiQueue?: boolean
 }
 
 /** After so long without a heartbeat Ruby Resque takes a worker for dead. Seconds. */
@@ -36,8 +38,8 @@ export async function rubyPrune(redis: Redis, ns: string, pruner: Pruner): Promi
     const mine = pruner.queues.includes('*') || sameSet(queues.split(','), pruner.queues)
     return mine && host === pruner.host && !pruner.pids.includes(pid ?? '')
   })
-  for (const id of expired) await rubyUnregister(redis, ns, id, PRUNED)
-  for (const id of dead) await rubyUnregister(redis, ns, id, STILL_PROCESSED)
+  for (const id of expired) await rubyUnregister(redis, ns, id, PRUNED, pruner.multiQueue)
+  for (const id of dead) await rubyUnregister(redis, ns, id, STILL_PROCESSED, pruner.multiQueue)
   return [...expired, ...dead]
 }
 
@@ -50,14 +52,16 @@ export async function rubyUnregister(
   ns: string,
   id: string,
   why: readonly [string, string] = STILL_PROCESSED,
+  multiQueue = false,
 ): Promise<void> {
   const busy = await redis.get(`${ns}:worker:${id}`)
   if (busy !== null) {
     const { queue, payload } = JSON.parse(busy) as { queue: string; payload: unknown }
     const failed_at = `${new Date().toISOString().slice(0, 19).replaceAll('-', '/').replace('T', ' ')} UTC`
     const [exception, error] = why
+    if (multiQueue) await redis.sadd(`${ns}:failed_queues`, `${queue}_failed`)
     await redis.rpush(
-      `${ns}:failed`,
+      multiQueue ? `${ns}:${queue}_failed` : `${ns}:failed`,
       JSON.stringify({ failed_at, payload, exception, error, backtrace: [], worker: id, queue }),
     )
   }
