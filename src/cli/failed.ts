@@ -80,6 +80,8 @@ async function ls(context: Context): Promise<number> {
     cursor = page.next
   } while (cursor !== undefined && entries.length < wanted && !signal.aborted)
   out.list(columns, entries.map(failedRow))
+  const hint = entries.length === 0 ? await elsewhere(store, query) : ''
+  if (hint !== '') out.note(hint.trimStart())
   if (cursor !== undefined) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
   return 0
 }

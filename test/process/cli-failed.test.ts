@@ -92,6 +92,11 @@ describe('failed jobs', () => {
       code: 1,
       stderr: 'resqueue: There is no failed job with the id id-9.\n',
     })
+    expect(await cli('failed', 'ls', '--class', 'None', '-o', 'json')).toMatchObject({
+      stdout: '[]\n',
+      stderr: 'Some queues have a failed list of their own; --list names it: a, mail\n',
+    })
+    expect(await cli('failed', 'ls', '--list', 'a', '-o', 'json')).toMatchObject({ stdout: '[]\n', stderr: '' })
   })
 
   test('go back to their queues byte for byte', async ({ redis, redisUrl, ns }) => {
