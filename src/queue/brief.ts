@@ -20,10 +20,11 @@ export function briefOf(text: string): Brief {
   if (parsed.ok) return { class: parsed.payload.class, id: parsed.payload.id, enqueuedAt: enqueuedAt(parsed.payload) }
   const cut = text.indexOf('\0')
   if (cut < 0) return { class: undefined, id: '', enqueuedAt: undefined }
-  const name = /^\{"class":("(?:[^"\\]|\\.)*")/.exec(text)?.[1]
+  const head = /^\{"class":"(?:[^"\\]|\\.)*"/.exec(text)?.[0] ?? ''
+  const named = parsePayload(`${head}}`)
   const tail = /\],"id":"([^"\\]*)","prefix":"[^"\\]*","queue_time":(\d+(?:\.\d+)?)[^\]]*$/.exec(text.slice(cut))
   return {
-    class: name === undefined ? undefined : (JSON.parse(name) as string),
+    class: named.ok ? named.payload.class : undefined, // cut in its middle, or no JSON at all: it is not known
     id: tail?.[1] ?? '',
     enqueuedAt: tail ? Number(tail[2]) * 1000 : undefined,
   }

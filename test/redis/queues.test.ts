@@ -42,6 +42,22 @@ test('queues are listed by name with size, pause, and the age and class of their
   expect(await client.queues.names()).toEqual(['a', 'active', 'b', 'c', 'huge', 'odd'])
 })
 
+test('a head whose class is cut, or is no JSON, does not spoil the list', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  const since = Date.now() / 1000 - 50
+  await redis.sadd(`${ns}:queues`, 'long', 'odd')
+  await redis.rpush(
+    `${ns}:queue:long`,
+    `{"class":"${'L'.repeat(5000)}","args":[],"id":"l1","prefix":"","queue_time":${since}}`,
+  )
+  await redis.rpush(`${ns}:queue:odd`, `{"class":"a\nb","args":["${'x'.repeat(5000)}"]}`)
+  const { queues } = await client.queues.list()
+  expect(queues).toEqual([
+    { name: 'long', size: 1, paused: false, nextClass: undefined, latencySeconds: expect.closeTo(50, 0) as unknown },
+    { name: 'odd', size: 1, paused: false, nextClass: undefined, latencySeconds: undefined },
+  ])
+})
+
 test('size, peek, push, pop and reserve', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   await client.queues.push('q', '{ "class":"A", "n":1.10 }')
