@@ -22,6 +22,22 @@ export interface RetryOptions {
 /** A number stands for `{ attempts }`. */
 export type RetryOption = number | RetryOptions
 
+/** Retries as a worker applies them. Durations in milliseconds. */
+export interface RetryPolicy {
+  /** All runs counted: 1 means no retry. */
+  readonly attempts: number
+  readonly backoff: 'fixed' | 'exponential' | 'list'
+  /** fixed and exponential: [base]; list: one delay per retry, the last one repeats. */
+  readonly delaysMs: readonly number[]
+  /** Default 6 hours. */
+  readonly maxDelayMs?: number
+  /** 0–1: share of the delay that is drawn at random. */
+  readonly jitter: number
+}
+
+export const DEFAULT_DELAY_S = 5
+export const DEFAULT_JITTER = 0.2
+
 /** The longest delay or timeout that is taken: a hundred years of seconds. */
 export const MOST_SECONDS = 3_155_760_000
 

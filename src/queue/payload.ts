@@ -1,4 +1,4 @@
-import { MOST_SECONDS } from '../retry.ts'
+import { DEFAULT_DELAY_S, DEFAULT_JITTER, MOST_SECONDS, type RetryPolicy } from '../retry.ts'
 
 /**
  * A payload: one element of a queue's list, `{"class":…,"args":[…],…}`. Its bytes are never rewritten; this is how they
@@ -16,18 +16,9 @@ export interface Payload {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
-/** A retry policy as the worker applies it; milliseconds. */
-export interface ExtraRetry {
-  readonly attempts: number
-  readonly backoff: 'fixed' | 'exponential' | 'list'
-  readonly delaysMs: readonly number[]
-  readonly maxDelayMs?: number
-  readonly jitter: number
-}
-
 /** What a payload's `x` says about its own run. */
 export interface Extras {
-  readonly retry?: ExtraRetry
+  readonly retry?: RetryPolicy
   readonly timeoutMs?: number
 }
 
@@ -107,18 +98,18 @@ function timeOf(value: unknown): number | undefined {
   return Number.isNaN(parsed) ? undefined : parsed
 }
 
-function decodeRetry(value: Record<string, unknown> | undefined): ExtraRetry | undefined {
+function decodeRetry(value: Record<string, unknown> | undefined): RetryPolicy | undefined {
   const attempts = number(value?.['attempts'])
   if (!value || attempts === undefined || !Number.isInteger(attempts) || attempts < 1) return undefined
   const { backoff } = value
   const given = Array.isArray(value['delays']) ? value['delays'].map(seconds) : []
   const delays = given.filter((d) => d !== undefined)
-  const jitter = number(value['jitter']) ?? 0.2
+  const jitter = number(value['jitter']) ?? DEFAULT_JITTER
   const max = seconds(value['max'])
   return {
     attempts,
     backoff: backoff === 'fixed' || backoff === 'list' ? backoff : 'exponential',
-    delaysMs: (delays.length > 0 ? delays : [5]).map((d) => d * 1000),
+    delaysMs: (delays.length > 0 ? delays : [DEFAULT_DELAY_S]).map((d) => d * 1000),
     ...(max === undefined ? {} : { maxDelayMs: max * 1000 }),
     jitter: Math.min(Math.max(jitter, 0), 1),
   }

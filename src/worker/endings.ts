@@ -1,7 +1,8 @@
 import { familyJson } from '../json.ts'
 import type { Ending } from '../queue/turn.ts'
+import type { RetryPolicy } from '../retry.ts'
 import type { Result } from '../telemetry/observer.ts'
-import type { JobPolicy, JobRun, RetryPolicy } from './engine.ts'
+import type { JobPolicy, JobRun } from './engine.ts'
 import type { JobError, Outcome } from './outcome.ts'
 
 /** A failure as it is recorded and as failure backends and `onFailure` see it. */

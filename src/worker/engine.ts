@@ -1,3 +1,4 @@
+import type { RetryPolicy } from '../retry.ts'
 import type { Outcome } from './outcome.ts'
 
 /** How job code is kept apart from the process that talks to Redis. */
@@ -24,17 +25,6 @@ export interface JobPolicy {
   readonly name: string
   readonly retry?: RetryPolicy
   readonly timeoutMs?: number
-}
-
-/** Retries of a class or of one enqueue. `attempts` counts all runs: 1 means no retry. */
-export interface RetryPolicy {
-  readonly attempts: number
-  readonly backoff: 'fixed' | 'exponential' | 'list'
-  /** fixed and exponential: [base]; list: one delay per retry, the last one repeats. Milliseconds. */
-  readonly delaysMs: readonly number[]
-  readonly maxDelayMs?: number
-  /** 0–1: share of the delay that is drawn at random. */
-  readonly jitter: number
 }
 
 /** Something worth a log line or a count that happened between jobs. */

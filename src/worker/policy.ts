@@ -1,13 +1,17 @@
-import { checkRetry, checkTimeout, type RetryOption } from '../retry.ts'
+import {
+  checkRetry,
+  checkTimeout,
+  DEFAULT_DELAY_S,
+  DEFAULT_JITTER,
+  type RetryOption,
+  type RetryPolicy,
+} from '../retry.ts'
 import type { JobOptions } from './definition.ts'
-import type { JobPolicy, RetryPolicy } from './engine.ts'
-
-const DEFAULT_DELAY_S = 5
-const DEFAULT_JITTER = 0.2
+import type { JobPolicy } from './engine.ts'
 
 const milliseconds = (seconds: number): number => Math.round(seconds * 1000)
 
-/** Turns the `retry` of a job into a policy with every default filled in. Throws `INVALID_ARGUMENT`. */
+/** Turns the `retry` of a job into a policy. Throws `INVALID_ARGUMENT`. */
 export function retryPolicy(retry: RetryOption): RetryPolicy {
   const { attempts, backoff, delays, maxDelay, jitter } = checkRetry(retry)
   return {
