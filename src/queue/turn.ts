@@ -22,10 +22,13 @@ export interface Held {
   readonly raw: string
 }
 
+/** The failed lists that are written: `r` the common one, `m` that of the queue, `rm` both, or none. */
+export type FailureLists = '' | 'r' | 'm' | 'rm'
+
 /** What is recorded of an ended claim. */
 export type Ending =
   | { readonly verb: 'done'; readonly result: string }
-  | { readonly verb: 'failed'; readonly lists: '' | 'r' | 'm' | 'rm'; readonly before: string; readonly after: string }
+  | { readonly verb: 'failed'; readonly lists: FailureLists; readonly before: string; readonly after: string }
   | { readonly verb: 'retry'; readonly delayMs: number; readonly attempt: number; readonly error: string }
   | { readonly verb: 'return'; readonly counted: boolean }
   | { readonly verb: 'quarantine' }

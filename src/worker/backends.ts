@@ -1,7 +1,7 @@
 import { settlesWithin } from '../clock.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import type { Ending } from '../queue/turn.ts'
+import type { Ending, FailureLists } from '../queue/turn.ts'
 import { failureRecord, type Failure } from './endings.ts'
 import { importModule } from './importmodule.ts'
 import type { FailureBackend } from './options.ts'
@@ -9,7 +9,7 @@ import type { FailureBackend } from './options.ts'
 /** Where failures go; several backends at once are allowed (R35). */
 export interface Backends {
   /**
-   * Hands a failure to the user's backends and returns what the finish script is to write. If one of the user's throws,
+   * Hands a failure to the user's backends and returns what the turn script is to write. If one of the user's throws,
    * or has not settled after 30 s, the list `failed` is used and the error logged: no failure goes unrecorded, and none
    * keeps its slot for good.
    */
@@ -23,9 +23,6 @@ type Save = (failure: Failure) => unknown
  * Milliseconds.
  */
 const SAVE_MS = 30_000
-
-/** The lists that the finish script writes: the common one, one per queue, both, or none. */
-export type FailureLists = '' | 'r' | 'm' | 'rm'
 
 /** The lists among the configured backends. */
 export function failureLists(configured: readonly FailureBackend[]): FailureLists {

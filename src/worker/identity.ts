@@ -1,8 +1,8 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
+import type { FailureLists } from '../queue/turn.ts'
 import { VERSION } from '../version.ts'
-import type { FailureLists } from './backends.ts'
 
 /** Nonces drawn by this very process: it may hold several workers. */
 const ownNonces = new Set<string>()
