@@ -2,7 +2,7 @@ import { DEFAULT_DELAY_S, DEFAULT_JITTER, MOST_SECONDS, type RetryPolicy } from 
 
 /**
  * A payload: one element of a queue's list, `{"class":…,"args":[…],…}`. Its bytes are never rewritten; this is how they
- * are read. Imports next to nothing, so that job processes can use it.
+ * are read.
  */
 export interface Payload {
   readonly class: string

@@ -12,8 +12,8 @@ export interface Script {
 const FOLDER = new URL('../../lua/', import.meta.url)
 
 /**
- * Reads `lua/<name>.lua`. Lines of the form `-- @include part` are replaced by `lua/lib/part.lua`, which holds local
- * functions that several scripts share.
+ * Reads `lua/<name>.lua`. Lines of the form `-- @include part` are replaced by `lua/lib/part.lua`: what several
+ * scripts share, or a part of a long one.
  */
 export function loadScript(name: string): Script {
   const source = read(`${name}.lua`).replace(/^-- @include (\w+)$/gm, (_, part: string) =>
