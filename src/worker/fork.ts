@@ -4,6 +4,7 @@ import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble, RunControl } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
 import { startZygote, type Zygote } from './forkserver.ts'
+import { signalGroup } from './jobprocess.ts'
 import { sayObstacles } from './obstacles.ts'
 import type { Outcome } from './outcome.ts'
 import { FRAME, frame } from './protocol.ts'
@@ -127,7 +128,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
         if (seat === undefined || seat.state === 'empty') continue
         const pid = seat.pid()
         // The children are gone with the zygote; what they started themselves is still in their groups.
-        if (pid !== undefined) endGroup(pid)
+        signalGroup(pid, 'SIGKILL')
         vacate(seat, seat.ended({ ...(pid === undefined ? {} : { pid }), lost: reason }, true))
       }
       trouble.lost(reason)
@@ -242,15 +243,6 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       if (running > 0) await drained
       if (over === undefined) await quit()
     },
-  }
-}
-
-function endGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch (error) {
-    // EPERM: all that is left there runs as somebody else (sudo and its like).
-    if (!['ESRCH', 'EPERM'].includes((error as { code?: string }).code ?? '')) throw error
   }
 }
 

@@ -39,3 +39,14 @@ export interface JobProcess {
   stderr(): string
   pid(): number | undefined
 }
+
+/** Signals a process and what it started in its group; one that is gone is no error. Does nothing on Windows. */
+export function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined || process.platform === 'win32') return
+  try {
+    process.kill(-pid, signal)
+  } catch (error) {
+    // EPERM: all that is left there runs as somebody else (sudo and its like), or, on macOS, is dead.
+    if (!['ESRCH', 'EPERM'].includes((error as { code?: string }).code ?? '')) throw error
+  }
+}

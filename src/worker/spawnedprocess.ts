@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
-import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
+import { signalGroup, type JobProcess, type ProcessEnd, type ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
 import { endedLoading, refusal, type Loaded } from './loading.ts'
 import { FRAME, frameReader } from './protocol.ts'
@@ -73,21 +73,19 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
   const kill = (signal: NodeJS.Signals): void => {
     if (exit) return
     if (process.platform === 'win32') child.kill(signal)
-    else endGroup(child.pid, signal)
+    else signalGroup(child.pid, signal)
   }
 
-  let settle: { resolve(loaded: Promise<Loaded>): void; reject(error: Error): void } | undefined
-  const ready = new Promise<Loaded>((resolve, reject) => (settle = { resolve, reject }))
-  let leave: (() => void) | undefined
-  const gone = new Promise<void>((resolve) => (leave = resolve))
+  const ready = Promise.withResolvers<Loaded>()
+  const gone = Promise.withResolvers<void>()
   let isReady = false
 
   const reader = frameReader((type, body) => {
     if (type === FRAME.loaded && !isReady) {
       isReady = true
       options.events.forked('spawn', (performance.now() - from) / 1000)
-      settle?.resolve(new Promise((read) => read(JSON.parse(body.toString()) as Loaded)))
-    } else if (type === FRAME.refused && !isReady) settle?.reject(refusal(body))
+      ready.resolve(new Promise((read) => read(JSON.parse(body.toString()) as Loaded)))
+    } else if (type === FRAME.refused && !isReady) ready.reject(refusal(body))
     else if (type === FRAME.begun) hasBegun = true
     else if (listener) listener.frame(type, body)
     // Code of a job that is over, or of a module that loads: nothing that this process says can be read any more.
@@ -102,7 +100,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     const close = (): void => {
       clearTimeout(timer)
       child.removeListener('close', close)
-      settle?.reject(endedLoading(options.jobs, how, stderr.tail()))
+      ready.reject(endedLoading(options.jobs, how, stderr.tail()))
       // It left as if all were well, half a frame behind: of its report, or of what its code wrote into it.
       if (end.code === 0 && reader.pending()) listener?.frame(FRAME.garbled, Buffer.from('half a frame'))
       listener?.ended(end)
@@ -110,25 +108,25 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
       stderr.flush()
       listener = undefined
       for (const stream of [child.stdout, child.stderr, channel]) stream?.destroy()
-      leave?.()
+      gone.resolve()
     }
     const timer = setTimeout(close, LINGER_MS)
     child.once('close', close)
   }
   child.once('error', (error) => {
     const reason = notStarted(error)
-    settle?.reject(reason)
+    ready.reject(reason)
     over({ lost: reason.message })
   })
   child.once('exit', (code, signal) => {
     // The group's number may be taken by others only once all its members are gone: those that are left go now.
-    endGroup(child.pid, 'SIGKILL')
+    signalGroup(child.pid, 'SIGKILL')
     over({ ...(child.pid === undefined ? {} : { pid: child.pid }), ...(signal ? { signal } : { code: code ?? 0 }) })
   })
 
   return {
-    ready,
-    gone,
+    ready: ready.promise,
+    gone: gone.promise,
     alive: () => exit === undefined,
     jobs: () => taken,
     assign(data, told) {
@@ -151,15 +149,5 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
     begun: () => hasBegun,
     stderr: () => stderr.tail(),
     pid: () => child.pid,
-  }
-}
-
-function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined || process.platform === 'win32') return
-  try {
-    process.kill(-pid, signal)
-  } catch (error) {
-    // EPERM: all that is left there runs as somebody else (sudo and its like), or, on macOS, is dead.
-    if (!['ESRCH', 'EPERM'].includes((error as { code?: string }).code ?? '')) throw error
   }
 }
