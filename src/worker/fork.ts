@@ -3,13 +3,13 @@ import { messageOf } from '../errors.ts'
 import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble, RunControl } from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
-import { startZygote, type Zygote } from './forkserver.ts'
 import { signalGroup } from './jobprocess.ts'
 import { sayObstacles } from './obstacles.ts'
 import type { Outcome } from './outcome.ts'
 import { FRAME, frame } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { reasonOf, supervise, type Supervised } from './supervise.ts'
+import { startZygote, type Zygote } from './zygoteprocess.ts'
 
 /** Children that wait for a job ahead of need: as many as can run, but no more than this. */
 const MAX_SPARE = 16

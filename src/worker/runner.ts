@@ -6,9 +6,9 @@ import type { End, Ending, Held } from '../queue/turn.ts'
 import { statusName } from '../redis/keys.ts'
 import { shownClass } from '../telemetry/class-name.ts'
 import type { WorkerObserver } from '../telemetry/observer.ts'
-import type { Backends } from './backends.ts'
 import { judge, type Verdict } from './endings.ts'
 import type { Engine, JobRun } from './engine.ts'
+import type { FailureBackends } from './failurebackends.ts'
 import type { JobError, Outcome } from './outcome.ts'
 import type { ParentHooks } from './parenthooks.ts'
 import type { Stop } from './stop.ts'
@@ -17,7 +17,7 @@ import type { StopWord } from './stopword.ts'
 export interface RunnerOptions {
   readonly engine: Engine
   readonly hooks: ParentHooks
-  readonly backends: Backends
+  readonly failureBackends: FailureBackends
   readonly observer: WorkerObserver
   readonly log: Logger
   readonly clock: Clock
@@ -52,7 +52,7 @@ interface Run {
 }
 
 export function createRunner(options: RunnerOptions): Runner {
-  const { hooks, backends, observer, log, clock, stopWord } = options
+  const { hooks, failureBackends, observer, log, clock, stopWord } = options
   const chatty = log.isLevelEnabled('info')
 
   const endOf = (held: Held, payload: Payload | undefined, ending: Ending): End => ({
@@ -95,7 +95,7 @@ export function createRunner(options: RunnerOptions): Runner {
     )
     return hooks
       .tell('onFailure', failure.error, job)
-      .then(() => backends.ending(failure))
+      .then(() => failureBackends.ending(failure))
       .then((ending) => endOf(held, payload, ending))
   }
 

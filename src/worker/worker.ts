@@ -9,12 +9,12 @@ import { markRunning } from '../queue/status.ts'
 import type { State } from '../queue/turn.ts'
 import type { Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from '../telemetry/observer.ts'
-import { createBackends, failureLists } from './backends.ts'
 import type { Caretaker } from './caretaker.ts'
 import { createCrew, type Crew } from './crew.ts'
 import type { Engine } from './engine.ts'
 import { engineEvents } from './engineevents.ts'
 import { enroll } from './enroll.ts'
+import { createFailureBackends, failureLists } from './failurebackends.ts'
 import { sayFarewell } from './farewell.ts'
 import { createFencing, type Fencing } from './fencing.ts'
 import { startHeartbeat, type Heartbeat } from './heartbeat.ts'
@@ -195,7 +195,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
   const start = async (): Promise<void> => {
     title.starting()
     const hooks = await loadParentHooks(options.hooks, log)
-    const backends = await createBackends(options.failureBackends, log)
+    const failureBackends = await createFailureBackends(options.failureBackends, log)
     engine = await createEngine({ ...options.engine, concurrency, events: engineEvents(log, observer) })
     if (leaving.stopping) return engine.stop() // we left while it was being made
     const fresh = identity.registration(concurrency, selection.label, engine.isolation)
@@ -216,7 +216,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       createRunner({
         engine,
         hooks,
-        backends,
+        failureBackends,
         observer,
         log,
         clock,

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Logger } from '../../src/log.ts'
-import { createBackends } from '../../src/worker/backends.ts'
+import { createFailureBackends } from '../../src/worker/failurebackends.ts'
 import { loadChildHooks } from '../../src/worker/childhooks.ts'
 import type { Failure } from '../../src/worker/endings.ts'
 import { loadJobs, moduleFiles, nameFromFile } from '../../src/worker/jobs.ts'
@@ -196,7 +196,7 @@ test('a failure backend that never settles keeps no failure back: the failed lis
   const folder = modules({ 'backend.mjs': `export const save = () => new Promise(() => {})` })
   const said: unknown[] = []
   const log = { error: (fields: object, text: string) => void said.push([fields, text]) } as unknown as Logger
-  const backends = await createBackends(
+  const backends = await createFailureBackends(
     [{ kind: 'multi-queue' }, { kind: 'module', file: join(folder, 'backend.mjs') }],
     log,
     20,

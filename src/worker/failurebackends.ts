@@ -7,7 +7,7 @@ import { importModule } from './importmodule.ts'
 import type { FailureBackend } from './options.ts'
 
 /** Where failures go; several backends at once are allowed (R35). */
-export interface Backends {
+export interface FailureBackends {
   /**
    * Hands a failure to the user's backends and returns what the turn script is to write. If one of the user's throws,
    * or has not settled after 30 s, the list `failed` is used and the error logged: no failure goes unrecorded, and none
@@ -32,11 +32,11 @@ export function failureLists(configured: readonly FailureBackend[]): FailureList
 }
 
 /** Prepares the configured backends. A module exports `save(failure)`, or a default function. Throws `CONFIG`. */
-export async function createBackends(
+export async function createFailureBackends(
   configured: readonly FailureBackend[],
   log: Logger,
   saveMs: number = SAVE_MS,
-): Promise<Backends> {
+): Promise<FailureBackends> {
   const modules: Save[] = []
   for (const backend of configured) if (backend.kind === 'module') modules.push(await loadSave(backend.file))
   const lists = failureLists(configured)
