@@ -1,9 +1,9 @@
 import { Registry } from 'prom-client'
 import { distribution, record, type Distribution } from './distribution.ts'
 import { addFamily, histogramSamples, type Labels, type Sample } from './family.ts'
-import { addProcessMetrics } from './process-metrics.ts'
+import { addProcessMetrics } from './processmetrics.ts'
 import type { Telemetry } from './telemetry.ts'
-import { addConnectionMetrics, type RedisCounts } from './worker-metrics.ts'
+import { addConnectionMetrics, type RedisCounts } from './workermetrics.ts'
 
 /** What a turn of a scaler saw; undefined fields were not to be had. */
 export interface ScalerSight {

@@ -6,11 +6,11 @@ import { silentLogger, type Logger } from '../log.ts'
 import type { Store } from '../redis/store.ts'
 import { createObserve, type QueueSystem } from './observe.ts'
 import type { WorkerObserver, WorkerView } from './observer.ts'
-import { addProcessMetrics } from './process-metrics.ts'
-import { addQueueMetrics } from './queue-metrics.ts'
+import { addProcessMetrics } from './processmetrics.ts'
+import { addQueueMetrics } from './queuemetrics.ts'
 import { createReader } from './reader.ts'
 import { createTally } from './tally.ts'
-import { addConnectionMetrics, addWorkerMetrics, type RedisCounts } from './worker-metrics.ts'
+import { addConnectionMetrics, addWorkerMetrics, type RedisCounts } from './workermetrics.ts'
 
 /**
  * How long a scrape waits for Redis, how long after it was found away, and how long an answer is shared. Milliseconds.

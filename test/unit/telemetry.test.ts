@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
-import { shownClass } from '../../src/telemetry/class-name.ts'
+import { shownClass } from '../../src/telemetry/classname.ts'
 import type { WorkerView } from '../../src/telemetry/observer.ts'
 import { createControllerTelemetry } from '../../src/telemetry/controllermetrics.ts'
 import { createTelemetry, type TelemetryOptions } from '../../src/telemetry/telemetry.ts'
