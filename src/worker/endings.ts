@@ -18,7 +18,7 @@ export interface Failure {
 }
 
 /** What to do about an outcome. */
-export type Verdict =
+export type Judgement =
   | {
       readonly kind: 'end'
       readonly result: Result
@@ -43,7 +43,7 @@ export function judge(
   worker: string,
   now: number,
   random: () => number = Math.random,
-): Verdict {
+): Judgement {
   switch (outcome.kind) {
     case 'succeeded':
       return { kind: 'end', result: 'succeeded', ending: { verb: 'done', result: outcome.result } }

@@ -6,7 +6,7 @@ import type { End, Ending, Held } from '../queue/turn.ts'
 import { statusName } from '../redis/keys.ts'
 import { shownClass } from '../telemetry/classname.ts'
 import type { WorkerObserver } from '../telemetry/observer.ts'
-import { judge, type Verdict } from './endings.ts'
+import { judge, type Judgement } from './endings.ts'
 import type { Engine, JobRun } from './engine.ts'
 import type { FailureBackends } from './failurebackends.ts'
 import type { JobError, Outcome } from './outcome.ts'
@@ -71,7 +71,7 @@ export function createRunner(options: RunnerOptions): Runner {
   /** What is recorded of an outcome; at once unless code of the operator's is told of a failure. */
   const conclude = (run: Run, outcome: Outcome, seconds: number): End | Promise<End> => {
     const { held, payload, job, extras, shown } = run
-    const verdict = judge(
+    const judgement = judge(
       job,
       outcome,
       options.engine.policies.get(job.class),
@@ -79,18 +79,18 @@ export function createRunner(options: RunnerOptions): Runner {
       options.workerId(held.slot),
       clock.now(),
     )
-    if (verdict.kind === 'return') {
-      log.warn({ ...fieldsOf(job), reason: verdict.reason }, 'job goes back to its queue')
-      return endOf(held, payload, { verb: 'return', counted: verdict.counted })
+    if (judgement.kind === 'return') {
+      log.warn({ ...fieldsOf(job), reason: judgement.reason }, 'job goes back to its queue')
+      return endOf(held, payload, { verb: 'return', counted: judgement.counted })
     }
-    observer.jobFinished(job.queue, shown, verdict.result, seconds, outcome.process?.peakMemoryBytes)
-    if (verdict.kind === 'end') {
-      if (chatty || verdict.error) logEnd(job, verdict, seconds)
-      return endOf(held, payload, verdict.ending)
+    observer.jobFinished(job.queue, shown, judgement.result, seconds, outcome.process?.peakMemoryBytes)
+    if (judgement.kind === 'end') {
+      if (chatty || judgement.error) logEnd(job, judgement, seconds)
+      return endOf(held, payload, judgement.ending)
     }
-    const { failure } = verdict
+    const { failure } = judgement
     log.error(
-      { ...fieldsOf(job), result: verdict.result, duration_s: round(seconds), ...fieldsOfError(failure.error) },
+      { ...fieldsOf(job), result: judgement.result, duration_s: round(seconds), ...fieldsOfError(failure.error) },
       'job failed',
     )
     return hooks
@@ -140,7 +140,7 @@ export function createRunner(options: RunnerOptions): Runner {
 
   const logEnd = (
     job: JobRun,
-    { result, ending, error }: Verdict & { readonly kind: 'end' },
+    { result, ending, error }: Judgement & { readonly kind: 'end' },
     seconds: number,
   ): void => {
     const fields = { ...fieldsOf(job), result, duration_s: round(seconds) }
