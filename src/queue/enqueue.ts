@@ -6,7 +6,7 @@ import { encodePayload, newId } from './encode.ts'
 import { DoNotCreate, type ClientEvents, type Events } from './events.ts'
 import { encodeExtras } from './extras.ts'
 import type { JobRef, ParamsOf } from './jobref.ts'
-import { MAX_CHARS, MAX_ITEMS, type Item, type Producer } from './producer.ts'
+import { MAX_CHARS, MAX_ITEMS, type Outgoing, type Producer } from './producer.ts'
 
 /** Options of one enqueue. */
 export interface EnqueueOptions {
@@ -62,7 +62,7 @@ export interface BulkOptions {
 }
 
 /** A job that is ready to be sent. */
-export interface Prepared extends Item {
+export interface Prepared extends Outgoing {
   readonly job: string
   /** The arguments as the caller gave them: what listeners are told. */
   readonly args: unknown

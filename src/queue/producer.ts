@@ -13,7 +13,7 @@ export const MAX_ITEMS = 1000
 export const MAX_CHARS = 1_000_000
 
 /** One job on its way into a queue. */
-export interface Item {
+export interface Outgoing {
   readonly queue: string
   /** The payload's bytes. */
   readonly raw: string
@@ -43,11 +43,11 @@ export interface Producer {
    * with `REDIS_FULL` or `REDIS_REFUSED` (nothing written), `REDIS_UNAVAILABLE` (nothing was ever sent) or
    * `ENQUEUE_UNCERTAIN`.
    */
-  push(items: readonly Item[]): Promise<void>
+  push(items: readonly Outgoing[]): Promise<void>
 }
 
 interface Parcel {
-  readonly items: readonly Item[]
+  readonly items: readonly Outgoing[]
   readonly later: boolean
   readonly chars: number
   readonly since: number
@@ -126,7 +126,7 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
   }
 
   return Object.freeze({
-    push: (items: readonly Item[]) =>
+    push: (items: readonly Outgoing[]) =>
       new Promise<void>((resolve, reject) => {
         let chars = 0
         for (const item of items) chars += item.raw.length
@@ -168,8 +168,8 @@ function endOfBatch(parcels: readonly Parcel[], head: number, last: number): num
   return end
 }
 
-function nowArgs(items: readonly Item[]): Arg[] {
-  const first = items[0] as Item
+function nowArgs(items: readonly Outgoing[]): Arg[] {
+  const first = items[0] as Outgoing
   if (items.length === 1) {
     return first.status === undefined
       ? [1, 0, first.queue, 1, first.raw]
@@ -189,7 +189,7 @@ function nowArgs(items: readonly Item[]): Arg[] {
   return args
 }
 
-function laterArgs(items: readonly Item[]): Arg[] {
+function laterArgs(items: readonly Outgoing[]): Arg[] {
   const tracked = items.flatMap((item) => (item.status === undefined ? [] : [item.status]))
   return [items.length, tracked.length, ...items.flatMap((item) => [item.at as number, item.raw]), ...tracked]
 }
@@ -203,7 +203,7 @@ function isWrongType(error: unknown): boolean {
 }
 
 /** An unanswered call, as its caller must understand it. */
-function explain(error: unknown, items: readonly Item[]): unknown {
+function explain(error: unknown, items: readonly Outgoing[]): unknown {
   if (!(error instanceof ResQueueError) || error.data['unanswered'] !== 'unknown') return error
   const ids = items.map((item) => item.id)
   const what = ids.length === 1 ? `Job ${ids[0]} was sent` : `${ids.length} jobs were sent`
