@@ -1,3 +1,4 @@
+import { PAGE, pagesOf, scan } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import { parsePaused } from './paused.ts'
@@ -14,8 +15,6 @@ const LARGEST_HEAD = 64 * 1024
 const HEAD_BUDGET = 512 * 1024
 /** Delayed items, and retries, looked at in one look. */
 const MOST_DUE = 500
-/** Registrations in a page. */
-const PAGE = 1000
 /** What a process holds is told by number only where it takes more than this. Bytes. */
 const LARGEST_INFLIGHT = 1024 * 1024
 
@@ -145,8 +144,7 @@ export async function readRegistrations(
   patience?: Patience,
 ): Promise<readonly Registration[]> {
   const found: Registration[] = []
-  for (let at = 0; at < nonces.length; at += PAGE) {
-    const page = nonces.slice(at, at + PAGE)
+  for (const page of pagesOf(nonces)) {
     const texts = (await store.command('hmget', [store.keys.processes, ...page], patience)) as (string | null)[]
     for (const text of texts) {
       const registration = text === null ? undefined : parseRegistration(text)
@@ -173,15 +171,10 @@ export async function foreignIds(
   patience?: Patience,
 ): Promise<readonly string[]> {
   const ids = new Set<string>()
-  let cursor = '0'
-  do {
-    const [next, page] = (await store.command('sscan', [store.keys.workers, cursor, 'COUNT', 1000], patience)) as [
-      string,
-      string[],
-    ]
-    cursor = next
+  for await (const page of scan(store, 'sscan', store.keys.workers, patience)) {
     for (const id of page) if (!isOurs(id)) ids.add(id)
-  } while (cursor !== '0' && ids.size < limit)
+    if (ids.size >= limit) break
+  }
   return [...ids].slice(0, limit)
 }
 
@@ -192,8 +185,7 @@ export async function readForeign(
   patience?: Patience,
 ): Promise<readonly ForeignLoad[]> {
   const loads: ForeignLoad[] = []
-  for (let at = 0; at < ids.length; at += 1000) {
-    const page = ids.slice(at, at + 1000)
+  for (const page of pagesOf(ids)) {
     const fields = (await store.run(foreignScript, page, patience)) as (string | number)[]
     for (const [i, id] of page.entries()) {
       const [busy, record, processed] = fields.slice(1 + 3 * i, 4 + 3 * i)

@@ -1,3 +1,4 @@
+import { pagesOf, scan } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { queueName } from './enqueue.ts'
@@ -30,15 +31,7 @@ export async function pauseAll(store: Store): Promise<void> {
 /** Ends `pauseAll` and wakes a worker for each queue that holds jobs. */
 export async function resumeAll(store: Store): Promise<void> {
   await store.command('del', [store.keys.pauseAll])
-  let cursor = '0'
-  do {
-    const [next, names] = (await store.command('sscan', [store.keys.queues, cursor, 'COUNT', 500])) as [
-      string,
-      string[],
-    ]
-    cursor = next
-    if (names.length > 0) await ringQueues(store, names)
-  } while (cursor !== '0')
+  for await (const names of scan(store, 'sscan', store.keys.queues)) await ringQueues(store, names)
 }
 
 /** Whether every worker is paused. */
@@ -48,5 +41,5 @@ export async function isPausedAll(store: Store): Promise<boolean> {
 
 /** Wakes a worker for each of these queues that holds jobs. */
 export async function ringQueues(store: Store, queues: readonly string[]): Promise<void> {
-  for (let at = 0; at < queues.length; at += 1000) await store.run(ringScript, queues.slice(at, at + 1000))
+  for (const page of pagesOf(queues)) await store.run(ringScript, page)
 }

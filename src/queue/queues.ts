@@ -1,4 +1,5 @@
 import { ResQueueError } from '../errors.ts'
+import { pagesOf } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
@@ -51,8 +52,7 @@ export async function listQueues(
 export async function queueInfos(store: Store, names: readonly string[]): Promise<readonly QueueInfo[]> {
   const paused = new Set(parsePaused(await store.command('get', [store.keys.paused])))
   const infos: QueueInfo[] = []
-  for (let at = 0; at < names.length; at += 1000) {
-    const page = names.slice(at, at + 1000)
+  for (const page of pagesOf(names)) {
     const [now, ...rest] = (await store.run(headsScript, page)) as [string, ...(string | number)[]]
     for (const [i, name] of page.entries()) {
       const size = Math.max(0, rest[2 * i] as number)

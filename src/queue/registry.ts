@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { ResQueueError } from '../errors.ts'
+import { scan } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Patience, Store } from '../redis/store.ts'
 
@@ -94,18 +95,12 @@ export async function register(store: Store, registration: Registration, patienc
 
 /** All registered processes, a page at a time: nothing unbounded is read whole. */
 export async function* processes(store: Store, patience?: Patience): AsyncGenerator<Registration> {
-  let cursor = '0'
-  do {
-    const [next, page] = (await store.command('hscan', [store.keys.processes, cursor, 'COUNT', 200], patience)) as [
-      string,
-      string[],
-    ]
-    cursor = next
+  for await (const page of scan(store, 'hscan', store.keys.processes, patience)) {
     for (let i = 1; i < page.length; i += 2) {
       const registration = parseRegistration(page[i] as string)
       if (registration) yield registration
     }
-  } while (cursor !== '0')
+  }
 }
 
 /** A registration as stored; undefined for a value that is none. */

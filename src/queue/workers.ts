@@ -1,7 +1,9 @@
+import { pagesOf } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
 import { parseDate } from './dates.ts'
+import { foreignIds, readRegistrations } from './demand.ts'
 import { ringQueues } from './pause.ts'
 import { nonceOf, processes, workerId, type Registration } from './registry.ts'
 
@@ -65,7 +67,8 @@ export async function listWorkers(
     if (registrations.length >= limit) break
   }
   const ours = await viewProcesses(store, registrations)
-  return [...ours, ...(await listForeign(store, limit))]
+  const foreign = await foreignIds(store, (id) => nonceOf(id) !== undefined, limit)
+  return [...ours, ...(await viewForeign(store, foreign.toSorted()))]
 }
 
 /**
@@ -94,18 +97,21 @@ export async function pauseWorker(store: Store, nonce: string): Promise<'paused'
   return (await store.run(pauseScript, [nonce, 'pause'])) === -1 ? 'absent' : 'paused'
 }
 
-/** Resumes a process and wakes it, or another, for what waits in its queues. */
+/**
+ * Resumes a process and wakes it, or another, for what waits in the queues that it names. Those of a pattern it looks
+ * at with its next renewal. `absent`: no such process.
+ */
 export async function resumeWorker(store: Store, nonce: string): Promise<'resumed' | 'absent'> {
   if ((await store.run(pauseScript, [nonce, 'resume'])) === -1) return 'absent'
-  const worker = await showWorker(store, nonce)
-  await ringQueues(store, worker?.queues.filter((queue) => !/[*?[!]/.test(queue)) ?? [])
+  const [registration] = await readRegistrations(store, [nonce])
+  const named = registration ? queuesOf(registration).filter((queue) => !/[*?[]/.test(queue)) : []
+  await ringQueues(store, named)
   return 'resumed'
 }
 
 async function viewProcesses(store: Store, registrations: readonly Registration[]): Promise<WorkerProcess[]> {
   const found: WorkerProcess[] = []
-  for (let at = 0; at < registrations.length; at += 100) {
-    const page = registrations.slice(at, at + 100)
+  for (const page of pagesOf(registrations, 100)) {
     const views = (await store.run(
       viewScript,
       page.map((r) => r.nonce),
@@ -117,14 +123,14 @@ async function viewProcesses(store: Store, registrations: readonly Registration[
       const [lease, flat] = views[i] as [number, string[]]
       const fields = new Map<string, string>()
       for (let j = 0; j + 1 < flat.length; j += 2) fields.set(flat[j] as string, flat[j + 1] as string)
-      const { nonce, host, pid, slots, started, tail, pod_uid } = registration
+      const { nonce, host, pid, slots, started, pod_uid } = registration
       found.push({
         kind: 'process',
         id: nonce,
         registration,
         host,
         pid,
-        queues: tail.slice(`:${pid}:`.length).split(','),
+        queues: queuesOf(registration),
         slots,
         started: new Date(started),
         alive: lease === 1,
@@ -139,6 +145,11 @@ async function viewProcesses(store: Store, registrations: readonly Registration[
   return found
 }
 
+/** The queues as the worker was given them, without skips. */
+function queuesOf({ pid, tail }: Registration): string[] {
+  return tail.slice(`:${pid}:`.length).split(',')
+}
+
 /** Reads a record, `<k> <ms> <queue bytes> <queue><raw payload>`. */
 function runningOf(slot: number, record: string): Running {
   const head = /^\d+ (\d+) (\d+) /.exec(record.slice(0, 100))
@@ -147,20 +158,6 @@ function runningOf(slot: number, record: string): Running {
   const length = Number(head[2])
   const { class: name, id } = briefOf(rest.toString('utf8', length))
   return { slot, queue: rest.toString('utf8', 0, length), since: new Date(Number(head[1])), class: name, id }
-}
-
-async function listForeign(store: Store, limit: number): Promise<ForeignWorker[]> {
-  const ids = new Set<string>()
-  let cursor = '0'
-  do {
-    const [next, page] = (await store.command('sscan', [store.keys.workers, cursor, 'COUNT', 500])) as [
-      string,
-      string[],
-    ]
-    cursor = next
-    for (const id of page) if (nonceOf(id) === undefined) ids.add(id)
-  } while (cursor !== '0' && ids.size < limit)
-  return viewForeign(store, [...ids].sort().slice(0, limit))
 }
 
 async function viewForeign(store: Store, ids: readonly string[]): Promise<ForeignWorker[]> {
