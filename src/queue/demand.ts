@@ -1,16 +1,16 @@
 import { PAGE, pagesOf, scan } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Patience, Store } from '../redis/store.ts'
-import { parsePaused } from './paused.ts'
+import { parsePaused, parsePausedAll } from './paused.ts'
 import { parseRegistration, type Registration } from './registry.ts'
-import { isTrue } from './stat.ts'
 
 const demandScript = loadScript('demand')
 const loadsScript = loadScript('loads')
 const foreignScript = loadScript('foreign')
 
-/** Bytes returned of a head; the largest head that is read; bytes of heads read in one look. */
-const HEAD_BYTES = 512
+/** Bytes returned of a queue's head: all of a usual payload, the end of a long one. */
+export const HEAD_BYTES = 512
+/** The largest head that is read; bytes of heads read in one look. */
 const LARGEST_HEAD = 64 * 1024
 const HEAD_BUDGET = 512 * 1024
 /** Delayed items, and retries, looked at in one look. */
@@ -70,7 +70,7 @@ export async function readDemand(
   const limits = [HEAD_BYTES, LARGEST_HEAD, HEAD_BUDGET, Math.round(aheadMs), MOST_DUE]
   const fields = (await store.run(demandScript, [...limits, ...queues], patience)) as (string | number)[]
   const paused = new Set(parsePaused(fields[2]))
-  const pausedAll = isTrue(String(fields[1]))
+  const pausedAll = parsePausedAll(fields[1])
   const found = new Map<number, Pick<QueueReading, 'waiting' | 'flow' | 'head'>>()
   let at = 7
   for (let row = 0; row < Number(fields[6]); row++, at += 5) {
@@ -200,7 +200,8 @@ export async function readForeign(
   return loads
 }
 
-function flowOf(text: string): Flow {
+/** A flow as Redis holds it: `<started> <ended> <returned> <busy ms>`; zeros for anything else. */
+export function flowOf(text: string): Flow {
   const [started = 0, ended = 0, returned = 0, busyMs = 0] = /^\d+ \d+ \d+ \d+$/.test(text)
     ? text.split(' ').map(Number)
     : []

@@ -2,8 +2,7 @@ import { pagesOf, scan } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { queueName } from './enqueue.ts'
-import { parsePaused } from './paused.ts'
-import { isTrue } from './stat.ts'
+import { parsePaused, parsePausedAll } from './paused.ts'
 
 const pauseScript = loadScript('queue_pause')
 const ringScript = loadScript('ring')
@@ -36,7 +35,7 @@ export async function resumeAll(store: Store): Promise<void> {
 
 /** Whether every worker is paused. */
 export async function isPausedAll(store: Store): Promise<boolean> {
-  return isTrue((await store.command('get', [store.keys.pauseAll])) as string | null)
+  return parsePausedAll(await store.command('get', [store.keys.pauseAll]))
 }
 
 /** Wakes a worker for each of these queues that holds jobs. */

@@ -8,3 +8,8 @@ export function parsePaused(field: unknown): readonly string[] {
     return []
   }
 }
+
+/** The `pause-all-workers` value as Ruby reads it: true, whatever the case and the space around it. */
+export function parsePausedAll(field: unknown): boolean {
+  return typeof field === 'string' && field.trim().toLowerCase() === 'true'
+}

@@ -2,7 +2,7 @@ import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { failedQueues } from './failed.ts'
 import type { Lane } from './lane.ts'
-import { parsePaused } from './paused.ts'
+import { parsePaused, parsePausedAll } from './paused.ts'
 
 const addScript = loadScript('stat_add')
 
@@ -76,14 +76,9 @@ export async function overview(store: Store): Promise<Overview> {
     quarantinedJobs,
     workers,
     processes,
-    pausedAll: isTrue(strings[2]),
+    pausedAll: parsePausedAll(strings[2]),
     pausedQueues: parsePaused(strings[3]),
   }
-}
-
-/** Ruby's reading of `pause-all-workers`: true, whatever the case and the space around it. */
-export function isTrue(text: string | null | undefined): boolean {
-  return text !== null && text !== undefined && text.trim().toLowerCase() === 'true'
 }
 
 function countOf(reply: unknown): number {

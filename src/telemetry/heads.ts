@@ -1,7 +1,5 @@
+import { HEAD_BYTES } from '../queue/demand.ts'
 import { enqueuedAt, parsePayload } from '../queue/payload.ts'
-
-/** Bytes of a queue's head that are looked at: all of a usual payload, the end of a long one. */
-export const HEAD_BYTES = 512
 
 const TIME_FIELD = /,\s*(?="(?:queue_time|timestamp|enqueued_at)"\s*:)/g
 

@@ -1,8 +1,9 @@
-import { parsePaused } from '../queue/paused.ts'
+import { flowOf, HEAD_BYTES } from '../queue/demand.ts'
+import { parsePaused, parsePausedAll } from '../queue/paused.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Patience, Store } from '../redis/store.ts'
 import { createAges } from './ages.ts'
-import { HEAD_BYTES, headEnqueuedAt } from './heads.ts'
+import { headEnqueuedAt } from './heads.ts'
 
 const observeScript = loadScript('observe')
 
@@ -89,7 +90,7 @@ export function createObserve(
       rows.map((row) => ({ queue: nameOf(row), length: row.length, departed: departures(row.flow) })),
     )
     const stillHeavy = new Map<string, Heavy>()
-    const pausedAll = String(fields[1]).trim().toLowerCase() === 'true'
+    const pausedAll = parsePausedAll(fields[1])
     const paused = new Set(parsePaused(fields[2]))
     const states = new Map<number, QueueState>()
     for (const row of rows) {
@@ -141,10 +142,10 @@ function readRows(fields: readonly (string | number)[], from: number): Row[] {
   return rows
 }
 
-/** `<started> <ended> <returned> <busy ms>`: what left the queue through our workers. */
+/** What left the queue through our workers. */
 function departures(flow: string): number {
-  const [started, , returned] = flow.split(' ').map(count)
-  return (started ?? 0) - (returned ?? 0)
+  const { started, returned } = flowOf(flow)
+  return started - returned
 }
 
 /** A count as Redis holds it; 0 for anything else. */
