@@ -4,6 +4,7 @@ import type { Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
 import { parseDate } from './dates.ts'
 import { foreignIds, readRegistrations } from './demand.ts'
+import { podKey } from './draining.ts'
 import { ringQueues } from './pause.ts'
 import { nonceOf, processes, workerId, type Registration } from './registry.ts'
 
@@ -117,7 +118,7 @@ async function viewProcesses(store: Store, registrations: readonly Registration[
       page.map((r) => r.nonce),
     )) as [number, string[]][]
     const marks = await store.pipeline(
-      page.map((r) => ['exists', store.keys.draining(`${r.pod_namespace}/${r.pod_uid}`)]),
+      page.map((r) => ['exists', store.keys.draining(podKey(r.pod_namespace, r.pod_uid))]),
     )
     for (const [i, registration] of page.entries()) {
       const [lease, flat] = views[i] as [number, string[]]

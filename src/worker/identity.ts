@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { podKey } from '../queue/draining.ts'
 import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
 import type { FailureLists } from '../queue/turn.ts'
 import { VERSION } from '../version.ts'
@@ -40,7 +41,7 @@ export function identify(
   return {
     host,
     instance,
-    drainMark: podUid === '' || podNamespace === '' ? '' : `${podNamespace}/${podUid}`,
+    drainMark: podUid === '' || podNamespace === '' ? '' : podKey(podNamespace, podUid),
     registration: (slots, queues, isolation) => {
       const nonce = newNonce()
       ownNonces.add(nonce)
