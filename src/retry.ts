@@ -1,3 +1,4 @@
+import { defined } from './defined.ts'
 import { ResQueueError } from './errors.ts'
 
 /** Retries as a job or an enqueue asks for them. Durations in seconds. */
@@ -64,10 +65,12 @@ export function checkRetry(option: RetryOption): CheckedRetry {
   const list = backoff === 'list' ? delays : delay === undefined ? undefined : [delay]
   return {
     attempts,
-    ...(backoff === undefined ? {} : { backoff }),
-    ...(list ? { delays: list.map((one) => checkSeconds(one, 'retry.delay')) } : {}),
-    ...(maxDelay === undefined ? {} : { maxDelay: checkSeconds(maxDelay, 'retry.maxDelay') }),
-    ...(jitter === undefined ? {} : { jitter }),
+    ...defined({
+      backoff,
+      delays: list?.map((one) => checkSeconds(one, 'retry.delay')),
+      maxDelay: maxDelay === undefined ? undefined : checkSeconds(maxDelay, 'retry.maxDelay'),
+      jitter,
+    }),
   }
 }
 

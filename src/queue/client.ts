@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { redisOfEnvironment } from '../redis/settings.ts'
 import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
@@ -216,7 +217,7 @@ function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): 
   const { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE } = process.env
   const few = { PREFIX, REDIS_PASSWORD_FILE, REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD_FILE }
   const own = redisOfEnvironment(redis === undefined ? process.env : few)
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const given = defined(options)
   const { password: _password, passwordFile: _passwordFile, ...others } = own
   const secret = 'password' in given || 'passwordFile' in given
   return { ...(secret ? others : own), ...given, ...(redis === undefined ? {} : { url: redis }) }

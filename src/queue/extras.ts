@@ -10,13 +10,14 @@ import { checkRetry, checkTimeout, type RetryOption } from '../retry.ts'
  */
 export function encodeExtras(retry: RetryOption | undefined, timeoutSeconds: number | undefined): string | undefined {
   if (retry === undefined && timeoutSeconds === undefined) return undefined
+  // Fields that are undefined are left out.
   return JSON.stringify({
-    ...(retry === undefined ? {} : { retry: encodeRetry(retry) }),
-    ...(timeoutSeconds === undefined ? {} : { timeout: checkTimeout(timeoutSeconds) }),
+    retry: retry === undefined ? undefined : encodeRetry(retry),
+    timeout: timeoutSeconds === undefined ? undefined : checkTimeout(timeoutSeconds),
   })
 }
 
 function encodeRetry(option: RetryOption): Record<string, unknown> {
   const { maxDelay, ...rest } = checkRetry(option)
-  return { ...rest, ...(maxDelay === undefined ? {} : { max: maxDelay }) }
+  return { ...rest, max: maxDelay }
 }

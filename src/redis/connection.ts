@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
+import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { parseEndpoint, readPassword, readSentinelPassword, type HostPort, type RedisConfig } from './url.ts'
 
@@ -70,8 +71,7 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
         ...options,
         sentinels: endpoint.sentinels.map((s) => ({ ...s })),
         name: endpoint.name,
-        ...(config.sentinel?.username === undefined ? {} : { sentinelUsername: config.sentinel.username }),
-        ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
+        ...defined({ sentinelUsername: config.sentinel?.username, sentinelPassword }),
         // ioredis takes `tls` for neither the Sentinels nor what they name: without these it would send the password in
         // clear.
         ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls } : {}),

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { variableOf, type Option } from '../option.ts'
 import {
@@ -20,21 +21,14 @@ import { sentinelConfig, type RedisConfig } from './url.ts'
  * not looked into.
  */
 export function redisSettings(get: <T>(option: Option<T>) => T): RedisConfig {
-  const [db, password, passwordFile] = [get(redisDb), get(redisPassword), get(redisPasswordFile)]
-  const [ca, cert, key] = [get(redisCa), get(redisCert), get(redisKey)]
+  const [cert, key] = [get(redisCert), get(redisKey)]
   if ((cert === undefined) !== (key === undefined))
     throw new ResQueueError('USAGE', '--redis-cert and --redis-key (REDIS_TLS_CERT and REDIS_TLS_KEY) go together')
-  const tls = {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  }
+  const tls = defined({ ca: get(redisCa), cert, key })
   return {
     url: get(redisUrl),
     namespace: get(namespace),
-    ...(db === undefined ? {} : { db }),
-    ...(password === undefined ? {} : { password }),
-    ...(passwordFile === undefined ? {} : { passwordFile }),
+    ...defined({ db: get(redisDb), password: get(redisPassword), passwordFile: get(redisPasswordFile) }),
     ...sentinelConfig(get(redisSentinelUsername), get(redisSentinelPassword), get(redisSentinelPasswordFile)),
     ...(Object.keys(tls).length > 0 ? { tls } : {}),
   }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { hasHashTag } from './keys.ts'
 
@@ -138,14 +139,8 @@ export function sentinelConfig(
   password: string | undefined,
   passwordFile: string | undefined,
 ): Pick<RedisConfig, 'sentinel'> {
-  if (username === undefined && password === undefined && passwordFile === undefined) return {}
-  return {
-    sentinel: {
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(passwordFile === undefined ? {} : { passwordFile }),
-    },
-  }
+  const sentinel = defined({ username, password, passwordFile })
+  return Object.keys(sentinel).length > 0 ? { sentinel } : {}
 }
 
 /** The URL as it may be shown: without its password. */
@@ -166,14 +161,13 @@ function splitCredentials(text: string | undefined): [user: string | undefined, 
 }
 
 function parseHosts(text: string, defaultPort: number, url: string): HostPort[] {
-  const hosts = text.split(',').map((part): HostPort => {
+  return text.split(',').map((part): HostPort => {
     const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/i.exec(part.trim())
     if (!match) throw bad(url, `"${part}" is not host:port`)
     const port = match[3] === undefined ? defaultPort : Number(match[3])
     if (port < 1 || port > 65535) throw bad(url, `port ${port} does not exist`)
     return { host: (match[1] ?? match[2]) as string, port }
   })
-  return hosts
 }
 
 function parseDb(text: string, url: string): number {

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { familyJson } from '../json.ts'
 import type { Ending } from '../queue/turn.ts'
 import type { RetryPolicy } from '../retry.ts'
@@ -79,18 +80,12 @@ export function judge(
           worker,
           failedAt: new Date(now),
           error,
-          ...(outcome.kind === 'exited'
-            ? { exitCode: outcome.code }
-            : process?.exitCode === undefined
-              ? {}
-              : { exitCode: process.exitCode }),
-          ...(outcome.kind === 'signalled'
-            ? { signal: outcome.signal }
-            : process?.signal === undefined
-              ? {}
-              : { signal: process.signal }),
-          ...(process?.peakMemoryBytes === undefined ? {} : { peakMemoryBytes: process.peakMemoryBytes }),
-          ...(process?.stderr ? { stderr: process.stderr } : {}),
+          ...defined({
+            exitCode: outcome.kind === 'exited' ? outcome.code : process?.exitCode,
+            signal: outcome.kind === 'signalled' ? outcome.signal : process?.signal,
+            peakMemoryBytes: process?.peakMemoryBytes,
+            stderr: process?.stderr,
+          }),
         },
       }
     }
@@ -158,16 +153,17 @@ export function backoff(policy: RetryPolicy, attempt: number, random: () => numb
  * JSON).
  */
 export function failureRecord({ job, worker, failedAt, error, ...rest }: Failure): { before: string; after: string } {
+  // Fields that are undefined are left out.
   const after = familyJson({
     exception: error.type,
     error: error.message,
     backtrace: error.backtrace,
     worker,
     queue: job.queue,
-    ...(rest.exitCode === undefined ? {} : { exit_code: rest.exitCode }),
-    ...(rest.signal === undefined ? {} : { signal: rest.signal }),
-    ...(rest.peakMemoryBytes === undefined ? {} : { peak_memory_bytes: rest.peakMemoryBytes }),
-    ...(rest.stderr === undefined ? {} : { stderr: rest.stderr }),
+    exit_code: rest.exitCode,
+    signal: rest.signal,
+    peak_memory_bytes: rest.peakMemoryBytes,
+    stderr: rest.stderr,
     attempt: job.attempt,
   })
   return { before: `{"failed_at":"${familyDate(failedAt)}","payload":`, after: `,${after.slice(1)}` }

@@ -1,4 +1,5 @@
 import { sleep } from '../clock.ts'
+import { defined } from '../defined.ts'
 import { messageOf } from '../errors.ts'
 import type { Addon } from './addon.ts'
 import type { Backend, BackendTrouble, RunControl } from './backend.ts'
@@ -129,7 +130,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
         const pid = seat.pid()
         // The children are gone with the zygote; what they started themselves is still in their groups.
         signalGroup(pid, 'SIGKILL')
-        vacate(seat, seat.ended({ ...(pid === undefined ? {} : { pid }), lost: reason }, true))
+        vacate(seat, seat.ended({ ...defined({ pid }), lost: reason }, true))
       }
       trouble.lost(reason)
       closeAll()

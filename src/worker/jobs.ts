@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { fs, path as paths, url } from './builtins.ts'
 import { isDefinition, type JobOptions } from './definition.ts'
@@ -81,8 +82,7 @@ function asJob(file: string, name: string, value: unknown): LoadedJob | undefine
   if (!performs(value)) return undefined
   refuseGenerator((value.prototype as { perform: unknown }).perform)
   const { retry, timeout } = value
-  const options = { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) }
-  return { kind: 'class', file, type: value, policy: jobPolicy(name, options) }
+  return { kind: 'class', file, type: value, policy: jobPolicy(name, defined({ retry, timeout })) }
 }
 
 /** Its call only makes an iterator: nothing would run, and the job would count as done. */

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Duplex } from 'node:stream'
+import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
@@ -121,7 +122,7 @@ export function spawnProcess(options: EngineOptions): SpawnedProcess {
   child.once('exit', (code, signal) => {
     // The group's number may be taken by others only once all its members are gone: those that are left go now.
     signalGroup(child.pid, 'SIGKILL')
-    over({ ...(child.pid === undefined ? {} : { pid: child.pid }), ...(signal ? { signal } : { code: code ?? 0 }) })
+    over({ ...defined({ pid: child.pid }), ...(signal ? { signal } : { code: code ?? 0 }) })
   })
 
   return {

@@ -1,4 +1,5 @@
 import { LONGEST_TIMER_MS, systemClock } from '../clock.ts'
+import { defined } from '../defined.ts'
 import type { RunControl } from './backend.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
 import type { JobProcess, ProcessEnd } from './jobprocess.ts'
@@ -53,14 +54,7 @@ function outOfMemory(end: ProcessEnd, stderr: string): boolean {
 
 function processReport(end: ProcessEnd, stderr: string): ProcessReport {
   const { pid, code, signal, peakMemoryBytes, cpuSeconds } = end
-  return {
-    ...(pid === undefined ? {} : { pid }),
-    ...(code === undefined ? {} : { exitCode: code }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }),
-    ...(cpuSeconds === undefined ? {} : { cpuSeconds }),
-    ...(stderr === '' ? {} : { stderr }),
-  }
+  return defined({ pid, exitCode: code, signal, peakMemoryBytes, cpuSeconds, stderr: stderr || undefined })
 }
 
 function garbled(seen: string): Intervention {
@@ -73,7 +67,7 @@ function endOf(end: ProcessEnd, begun: boolean, stderr: string, limitBytes: numb
   const report = processReport(end, stderr)
   if (end.lost !== undefined) return { kind: 'returned', reason: end.lost, counted: !end.unmade, process: report }
   if (outOfMemory(end, stderr)) {
-    return { kind: 'out_of_memory', ...(limitBytes === undefined ? {} : { limitBytes }), process: report }
+    return { kind: 'out_of_memory', ...defined({ limitBytes }), process: report }
   }
   if (!begun)
     return { kind: 'returned', reason: 'the job process ended before the job began', counted: true, process: report }
@@ -170,9 +164,8 @@ export function supervise(
         if (intervention) return process.kill('SIGKILL')
         const done = (pid: number): void =>
           finish((stderr) => {
-            const said = report.kind === 'failed' && stderr !== ''
-            const memory = peakMemoryBytes === undefined ? {} : { peakMemoryBytes }
-            return { ...report, ...(heard ? { heard } : {}), process: { pid, ...memory, ...(said ? { stderr } : {}) } }
+            const said = report.kind === 'failed' && stderr !== '' ? stderr : undefined
+            return { ...report, ...defined({ heard }), process: defined({ pid, peakMemoryBytes, stderr: said }) }
           }, true)
         const pid = process.pid()
         // A child may be done before whoever forked it has said so.
