@@ -1,6 +1,6 @@
 /**
- * Every key that ResQueue touches, by name, in one place. Keys outside `ext:` are the Resque family's, letter for
- * letter; everything of our own lives under `ext:`. docs/protocol.md describes the values.
+ * The keys that are named from here; scripts make further ones of the same prefix. Keys outside `ext:` are the Resque
+ * family's, letter for letter; everything of our own lives under `ext:`. docs/protocol.md describes them all.
  */
 export interface Keys {
   /** What all keys start with: the namespace and a colon, or nothing for an empty namespace. */
@@ -25,24 +25,18 @@ export interface Keys {
   status(id: string, prefix?: string): string
   readonly delayedSchedule: string
   delayed(timestamp: number | string): string
-  timestamps(item: string): string
   readonly pauseAll: string
   /** The leader locks that resque-scheduler and node-resque may hold. Held by one: delayed jobs are left to it. */
   readonly schedulerLocks: readonly SchedulerLock[]
 
   readonly meta: string
   readonly processes: string
-  readonly instances: string
   lease(nonce: string): string
-  gone(nonce: string): string
   inflight(nonce: string): string
   readonly quarantine: string
   readonly retry: string
-  job(digest: string): string
   readonly paused: string
   token(queue: string): string
-  flow(queue: string): string
-  client(nonce: string): string
   draining(pod: string): string
   removed(name: string): string
 }
@@ -84,7 +78,6 @@ export function keysOf(namespace: string): Keys {
     status: (id: string, prefix?: string) => `${p}job:${statusName(id, prefix)}:status`,
     delayedSchedule: `${p}delayed_queue_schedule`,
     delayed: (timestamp: number | string) => `${p}delayed:${timestamp}`,
-    timestamps: (item: string) => `${p}timestamps:${item}`,
     pauseAll: `${p}pause-all-workers`,
     schedulerLocks: [
       ...lockNamespaces(p).map((inner) => ({
@@ -95,17 +88,12 @@ export function keysOf(namespace: string): Keys {
     ],
     meta: `${p}ext:meta`,
     processes: `${p}ext:processes`,
-    instances: `${p}ext:instances`,
     lease: (nonce: string) => `${p}ext:lease:${nonce}`,
-    gone: (nonce: string) => `${p}ext:gone:${nonce}`,
     inflight: (nonce: string) => `${p}ext:inflight:${nonce}`,
     quarantine: `${p}ext:quarantine`,
     retry: `${p}ext:retry`,
-    job: (digest: string) => `${p}ext:job:${digest}`,
     paused: `${p}ext:paused`,
     token: (queue: string) => `${p}ext:token:${queue}`,
-    flow: (queue: string) => `${p}ext:flow:${queue}`,
-    client: (nonce: string) => `${p}ext:client:${nonce}`,
     draining: (pod: string) => `${p}ext:draining:${pod}`,
     removed: (name: string) => `${p}ext:removed:${name}`,
   })
