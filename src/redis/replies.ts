@@ -15,73 +15,59 @@ export type Verdict =
       readonly reconnect: boolean
     }
 
-type Refusal = readonly [
-  prefix: RegExp,
-  code: 'REDIS_FULL' | 'REDIS_REFUSED',
-  final: boolean,
-  reconnect: boolean,
-  advice: string,
-]
+/** `REDIS_REFUSED` unless `code` says otherwise; passing, and with the server that is connected, unless said. */
+interface Refusal {
+  readonly says: RegExp
+  readonly code?: 'REDIS_FULL'
+  readonly final?: true
+  readonly reconnect?: true
+  readonly advice: string
+}
 
 const REFUSALS: readonly Refusal[] = [
-  [
-    /^OOM /,
-    'REDIS_FULL',
-    false,
-    false,
-    'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again',
-  ],
-  [
-    /^(READONLY|MOVED)\b/,
-    'REDIS_REFUSED',
-    false,
-    true,
-    'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL',
-  ],
-  [/^MISCONF\b/, 'REDIS_REFUSED', false, false, 'Redis cannot save to disk and refuses writes. See its log'],
-  [
-    /^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/,
-    'REDIS_REFUSED',
-    false,
-    false,
-    'Redis cannot serve this now',
-  ],
-  [
-    /^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/,
-    'REDIS_REFUSED',
-    true,
-    false,
-    'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE',
-  ],
-  [
-    /^All sentinels .*\bWRONGPASS\b/,
-    'REDIS_REFUSED',
-    true,
-    false,
-    'The Sentinels refuse the user name or password. Without REDIS_SENTINEL_PASSWORD or REDIS_SENTINEL_PASSWORD_FILE they are given the password of Redis',
-  ],
-  [
+  {
+    says: /^OOM /,
+    code: 'REDIS_FULL',
+    advice: 'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again',
+  },
+  {
+    says: /^(READONLY|MOVED)\b/,
+    reconnect: true,
+    advice: 'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL',
+  },
+  { says: /^MISCONF\b/, advice: 'Redis cannot save to disk and refuses writes. See its log' },
+  {
+    says: /^(LOADING|BUSY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|ASK)\b/,
+    advice: 'Redis cannot serve this now',
+  },
+  {
+    says: /^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/,
+    final: true,
+    advice: 'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE',
+  },
+  {
+    says: /^All sentinels .*\bWRONGPASS\b/,
+    final: true,
+    advice:
+      'The Sentinels refuse the user name or password. Without REDIS_SENTINEL_PASSWORD or REDIS_SENTINEL_PASSWORD_FILE they are given the password of Redis',
+  },
+  {
     // The second is what Redis before 7.2 says of a command inside a script.
-    /^NOPERM\b|\bThe user executing the script (?:can't|is lacking)\b/,
-    'REDIS_REFUSED',
-    true,
-    false,
-    'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs',
-  ],
-  [
-    /WRONGTYPE/,
-    'REDIS_REFUSED',
-    true,
-    false,
-    'A key holds another type than the Resque protocol says. Another program may use the same namespace',
-  ],
-  [
-    /\bScript attempted to access (?:a non local key|keys that do not hash to the same slot)\b/,
-    'REDIS_REFUSED',
-    true,
-    false,
-    "This is a node of a Redis Cluster. Use a redis-cluster:// URL, and a namespace with a hash tag such as '{resque}'",
-  ],
+    says: /^NOPERM\b|\bThe user executing the script (?:can't|is lacking)\b/,
+    final: true,
+    advice: 'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs',
+  },
+  {
+    says: /WRONGTYPE/,
+    final: true,
+    advice: 'A key holds another type than the Resque protocol says. Another program may use the same namespace',
+  },
+  {
+    says: /\bScript attempted to access (?:a non local key|keys that do not hash to the same slot)\b/,
+    final: true,
+    advice:
+      "This is a node of a Redis Cluster. Use a redis-cluster:// URL, and a namespace with a hash tag such as '{resque}'",
+  },
 ]
 
 /**
@@ -111,20 +97,19 @@ export function lostCall(error: unknown): Error {
 export function classify(error: unknown, inCluster = false): Verdict {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
   const message = refusalOf(error)
-  const name = error instanceof Error ? error.name : ''
-  for (const [pattern, code, final, reconnect, advice] of REFUSALS) {
-    if (pattern.test(message)) {
-      const passing = inCluster && MOVING.test(message)
-      const told = passing ? 'The slot of the namespace is being moved to another node' : advice
-      return {
-        kind: 'refused',
-        final: final && !passing,
-        reconnect,
-        error: new ResQueueError(code, `${told} (Redis says: ${message}).`, { cause: error }),
-      }
+  const known = REFUSALS.find(({ says }) => says.test(message))
+  if (known) {
+    const { code = 'REDIS_REFUSED', final = false, reconnect = false, advice } = known
+    const passing = inCluster && MOVING.test(message)
+    const told = passing ? 'The slot of the namespace is being moved to another node' : advice
+    return {
+      kind: 'refused',
+      final: final && !passing,
+      reconnect,
+      error: new ResQueueError(code, `${told} (Redis says: ${message}).`, { cause: error }),
     }
   }
-  if (name === 'ReplyError') {
+  if (error instanceof Error && error.name === 'ReplyError') {
     return {
       kind: 'refused',
       final: true,
