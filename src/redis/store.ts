@@ -89,7 +89,7 @@ export function openStore(
   let lastError: Error | undefined
 
   const live = (): Connection => {
-    if (closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This connection to Redis was closed.')
+    if (closed) throw closedError()
     if (connection) return connection
     const opened = connect(config, role, name)
     opened.on('error', (error: Error) => {
@@ -115,7 +115,7 @@ export function openStore(
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout
     await once(c, 'ready', { signal: either }).catch((error: unknown) => {
       signal?.throwIfAborted()
-      if (closed) throw new ResQueueError('REDIS_UNAVAILABLE', 'This connection to Redis was closed.')
+      if (closed) throw closedError()
       if (!timeout.aborted && lastError === undefined) lastError = error as Error
     })
   }
@@ -141,7 +141,7 @@ export function openStore(
           if (verdict.kind === 'refused') {
             refused = verdict.error
             if (!stubborn || verdict.final) throw verdict.error
-            if (verdict.reconnect) reconnect(c)
+            if (verdict.reconnect) c.disconnect(true)
           } else {
             lastError = lostCall(error)
           }
@@ -223,8 +223,8 @@ export function openStore(
   })
 }
 
-function reconnect(connection: Connection): void {
-  connection.disconnect(true)
+function closedError(): ResQueueError {
+  return new ResQueueError('REDIS_UNAVAILABLE', 'This connection to Redis was closed.')
 }
 
 function unavailable(address: string, waitedMs: number, cause: Error | undefined): ResQueueError {
