@@ -42,7 +42,6 @@ export interface ZygoteNews {
 
 /** A running zygote, as the worker sees it. */
 export interface Zygote {
-  readonly pid: number
   readonly loaded: Loaded
   fork(seat: number, generation: number, fds: readonly [number, number, number]): void
   kill(seat: number, generation: number, signal: number): void
@@ -79,101 +78,99 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
     addon.close(childControl)
   }
   const control = new Socket({ fd: controlFd, readable: true, writable: true })
-  const said = lineSplitter((line) => options.events.notice('info', `while loading jobs: ${line}`))
+  const stdout = lineSplitter((line) => options.events.notice('info', `while loading jobs: ${line}`))
   const stderr = lineSplitter((line) => options.events.notice('warn', `while loading jobs: ${line}`))
-  child.stdout?.on('data', (chunk) => said.push(chunk as Buffer))
+  child.stdout?.on('data', (chunk) => stdout.push(chunk as Buffer))
   child.stderr?.on('data', (chunk) => stderr.push(chunk as Buffer))
 
-  return new Promise((resolve, reject) => {
-    let quitting = false
-    let ready = false
-    let gone: (() => void) | undefined
-    const isGone = new Promise<void>((done) => (gone = done))
-    const queue: { request: Buffer; fds: readonly [number, number, number] | undefined }[] = []
+  let quitting = false
+  let ready = false
+  const loaded = Promise.withResolvers<Zygote>()
+  const gone = Promise.withResolvers<void>()
+  const queue: { request: Buffer; fds: readonly [number, number, number] | undefined }[] = []
 
-    const flush = (): void => {
-      for (let next = queue[0]; next; next = queue[0]) {
-        const result = control.destroyed ? 0 : addon.ask(controlFd, next.request, next.fds)
-        // Full: a zygote that is far behind. Whatever it reports next shows that it reads again.
-        if (result === -constants.errno.EAGAIN) return void setTimeout(flush, 5)
-        queue.shift()
-      }
+  const flush = (): void => {
+    for (let next = queue[0]; next; next = queue[0]) {
+      const result = control.destroyed ? 0 : addon.ask(controlFd, next.request, next.fds)
+      // Full: a zygote that is far behind. Whatever it reports next shows that it reads again.
+      if (result === -constants.errno.EAGAIN) return void setTimeout(flush, 5)
+      queue.shift()
     }
-    const ask = (
-      op: number,
-      seat: number,
-      generation: number,
-      argument: number,
-      fds?: readonly [number, number, number],
-    ): void => {
-      const request = Buffer.allocUnsafe(16)
-      request.writeUInt32LE(op, 0)
-      request.writeUInt32LE(seat, 4)
-      request.writeUInt32LE(generation, 8)
-      request.writeUInt32LE(argument, 12)
-      queue.push({ request, fds })
-      if (queue.length === 1) flush()
-    }
+  }
+  const ask = (
+    op: number,
+    seat: number,
+    generation: number,
+    argument: number,
+    fds?: readonly [number, number, number],
+  ): void => {
+    const request = Buffer.allocUnsafe(16)
+    request.writeUInt32LE(op, 0)
+    request.writeUInt32LE(seat, 4)
+    request.writeUInt32LE(generation, 8)
+    request.writeUInt32LE(argument, 12)
+    queue.push({ request, fds })
+    if (queue.length === 1) flush()
+  }
 
-    const zygote = (loaded: Loaded): Zygote => ({
-      pid: child.pid ?? 0,
-      loaded,
-      fork: (seat, generation, fds) => ask(OP.fork, seat, generation, 0, fds),
-      kill: (seat, generation, signal) => ask(OP.kill, seat, generation, signal),
-      ping: (seat, generation) => ask(OP.ping, seat, generation, 0),
-      async quit() {
-        quitting = true
-        ask(OP.quit, 0, 0, 0)
-        const timer = setTimeout(() => child.kill('SIGKILL'), QUIT_MS)
-        await isGone
-        clearTimeout(timer)
-      },
-      destroy: () => void child.kill('SIGKILL'),
-    })
-
-    const reader = frameReader((type, body) => {
-      if (type === FRAME.loaded) {
-        ready = true
-        resolve(zygote(JSON.parse(body.toString()) as Loaded))
-      } else if (type === FRAME.refused) {
-        quitting = true
-        reject(refusal(body))
-      } else if (type === FRAME.garbled) {
-        // Code of a module that loads wrote to its zygote's channel.
-        child.kill('SIGKILL')
-      } else {
-        const seat = body.readUInt32LE(0)
-        const generation = body.readUInt32LE(4)
-        const pid = body.readInt32LE(8)
-        const value = body.readInt32LE(12)
-        const begun = body.readUInt32LE(16) !== 0
-        if (type === FRAME.pong) return news.pong(seat, generation, begun)
-        if (type === FRAME.ended) {
-          const end = endFrom(pid, value, Number(body.readBigUInt64LE(20)), Number(body.readBigUInt64LE(28)))
-          return news.ended(seat, generation, end, begun, Number(body.readBigUInt64LE(36)))
-        }
-        if (value === 0) return news.forked(seat, generation, pid, Number(body.readBigUInt64LE(36)) / 1e9)
-        const name = Object.entries(constants.errno).find(([, number]) => number === value)?.[0] ?? String(value)
-        news.notForked(seat, generation, `fork: ${name}`)
-      }
-    })
-    control.on('data', (chunk) => reader.push(chunk as Buffer))
-    // A zygote that is gone breaks its channel, too: its exit tells.
-    control.on('error', () => control.destroy())
-    child.on('error', (error) => {
-      control.destroy()
-      reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error }))
-    })
-    child.on('exit', (code, signal) => {
-      const last = control.destroyed ? undefined : addon.drain(controlFd)
-      if (last) reader.push(last)
-      control.destroy()
-      const how = signal ?? `code ${code}`
-      if (!ready && !quitting) reject(endedLoading(options.jobs, how, stderr.tail()))
-      else if (!quitting) news.died(`the zygote ended with ${how}`)
-      said.flush()
-      stderr.flush()
-      gone?.()
-    })
+  const zygoteWith = (code: Loaded): Zygote => ({
+    loaded: code,
+    fork: (seat, generation, fds) => ask(OP.fork, seat, generation, 0, fds),
+    kill: (seat, generation, signal) => ask(OP.kill, seat, generation, signal),
+    ping: (seat, generation) => ask(OP.ping, seat, generation, 0),
+    async quit() {
+      quitting = true
+      ask(OP.quit, 0, 0, 0)
+      const timer = setTimeout(() => child.kill('SIGKILL'), QUIT_MS)
+      await gone.promise
+      clearTimeout(timer)
+    },
+    destroy: () => void child.kill('SIGKILL'),
   })
+
+  const reader = frameReader((type, body) => {
+    if (type === FRAME.loaded) {
+      ready = true
+      loaded.resolve(zygoteWith(JSON.parse(body.toString()) as Loaded))
+    } else if (type === FRAME.refused) {
+      quitting = true
+      loaded.reject(refusal(body))
+    } else if (type === FRAME.garbled) {
+      // Code of a module that loads wrote to its zygote's channel.
+      child.kill('SIGKILL')
+    } else {
+      const seat = body.readUInt32LE(0)
+      const generation = body.readUInt32LE(4)
+      const pid = body.readInt32LE(8)
+      const value = body.readInt32LE(12)
+      const begun = body.readUInt32LE(16) !== 0
+      if (type === FRAME.pong) return news.pong(seat, generation, begun)
+      if (type === FRAME.ended) {
+        const end = endFrom(pid, value, Number(body.readBigUInt64LE(20)), Number(body.readBigUInt64LE(28)))
+        return news.ended(seat, generation, end, begun, Number(body.readBigUInt64LE(36)))
+      }
+      if (value === 0) return news.forked(seat, generation, pid, Number(body.readBigUInt64LE(36)) / 1e9)
+      const name = Object.entries(constants.errno).find(([, number]) => number === value)?.[0] ?? String(value)
+      news.notForked(seat, generation, `fork: ${name}`)
+    }
+  })
+  control.on('data', (chunk) => reader.push(chunk as Buffer))
+  // A zygote that is gone breaks its channel, too: its exit tells.
+  control.on('error', () => control.destroy())
+  child.on('error', (error) => {
+    control.destroy()
+    loaded.reject(new ResQueueError('UNAVAILABLE', `the zygote cannot be started: ${error.message}`, { cause: error }))
+  })
+  child.on('exit', (code, signal) => {
+    const last = control.destroyed ? undefined : addon.drain(controlFd)
+    if (last) reader.push(last)
+    control.destroy()
+    const how = signal ?? `code ${code}`
+    if (!ready && !quitting) loaded.reject(endedLoading(options.jobs, how, stderr.tail()))
+    else if (!quitting) news.died(`the zygote ended with ${how}`)
+    stdout.flush()
+    stderr.flush()
+    gone.resolve()
+  })
+  return loaded.promise
 }
