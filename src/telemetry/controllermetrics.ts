@@ -1,9 +1,8 @@
 import { Registry } from 'prom-client'
 import { distribution, record, type Distribution } from './distribution.ts'
 import { addFamily, histogramSamples, type Labels, type Sample } from './family.ts'
-import { addProcessMetrics } from './processmetrics.ts'
+import { addBuildInfo, addConnectionMetrics, addProcessMetrics, type RedisCounts } from './processmetrics.ts'
 import type { Telemetry } from './telemetry.ts'
-import { addConnectionMetrics, type RedisCounts } from './workermetrics.ts'
 
 /** What a turn of a scaler saw; undefined fields were not to be had. */
 export interface ScalerSight {
@@ -156,12 +155,7 @@ export function createControllerTelemetry(options: {
     () => totals.recovered,
   )
   addConnectionMetrics(registry, redisCounts)
-  addFamily(registry, {
-    name: 'build_info',
-    help: 'Always 1; the labels say what runs.',
-    type: 'gauge',
-    collect: () => [{ labels: { version, node: process.version }, value: 1 }],
-  })
+  addBuildInfo(registry, version)
   if (processMetrics) addProcessMetrics(registry)
 
   return Object.freeze({

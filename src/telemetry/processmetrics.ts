@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
+import { addFamily } from './family.ts'
 
 /**
  * What is kept of prom-client's default metrics. Left out: handles and requests (walking them all costs much and says
@@ -27,6 +28,38 @@ const KEPT = [
 
 /** Between two samples of the event loop's lag, ms: each one wakes the process. */
 const LAG_RESOLUTION_MS = 50
+
+/** Commands sent to Redis and connections lost, rising for ever. */
+export interface RedisCounts {
+  readonly commands: number
+  readonly reconnects: number
+}
+
+/** What runs. */
+export function addBuildInfo(registry: Registry, version: string): void {
+  addFamily(registry, {
+    name: 'build_info',
+    help: 'Always 1; the labels say what runs.',
+    type: 'gauge',
+    collect: () => [{ labels: { version, node: process.version }, value: 1 }],
+  })
+}
+
+/** The metrics of this process's connections to Redis. */
+export function addConnectionMetrics(registry: Registry, counts: () => RedisCounts): void {
+  addFamily(registry, {
+    name: 'redis_commands_total',
+    help: 'Calls that this process sent to Redis; a script or a pipeline is one.',
+    type: 'counter',
+    collect: () => [{ value: counts().commands }],
+  })
+  addFamily(registry, {
+    name: 'redis_reconnects_total',
+    help: 'Connections to Redis that this process lost and opened again.',
+    type: 'counter',
+    collect: () => [{ value: counts().reconnects }],
+  })
+}
 
 /** The metrics of the process itself, under the names that every Node dashboard knows. */
 export function addProcessMetrics(registry: Registry): void {

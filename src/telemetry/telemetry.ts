@@ -6,11 +6,11 @@ import { silentLogger, type Logger } from '../log.ts'
 import type { Store } from '../redis/store.ts'
 import { createObserve, type QueueSystem } from './observe.ts'
 import type { WorkerObserver, WorkerView } from './observer.ts'
-import { addProcessMetrics } from './processmetrics.ts'
+import { addBuildInfo, addConnectionMetrics, addProcessMetrics, type RedisCounts } from './processmetrics.ts'
 import { addQueueMetrics } from './queuemetrics.ts'
 import { createReader } from './reader.ts'
 import { createTally } from './tally.ts'
-import { addConnectionMetrics, addWorkerMetrics, type RedisCounts } from './workermetrics.ts'
+import { addWorkerMetrics } from './workermetrics.ts'
 
 /**
  * How long a scrape waits for Redis, how long after it was found away, and how long an answer is shared. Milliseconds.
@@ -77,7 +77,8 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     })
     addQueueMetrics(registry, () => system)
   }
-  addWorkerMetrics(registry, tally, view, version)
+  addWorkerMetrics(registry, tally, view)
+  addBuildInfo(registry, version)
   const counts = options.redisCounts ?? (store && (() => store.counts))
   if (counts) addConnectionMetrics(registry, counts)
   if (processMetrics) addProcessMetrics(registry)

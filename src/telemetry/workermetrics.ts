@@ -4,14 +4,8 @@ import { addFamily, histogramSamples, type Labels, type Sample } from './family.
 import { RESULTS, type WorkerView } from './observer.ts'
 import type { JobTally, Tally } from './tally.ts'
 
-/** Commands sent to Redis and connections lost, rising for ever. */
-export interface RedisCounts {
-  readonly commands: number
-  readonly reconnects: number
-}
-
 /** The metrics of this worker process: what it did, and how it is. */
-export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => WorkerView, version: string): void {
+export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => WorkerView): void {
   const labelsOf = labelsOnce()
   const perJob = (pick: (job: JobTally) => number) =>
     function* (): Generator<Sample> {
@@ -100,28 +94,6 @@ export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => W
     help: 'Time since the reserve loop moved last.',
     type: 'gauge',
     collect: one(() => view().loopAgeMs / 1000),
-  })
-  addFamily(registry, {
-    name: 'build_info',
-    help: 'Always 1; the labels say what runs.',
-    type: 'gauge',
-    collect: () => [{ labels: { version, node: process.version }, value: 1 }],
-  })
-}
-
-/** The metrics of this process's connections to Redis. */
-export function addConnectionMetrics(registry: Registry, counts: () => RedisCounts): void {
-  addFamily(registry, {
-    name: 'redis_commands_total',
-    help: 'Calls that this process sent to Redis; a script or a pipeline is one.',
-    type: 'counter',
-    collect: () => [{ value: counts().commands }],
-  })
-  addFamily(registry, {
-    name: 'redis_reconnects_total',
-    help: 'Connections to Redis that this process lost and opened again.',
-    type: 'counter',
-    collect: () => [{ value: counts().reconnects }],
   })
 }
 
