@@ -11,19 +11,10 @@
 --           due ms, queue, jobs, … with what comes due until then, or is due already}
 -- @include base
 -- @include json
+-- @include lenient
 
 local tail_bytes, largest, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local until_ms, most, first = now + tonumber(ARGV[4]), tonumber(ARGV[5]), 6
-
-local function number(command, key)
-  local n = pcall_(command, key)
-  return type(n) == 'number' and n or 0
-end
-
-local function text(key)
-  local value = pcall_('GET', key)
-  return type(value) == 'string' and value or ''
-end
 
 local reply = {
   int(now), text(p .. 'pause-all-workers'), text(e .. 'paused'), number('SCARD', p .. 'queues'), number('SCARD', p .. 'workers'),

@@ -11,21 +11,12 @@
 --          the order of the list. The bytes are -1 where the head was not looked at: known and its queue's flow unchanged,
 --          huge, or the bytes for heads used up.
 -- @include base
+-- @include lenient
 
 local most, tail_bytes, head_budget, most_members = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local known, first = {}, 6 + 2 * tonumber(ARGV[5])
 for i = 6, first - 1, 2 do
   known[tonumber(ARGV[i])] = ARGV[i + 1]
-end
-
-local function number(command, key)
-  local n = pcall_(command, key)
-  return type(n) == 'number' and n or 0
-end
-
-local function text(key)
-  local value = pcall_('GET', key)
-  return type(value) == 'string' and value or ''
 end
 
 -- Calls `each` with up to `size` keys at a time.
