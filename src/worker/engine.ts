@@ -31,8 +31,8 @@ export interface JobPolicy {
 export interface EngineEvents {
   /** A line that job code wrote to stdout or stderr. */
   output(job: JobRun, stream: 'stdout' | 'stderr', line: string): void
-  /** A line of `job.log`; where this is not listened to, it comes as `output`. */
-  log?(job: JobRun, level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void
+  /** A line of `job.log`. */
+  log(job: JobRun, level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void
   /** A job process was made; seconds it took. */
   forked(isolation: Isolation, seconds: number): void
   /** The engine changed its ways: fell back to spawn, replaced a zygote, kept old code after a bad reload. */

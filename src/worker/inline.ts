@@ -16,9 +16,7 @@ let loads = 0
 
 function logOf(job: JobRun, { events }: EngineOptions): JobLog {
   const line = (level: keyof JobLog) => (message: string, fields?: Record<string, unknown>) => {
-    const text = String(message)
-    if (events.log) events.log(job, level, text, JSON.parse(logFields(fields)) as Record<string, unknown>)
-    else events.output(job, 'stdout', text)
+    events.log(job, level, String(message), JSON.parse(logFields(fields)) as Record<string, unknown>)
   }
   return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
 }

@@ -153,9 +153,7 @@ export function supervise(
           return
         }
         if (message.kind === 'log') {
-          const { level, text, fields } = message
-          if (options.events.log) options.events.log(job, level, text, fields)
-          else options.events.output(job, 'stdout', text)
+          options.events.log(job, message.level, message.text, message.fields)
           return
         }
         const { report } = message

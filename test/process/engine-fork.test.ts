@@ -277,6 +277,7 @@ test('a fork that fails for the moment keeps its job waiting: it is not given ba
   const { addon } = found
   const events = {
     output: () => undefined,
+    log: () => undefined,
     forked: () => undefined,
     notice: (_level: string, message: string) => void notices.push(message),
   }

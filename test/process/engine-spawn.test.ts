@@ -57,7 +57,8 @@ test('a job that waits for a process while code that loads again is taken up is 
 
 test('a process that never gets ready is ended, and its job goes back uncounted', async () => {
   const { jobs, obstruct } = fragile('await new Promise(() => setInterval(() => {}, 60_000))')
-  const events = { output: () => undefined, forked: () => undefined, notice: () => undefined }
+  const ignore = (): void => undefined
+  const events = { output: ignore, log: ignore, forked: ignore, notice: ignore }
   const backend = await startSpawn(
     { jobs, concurrency: 1, jobsPerChild: 1, killDelayMs: 300, isolation: 'spawn', events },
     100,
