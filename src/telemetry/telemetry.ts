@@ -71,8 +71,8 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       freshMs: FRESH_MS,
       onFailure: (error) =>
         log.warn(
-          { error: messageOf(error) },
-          'Metrics of the queue system cannot be read; /metrics goes on without them.',
+          { 'error.message': messageOf(error) },
+          'metrics of the queue system cannot be read; /metrics goes on without them',
         ),
     })
     addQueueMetrics(registry, () => system)

@@ -258,7 +258,7 @@ test('without a store there is nothing of the queue system, and what Redis refus
     expect(metrics.get('resqueue_redis_up')?.samples.get('resqueue_redis_up')).toBe(0)
     expect(metrics.get('resqueue_queue_jobs')?.samples.size).toBe(0)
   }
-  expect(told).toEqual(['{"error":"NOPERM no permission"}'])
+  expect(told).toEqual(['{"error.message":"NOPERM no permission"}'])
 })
 
 test('docs/metrics.md lists exactly the metrics that there are, with type and labels', async () => {
