@@ -37,8 +37,6 @@ export interface Runner {
   run(held: Held, stop: Stop): End | undefined | Promise<End | undefined>
 }
 
-const NO_EXTRAS: Extras = {}
-
 /** One job between its reservation and its end. */
 interface Run {
   readonly held: Held
@@ -160,7 +158,7 @@ export function createRunner(options: RunnerOptions): Runner {
         return endOf(held, undefined, { verb: 'quarantine' })
       }
       const { payload } = parsed
-      const extras = payload.fields['x'] === undefined ? NO_EXTRAS : extrasOf(payload)
+      const extras = extrasOf(payload)
       const shown = shownClass(payload)
       const job: JobRun = {
         id: payload.id,
