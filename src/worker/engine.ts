@@ -1,4 +1,5 @@
 import type { RetryPolicy } from '../retry.ts'
+import type { JobLog } from './currentjob.ts'
 import type { Outcome } from './outcome.ts'
 
 /** How job code is kept apart from the process that talks to Redis. */
@@ -32,7 +33,7 @@ export interface EngineEvents {
   /** A line that job code wrote to stdout or stderr. */
   output(job: JobRun, stream: 'stdout' | 'stderr', line: string): void
   /** A line of `job.log`. */
-  log(job: JobRun, level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void
+  log(job: JobRun, level: keyof JobLog, message: string, fields: Record<string, unknown>): void
   /** A job process was made; seconds it took. */
   forked(isolation: Isolation, seconds: number): void
   /** The engine changed its ways: fell back to spawn, replaced a zygote, kept old code after a bad reload. */

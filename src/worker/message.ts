@@ -12,13 +12,16 @@ export type Message =
   | { readonly kind: 'heard' }
   /** The process got a signal, of which its job's own listeners were told. */
   | { readonly kind: 'told'; readonly signal: NodeJS.Signals }
-  | { readonly kind: 'log'; readonly level: LogLevel; readonly text: string; readonly fields: Record<string, unknown> }
+  | {
+      readonly kind: 'log'
+      readonly level: keyof JobLog
+      readonly text: string
+      readonly fields: Record<string, unknown>
+    }
   /** The body is not what its type promises: job code wrote to the channel. */
   | { readonly kind: 'garbled'; readonly seen: string }
 
-export type LogLevel = keyof JobLog
-
-const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
+const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'] satisfies (keyof JobLog)[]
 
 /** Reads a frame from a job process. Undefined for those that say nothing of a job. Never throws. */
 export function readMessage(type: number, body: Buffer): Message | undefined {
@@ -47,7 +50,7 @@ function readLog(body: Buffer): Message {
   if (!LEVELS.includes(String(level))) throw new Error('a log line without a level')
   return {
     kind: 'log',
-    level: level as LogLevel,
+    level: level as keyof JobLog,
     text: String(text),
     fields: Object(fields) as Record<string, unknown>,
   }

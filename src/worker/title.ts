@@ -1,4 +1,4 @@
-import { VERSION } from '../version.ts'
+import { TITLE } from './entry.ts'
 
 /** What `ps` shows of a worker (R56): `resque-<version> (<queues>): <state>`. */
 export interface Title {
@@ -10,7 +10,7 @@ export interface Title {
 /** `label`: the worker's queues as it was given them. */
 export function createTitle(label: string): Title {
   const show = (state: string): void => {
-    process.title = `resque-${VERSION} (${label}): ${state}`
+    process.title = `${TITLE} (${label}): ${state}`
   }
   return {
     starting: () => show('Starting'),
