@@ -54,6 +54,7 @@ export interface Enqueuer {
   readonly events: Events<ClientEvents>
 }
 
+/** Options of one bulk enqueue. */
 export interface BulkOptions {
   /** Told after each call to Redis how many items are done. */
   readonly progress?: (done: number, total: number) => void

@@ -54,6 +54,7 @@ export interface FailedEntry {
   readonly text: string
 }
 
+/** Which page of which failed list. */
 export interface FailedQuery extends FailedList, FailedFilter {
   /** Default 50, at most 1000. */
   readonly limit?: number
@@ -63,6 +64,7 @@ export interface FailedQuery extends FailedList, FailedFilter {
   readonly cursor?: number
 }
 
+/** One page of a failed list. */
 export interface FailedPage {
   readonly entries: readonly FailedEntry[]
   /** Entries in the list, fitting or not. */

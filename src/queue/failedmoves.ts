@@ -21,12 +21,10 @@ const retryScript = loadScript('failed_retry')
 const removeScript = loadScript('entries_remove')
 const clearScript = loadScript('list_clear')
 
-/**
- * Which failed entries to act on: one by its index (with `sha`, only if it is still that entry), those that fit a
- * filter, or all.
- */
+/** Which failed entries to act on: one by its index, those that fit a filter, or all. What is given must fit. */
 export interface FailedSelection extends FailedList, FailedFilter {
   readonly index?: number
+  /** Beside `index`: only if it is still that entry. */
   readonly sha?: string
   /** Must be true where nothing else is given. */
   readonly all?: boolean

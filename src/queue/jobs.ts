@@ -27,6 +27,7 @@ export type Place =
   | { readonly kind: 'delayed'; readonly job: DelayedJob }
   | { readonly kind: 'quarantine'; readonly entry: QuarantineEntry }
 
+/** What is known of a job. */
 export interface JobReport {
   readonly id: string
   /** false where it is not tracked. */

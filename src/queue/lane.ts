@@ -64,6 +64,7 @@ interface UnderWay {
 /** What a streamed call is answered that came before the one that it follows. */
 const EARLY = 'early'
 
+/** A lane under a nonce of its own. */
 export function openLane(store: Store, clock: Clock = systemClock): Lane {
   const nonce = randomBytes(8).toString('hex')
   const waiting: Call[] = []

@@ -3,6 +3,7 @@ import type { Arg } from '../redis/store.ts'
 import { exactBytes, shaOf, sweep, type Acted, type Entry } from './entries.ts'
 import type { Lane } from './lane.ts'
 
+/** How far entries are moved or removed, and who is told. */
 export interface MoveOptions {
   /** Count only. */
   readonly dryRun?: boolean

@@ -23,10 +23,13 @@ export interface QuarantineEntry {
   readonly reason: string
 }
 
+/** Which quarantined elements: one by its index, those that came from a queue, or all. What is given must fit. */
 export interface QuarantineSelection {
   readonly index?: number
+  /** Beside `index`: only if it is still that entry. */
   readonly sha?: string
   readonly queue?: string
+  /** Must be true where nothing else is given. */
   readonly all?: boolean
 }
 

@@ -23,6 +23,7 @@ export interface RetryEntry {
   readonly raw: string
 }
 
+/** Which retries. Everything that is given must fit. */
 export interface RetryFilter {
   readonly claim?: string
   readonly id?: string

@@ -14,6 +14,7 @@ export interface Selection {
 
 const GLOB = /[*?[]/
 
+/** Reads a worker's list of queues. Never throws: what is no glob is a name. */
 export function selectQueues(patterns: readonly string[]): Selection {
   const wanted = patterns.filter((pattern) => !pattern.startsWith('!'))
   const skips = patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => matcher(pattern.slice(1)))

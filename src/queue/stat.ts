@@ -40,6 +40,7 @@ export interface Overview {
   readonly pausedQueues: readonly string[]
 }
 
+/** Counts what there is, in two round trips. */
 export async function overview(store: Store): Promise<Overview> {
   const { keys } = store
   const own = await failedQueues(store)

@@ -9,6 +9,7 @@ const statusScript = loadScript('status_update')
 /** php-resque's states of a tracked job, by code. */
 const STATES = { 1: 'waiting', 2: 'running', 3: 'failed', 4: 'complete' } as const
 
+/** 1 waiting, 2 running, 3 failed, 4 complete. */
 export type StatusCode = keyof typeof STATES
 export type JobState = (typeof STATES)[StatusCode]
 

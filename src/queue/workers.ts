@@ -52,6 +52,7 @@ export interface ForeignWorker {
   readonly running: readonly Running[]
 }
 
+/** A worker, whoever's. */
 export type WorkerInfo = WorkerProcess | ForeignWorker
 
 /**
