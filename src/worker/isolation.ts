@@ -1,3 +1,4 @@
+import { sleep } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { loadAddon } from './addon.ts'
 import type { Backend } from './backend.ts'
@@ -32,7 +33,8 @@ function whyNotFork(): string | undefined {
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { events } = options
-  let stopped = false
+  const stopping = new AbortController()
+  const { signal: stopped } = stopping
   /** Spawn for the rest of this engine's life, because forked children were seen to hang. */
   let noMoreForks = false
   /** A forking backend has worked here. */
@@ -46,6 +48,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const retired = new WeakSet<Backend>()
   const killers = new Set<() => void>()
 
+  /** Waits, or until the engine is stopped. */
+  const pause = (ms: number): Promise<void> => sleep(ms, stopped).catch(() => undefined)
   const fallBack = (reason: string): Promise<Backend> => {
     events.notice('warn', `job processes are spawned, not forked: ${reason}`, { isolation: 'spawn' })
     return startSpawn(options)
@@ -72,8 +76,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return self
     } catch (error) {
       // A fork that worked before was disturbed (somebody killed a child in its test): worth another try.
-      if (error instanceof Unfit && tries > 0 && !stopped) {
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
+      if (error instanceof Unfit && tries > 0 && !stopped.aborted) {
+        await pause(RETRY_MS)
         return start(tries - 1)
       }
       if (error instanceof Unfit) return fallBack(error.message)
@@ -88,11 +92,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
   /** A reload and a replacement may overlap: what the later of them finds in place goes. */
   const install = (made: Backend): void => {
-    retire(stopped ? made : current)
-    if (!stopped) current = made
+    retire(stopped.aborted ? made : current)
+    if (!stopped.aborted) current = made
   }
   const replace = (reason: string): void => {
-    if (stopped || replacing) return
+    if (stopped.aborted || replacing) return
     events.notice('warn', `job processes are being replaced: ${reason}`)
     retire(current)
     const attempt = async (pauseMs: number): Promise<void> => {
@@ -103,8 +107,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       } catch (error) {
         irreplaceable = messageOf(error)
         events.notice('error', `job processes cannot be replaced: ${irreplaceable}`)
-        await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
-        if (!stopped) await attempt(Math.min(pauseMs * 2, MAX_RETRY_MS))
+        await pause(pauseMs)
+        if (!stopped.aborted) await attempt(Math.min(pauseMs * 2, MAX_RETRY_MS))
       }
     }
     replacing = attempt(RETRY_MS).finally(() => (replacing = undefined))
@@ -123,7 +127,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   const run = (job: JobRun, signal: AbortSignal, started: (pid: number) => void): Outcome | Promise<Outcome> => {
-    if (stopped) return { kind: 'cancelled', reason: 'the engine was stopped' }
+    if (stopped.aborted) return { kind: 'cancelled', reason: 'the engine was stopped' }
     if (signal.aborted) return { kind: 'cancelled', reason: reasonOf(signal) }
     const timeoutMs = job.timeoutMs ?? current.policies.get(job.class)?.timeoutMs ?? options.timeoutMs
     return current.run(job, { signal, timeoutMs, started, killers })
@@ -155,7 +159,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       return (upcoming ??= latest = latest.then(takeUp, takeUp))
     },
     async stop() {
-      stopped = true
+      stopping.abort()
       await replacing
       retire(current)
       await Promise.all(retiring)

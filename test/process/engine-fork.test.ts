@@ -11,8 +11,8 @@ import { FRAME } from '../../src/worker/protocol.ts'
 import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '../support/proc.ts'
 import { spawnNode } from '../support/process.ts'
 import { own } from '../support/scope.ts'
-import { waitFor } from '../support/wait.ts'
-import { bench, fixture, folder, shipped } from './engine.ts'
+import { waitFor, within } from '../support/wait.ts'
+import { bench, fixture, folder, fragile, shipped } from './engine.ts'
 
 interface Draw {
   readonly pid: number
@@ -77,6 +77,17 @@ test('a killed zygote takes its children along; their jobs go back, counted, and
     expect.stringMatching(/^warn .*the zygote ended with SIGKILL/),
     expect.stringMatching(/^info .*replaced/),
   ])
+})
+
+test('a stop does not wait for the next try to replace job processes', async () => {
+  const { jobs, obstruct } = fragile("throw new Error('no database today')")
+  const { engine, notices } = await bench({ isolation: 'fork', jobs })
+  obstruct()
+  process.kill(zygote().pid, 'SIGKILL')
+  const failures = (): string[] => notices.filter((notice) => notice.includes('job processes cannot be replaced'))
+  await waitFor(() => failures().length === 4) // the next try is four seconds off
+  await within(2000, engine.stop(), 'the engine to stop')
+  expect(engine.trouble).toContain('no database today')
 })
 
 test('what a job writes to descriptors of Node reaches neither the zygote nor its other children', async () => {

@@ -1,27 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Outcome } from '../../src/worker/outcome.ts'
 import { startSpawn } from '../../src/worker/spawn.ts'
-import { ROOT, spawnCommand } from '../support/process.ts'
+import { spawnCommand } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
-import { bench, fixture, folder } from './engine.ts'
-
-/** A job module that loads unless its file `obstacle` exists. `otherwise` is what it does then. */
-function fragile(otherwise: string): { jobs: string; obstruct(): void; clear(): void } {
-  mkdirSync(join(ROOT, 'build'), { recursive: true })
-  const folder = mkdtempSync(join(ROOT, 'build', 'jobs-'))
-  own(folder, () => rmSync(folder, { recursive: true, force: true }))
-  const [jobs, obstacle] = [join(folder, 'jobs.mjs'), join(folder, 'obstacle')]
-  const lines = [
-    "import { existsSync } from 'node:fs'",
-    `if (existsSync(${JSON.stringify(obstacle)})) ${otherwise}`,
-    'export class Job { perform() { return 1 } }',
-  ]
-  writeFileSync(jobs, lines.join('\n'))
-  return { jobs, obstruct: () => writeFileSync(obstacle, ''), clear: () => rmSync(obstacle) }
-}
+import { bench, fixture, folder, fragile } from './engine.ts'
 
 test('while no process gets ready jobs go back uncounted, the engine says why, and goes on trying', async () => {
   const { jobs, obstruct, clear } = fragile("throw new Error('no database today')")

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Engine, EngineOptions, JobRun } from '../../src/worker/engine.ts'
 import { createEngine } from '../../src/worker/isolation.ts'
@@ -38,6 +38,19 @@ export function folder(): string {
   const path = mkdtempSync(join(ROOT, 'build', 'jobs-'))
   own(path, () => rmSync(path, { recursive: true, force: true }))
   return path
+}
+
+/** A job module that loads unless its file `obstacle` exists. `otherwise` is what it does then. */
+export function fragile(otherwise: string): { jobs: string; obstruct(): void; clear(): void } {
+  const path = folder()
+  const [jobs, obstacle] = [join(path, 'jobs.mjs'), join(path, 'obstacle')]
+  const lines = [
+    "import { existsSync } from 'node:fs'",
+    `if (existsSync(${JSON.stringify(obstacle)})) ${otherwise}`,
+    'export class Job { perform() { return 1 } }',
+  ]
+  writeFileSync(jobs, lines.join('\n'))
+  return { jobs, obstruct: () => writeFileSync(obstacle, ''), clear: () => rmSync(obstacle) }
 }
 
 /** What every Node process that this test starts finds in `NODE_OPTIONS`. */
