@@ -7,8 +7,8 @@ import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
 import { signalGroup } from './jobprocess.ts'
 import { sayObstacles } from './obstacles.ts'
 import type { Outcome } from './outcome.ts'
-import { FRAME, frame } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
+import { selfTest, Unfit } from './selftest.ts'
 import { reasonOf, supervise, type Supervised } from './supervise.ts'
 import { startZygote, type Zygote } from './zygoteprocess.ts'
 
@@ -30,13 +30,6 @@ const MAX_TRIES = 3
 /** After a fork that failed, the job's next one comes no sooner than this; doubled each time. */
 const PAUSE_MS = 250
 const MAX_PAUSE_MS = 10_000
-const TEST_CHILDREN = 10
-const TEST_MS = 10_000
-
-/** A fork that cannot be relied on here, with the reason: the caller takes `spawn`. */
-export class Unfit extends Error {
-  override readonly name: string = 'Unfit'
-}
 
 /**
  * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would
@@ -177,7 +170,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     options.events.notice('info', `${what}: ${timers.join(', ')}`)
   }
   try {
-    await selfTest(make, vacateAfterTest)
+    await selfTest(make, dismiss)
   } catch (error) {
     await quit()
     throw error
@@ -205,7 +198,8 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     return supervised
   }
 
-  function vacateAfterTest(seat: Seat): void {
+  /** A child that was tested is not to run jobs; one that is for a single job leaves by itself. */
+  function dismiss(seat: Seat): void {
     if (options.jobsPerChild !== 1) seat.kill('SIGKILL')
   }
 
@@ -245,41 +239,4 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       if (over === undefined) await quit()
     },
   }
-}
-
-/** Ten children, each of which must show timers, file access, its own pid and random numbers of its own. */
-async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<void> {
-  const seen = new Set<unknown>()
-  const test = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const seat = make()
-      const timer = setTimeout(() => {
-        seat.kill('SIGKILL')
-        reject(new Unfit('a forked child did not pass the self-test in time'))
-      }, TEST_MS)
-      const ignore = (): void => {}
-      seat.assign(frame(FRAME.test), {
-        started: ignore,
-        line: ignore,
-        hung: ignore,
-        ended(end) {
-          clearTimeout(timer)
-          reject(
-            new Unfit(`a forked child ended with ${end.signal ?? end.lost ?? `code ${end.code}`} in the self-test`),
-          )
-        },
-        frame(type, body) {
-          if (type !== FRAME.tested) return
-          clearTimeout(timer)
-          const { pid, seen: own, random, uuid } = JSON.parse(body.toString()) as Record<string, unknown>
-          const fresh = pid === own && !seen.has(random) && !seen.has(uuid)
-          seen.add(random).add(uuid)
-          void seat.release()
-          done(seat)
-          if (fresh) resolve()
-          else reject(new Unfit('forked children share their process id or their random numbers'))
-        },
-      })
-    })
-  await Promise.all(Array.from({ length: TEST_CHILDREN }, test))
 }
