@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client'
 import { addFamily, type Sample } from './family.ts'
 import { labelText, OTHER } from './labels.ts'
-import type { QueueState, QueueSystem } from './observe.ts'
+import type { QueueState, QueueSystem } from './queuesystem.ts'
 
 /** The metrics of the queue system. `read` answers what one scrape saw; undefined where Redis did not answer. */
 export function addQueueMetrics(registry: Registry, read: () => QueueSystem | undefined): void {
