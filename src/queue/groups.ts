@@ -86,72 +86,76 @@ export interface Groups {
   }
 }
 
+/** The groups of a client, each member bound to the connection that `call` provides. */
 export function groupsOf(call: Call): Groups {
-  type Part = 'store' | 'lane' | 'producer'
-  const partOf = ({ store, lane, enqueuer }: Session, part: Part): unknown =>
-    part === 'store' ? store : part === 'lane' ? lane : enqueuer.producer
-  const bind = <F extends (first: never, ...args: never[]) => Promise<unknown>>(fn: F, part: Part): Bound<F> =>
-    ((...args: never[]) => call((session) => fn(partOf(session, part) as never, ...args))) as Bound<F>
+  const bind =
+    <P>(part: (session: Session) => P) =>
+    <A extends unknown[], R>(fn: (first: P, ...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      call((session) => fn(part(session), ...args))
+  const onStore = bind(({ store }) => store)
+  const onLane = bind(({ lane }) => lane)
+  const onProducer = bind(({ enqueuer }) => enqueuer.producer)
 
   return {
     queues: Object.freeze({
-      list: bind(listQueues, 'store'),
-      names: bind(queueNames, 'store'),
-      show: bind(queueInfos, 'store'),
-      size: bind(queueSize, 'store'),
-      peek: bind(peekQueue, 'store'),
-      push: bind(pushRaw, 'producer'),
-      pop: bind(popRaw, 'lane'),
-      dequeue: bind(dequeue, 'lane'),
-      remove: bind(removeQueue, 'lane'),
-      pause: bind(pauseQueue, 'store'),
-      resume: bind(resumeQueue, 'store'),
-      paused: bind(pausedQueues, 'store'),
-      pauseAll: bind(pauseAll, 'store'),
-      resumeAll: bind(resumeAll, 'store'),
-      isPausedAll: bind(isPausedAll, 'store'),
+      list: onStore(listQueues),
+      names: onStore(queueNames),
+      show: onStore(queueInfos),
+      size: onStore(queueSize),
+      peek: onStore(peekQueue),
+      push: onProducer(pushRaw),
+      pop: onLane(popRaw),
+      dequeue: onLane(dequeue),
+      remove: onLane(removeQueue),
+      pause: onStore(pauseQueue),
+      resume: onStore(resumeQueue),
+      paused: onStore(pausedQueues),
+      pauseAll: onStore(pauseAll),
+      resumeAll: onStore(resumeAll),
+      isPausedAll: onStore(isPausedAll),
     }),
     failed: Object.freeze({
-      list: bind(listFailed, 'store'),
-      count: bind(countFailed, 'store'),
-      show: bind(showFailed, 'store'),
-      queues: bind(failedQueues, 'store'),
-      retry: bind(retryFailed, 'lane'),
-      remove: bind(removeFailed, 'lane'),
-      clear: bind(clearFailed, 'lane'),
+      list: onStore(listFailed),
+      count: onStore(countFailed),
+      show: onStore(showFailed),
+      queues: onStore(failedQueues),
+      retry: onLane(retryFailed),
+      remove: onLane(removeFailed),
+      clear: onLane(clearFailed),
     }),
     quarantine: Object.freeze({
-      list: bind(listQuarantine, 'store'),
-      show: bind(showQuarantined, 'store'),
-      release: bind(releaseQuarantined, 'lane'),
-      remove: bind(removeQuarantined, 'lane'),
-      clear: bind(clearQuarantine, 'lane'),
+      list: onStore(listQuarantine),
+      show: onStore(showQuarantined),
+      release: onLane(releaseQuarantined),
+      remove: onLane(removeQuarantined),
+      clear: onLane(clearQuarantine),
     }),
     retries: Object.freeze({
-      list: bind(listRetries, 'store'),
-      count: bind(countRetries, 'store'),
-      remove: bind(removeRetries, 'lane'),
+      list: onStore(listRetries),
+      count: onStore(countRetries),
+      remove: onLane(removeRetries),
     }),
     delayed: Object.freeze({
-      list: bind(listDelayed, 'store'),
-      timestamps: bind(delayedTimestamps, 'store'),
-      scheduleSize: bind(delayedScheduleSize, 'store'),
-      timestampSize: bind(delayedTimestampSize, 'store'),
-      remove: bind(removeDelayed, 'lane'),
+      list: onStore(listDelayed),
+      timestamps: onStore(delayedTimestamps),
+      scheduleSize: onStore(delayedScheduleSize),
+      timestampSize: onStore(delayedTimestampSize),
+      remove: onLane(removeDelayed),
     }),
     workers: Object.freeze({
-      list: bind(listWorkers, 'store'),
-      show: bind(showWorker, 'store'),
-      pause: bind(pauseWorker, 'store'),
-      resume: bind(resumeWorker, 'store'),
+      list: onStore(listWorkers),
+      show: onStore(showWorker),
+      pause: onStore(pauseWorker),
+      resume: onStore(resumeWorker),
     }),
     stats: Object.freeze({
-      overview: bind(overview, 'store'),
-      get: bind(getStat, 'store'),
+      overview: onStore(overview),
+      get: onStore(getStat),
       incr: (name: string, by = 1) => call(({ lane }) => addStat(lane, name, by)),
       decr: (name: string, by = 1) => call(({ lane }) => addStat(lane, name, -by)),
-      clear: bind(clearStat, 'store'),
+      clear: onStore(clearStat),
     }),
-    jobs: Object.freeze({ find: bind(findJob, 'store') }),
+    jobs: Object.freeze({ find: onStore(findJob) }),
   }
 }

@@ -31,7 +31,7 @@ export interface HeartbeatOptions {
 export interface Heartbeat {
   /** A slot has become idle: the next look comes within `intervalMs`, however far off it was planned. */
   idle(): void
-  /** Renewals go on until a release was acknowledged. */
+  /** To be called behind the farewell: until then others must not take us for dead. */
   stop(): void
 }
 

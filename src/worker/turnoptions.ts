@@ -27,7 +27,7 @@ export interface TurnOptions {
   process(): Registration
   /** Queues in order; paused ones are skipped by the script. */
   queues(): readonly string[]
-  /** How many more jobs may be taken now; 0 while paused, stopping or loading. */
+  /** How many more jobs may be taken now; 0 while paused, draining, stopping or fenced. */
   quota(): number
   /** Whether this worker was told neither to pause nor to stop. */
   willing(): boolean
