@@ -1,4 +1,5 @@
 import { DEFAULT_DELAY_S, DEFAULT_JITTER, MOST_SECONDS, type RetryPolicy } from '../retry.ts'
+import { parseDate } from './dates.ts'
 
 /**
  * A payload: one element of a queue's list, `{"class":…,"args":[…],…}`. Its bytes are never rewritten; this is how they
@@ -89,12 +90,12 @@ export function extrasOf(payload: Payload): Extras {
   }
 }
 
-/** A time as producers write it, in milliseconds: seconds or milliseconds since the epoch, or ISO 8601. */
+/** A time as producers write it, in milliseconds: seconds or milliseconds since the epoch, or a date. */
 function timeOf(value: unknown): number | undefined {
   if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value > 1e11 ? value : value * 1000
   if (typeof value !== 'string' || value.length > 64) return undefined
   if (/^\d+(\.\d+)?$/.test(value)) return timeOf(Number(value))
-  const parsed = Date.parse(value)
+  const parsed = parseDate(value)?.getTime() ?? Date.parse(value)
   return Number.isNaN(parsed) ? undefined : parsed
 }
 

@@ -80,6 +80,18 @@ test.each([
   expect(enqueuedAt(payload(raw))).toBe(ms)
 })
 
+test('a time of enqueueing without a zone is UTC, wherever the worker runs', () => {
+  const before = process.env['TZ']
+  process.env['TZ'] = 'America/New_York'
+  try {
+    for (const time of ['2026-11-22 18:25:21', '2026-11-22T18:25:21'])
+      expect(enqueuedAt(payload(`{"class":"A","enqueued_at":"${time}"}`))).toBe(Date.UTC(2026, 10, 22, 18, 25, 21))
+  } finally {
+    if (before === undefined) delete process.env['TZ']
+    else process.env['TZ'] = before
+  }
+})
+
 test.each<[RetryOption, unknown]>([
   [5, { attempts: 5, backoff: 'exponential', delaysMs: [5000], jitter: 0.2 }],
   [1, { attempts: 1, backoff: 'exponential', delaysMs: [5000], jitter: 0.2 }],
