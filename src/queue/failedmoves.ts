@@ -1,6 +1,6 @@
 import { ResQueueError } from '../errors.ts'
 import { statusName } from '../redis/keys.ts'
-import { loadScript } from '../redis/scripts.ts'
+import { loadScript, type Script } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
 import {
   failedListName,
@@ -36,12 +36,12 @@ export interface FailedSelection extends FailedList, FailedFilter {
  * nothing.
  */
 export async function retryFailed(lane: Lane, selection: FailedSelection, options: MoveOptions = {}): Promise<Moved> {
-  return act(lane, selection, options, true)
+  return act(lane, selection, options, retryScript, retryDetail)
 }
 
 /** Removes failed entries; see `retryFailed`. */
 export async function removeFailed(lane: Lane, selection: FailedSelection, options: MoveOptions = {}): Promise<number> {
-  return (await act(lane, selection, options, false)).moved
+  return (await act(lane, selection, options, removeScript, () => [])).moved
 }
 
 /** Empties a failed list; returns how many entries it had. */
@@ -49,7 +49,13 @@ export async function clearFailed(lane: Lane, list: FailedList = {}): Promise<nu
   return Number(await lane.run(clearScript, [failedListName(list)]))
 }
 
-async function act(lane: Lane, selection: FailedSelection, options: MoveOptions, retrying: boolean): Promise<Moved> {
+async function act(
+  lane: Lane,
+  selection: FailedSelection,
+  options: MoveOptions,
+  script: Script,
+  detail: (entry: FailedEntry, bytes: Buffer) => Arg[] | undefined,
+): Promise<Moved> {
   const { index, sha, all } = selection
   if (index === undefined && !hasFilter(selection) && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which failed jobs: an index, a filter, or all.')
@@ -63,10 +69,10 @@ async function act(lane: Lane, selection: FailedSelection, options: MoveOptions,
   }
   const mover: Mover = {
     list,
-    script: retrying ? retryScript : removeScript,
+    script,
     before: [list],
     fits: (entry) => matchesFailed(read(entry), selection),
-    detail: (entry, bytes) => (retrying ? retryDetail(read(entry), bytes) : []),
+    detail: (entry, bytes) => detail(read(entry), bytes),
   }
   const only = index === undefined ? undefined : await showFailed(lane.store, index, selection)
   if (index !== undefined && (!only || (sha !== undefined && only.sha !== sha) || !matchesFailed(only, selection)))

@@ -64,7 +64,11 @@ export async function releaseQuarantined(
   selection: QuarantineSelection,
   options: MoveOptions = {},
 ): Promise<Moved> {
-  return act(lane, selection, options, true)
+  return act(lane, selection, options, {
+    script: releaseScript,
+    before: [],
+    detail: (entry) => (parseQuarantined(entry).queue === '' ? undefined : []),
+  })
 }
 
 /** Removes elements for good; returns how many. */
@@ -73,7 +77,7 @@ export async function removeQuarantined(
   selection: QuarantineSelection,
   options: MoveOptions = {},
 ): Promise<number> {
-  return (await act(lane, selection, options, false)).moved
+  return (await act(lane, selection, options, { script: removeScript, before: [LIST], detail: () => [] })).moved
 }
 
 /** Empties the quarantine; returns how many elements it had. */
@@ -85,20 +89,14 @@ async function act(
   lane: Lane,
   selection: QuarantineSelection,
   options: MoveOptions,
-  releasing: boolean,
+  how: Pick<Mover, 'script' | 'before' | 'detail'>,
 ): Promise<Moved> {
   const { index, sha, queue, all } = selection
   if (index === undefined && queue === undefined && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which quarantined payloads: an index, a queue, or all.')
   }
   const fits = (entry: Entry): boolean => queue === undefined || parseQuarantined(entry).queue === queue
-  const mover: Mover = {
-    list: LIST,
-    script: releasing ? releaseScript : removeScript,
-    before: releasing ? [] : [LIST],
-    fits,
-    detail: (entry) => (releasing && parseQuarantined(entry).queue === '' ? undefined : []),
-  }
+  const mover: Mover = { list: LIST, fits, ...how }
   if (index === undefined) return moveEntries(lane, mover, undefined, options)
   const text = (await lane.store.command('lindex', [lane.store.keys.quarantine, index])) as string | null
   if (text === null || !fits({ index, text }) || (sha !== undefined && shaOf(text) !== sha))
