@@ -45,9 +45,8 @@ export function parseDate(value: unknown): Date | undefined {
   if (typeof value === 'number') return dateOf(value > 1e11 ? value : value * 1000)
   if (typeof value !== 'string' || value.length > 100) return undefined
   if (/^\d{9,11}(\.\d+)?$/.test(value)) return dateOf(Number(value) * 1000)
-  const numeric = /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?) ?([A-Z][A-Za-z]{0,4}|[+-]\d\d(?::?\d\d)?)?$/.exec(
-    value,
-  )
+  const numeric =
+    /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?) ?([A-Z][A-Za-z]{0,4}|[+-]\d\d(?::?\d\d)?)?$/.exec(value)
   if (numeric) {
     const [, year, month, day, time, zone] = numeric
     return zoned(`${year}-${month}-${day}T${time}Z`, zone)
@@ -65,7 +64,8 @@ export function parseDate(value: unknown): Date | undefined {
 /** The moment at which a clock in a zone shows what a clock in UTC shows at `utc`. */
 function zoned(utc: string, zone = ''): Date | undefined {
   const [, sign, hours, minutes = '0'] = /^(?:GMT)?([+-])(\d\d):?(\d\d)?$/.exec(zone) ?? []
-  const east = sign === undefined ? (ZONES.get(zone) ?? 0) : (sign === '-' ? -1 : 1) * (Number(hours) + Number(minutes) / 60)
+  const east =
+    sign === undefined ? (ZONES.get(zone) ?? 0) : (sign === '-' ? -1 : 1) * (Number(hours) + Number(minutes) / 60)
   return dateOf(Date.parse(utc) - east * 3_600_000)
 }
 

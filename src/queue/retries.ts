@@ -80,7 +80,8 @@ export async function removeRetries(
   for (let offset = 0; done < limit;) {
     signal?.throwIfAborted()
     const page = await readPage(lane.store, offset, CHUNK)
-    const chosen = page.filter((entry) => fits(entry, rest)).slice(0, limit - done)
+    // What cannot be read has no claim to be removed by.
+    const chosen = page.filter((entry) => entry.claim !== '' && fits(entry, rest)).slice(0, limit - done)
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
       const names = some.flatMap((entry) => [entry.dueAt.getTime(), entry.claim])
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))

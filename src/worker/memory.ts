@@ -1,9 +1,25 @@
 import { readFileSync } from 'node:fs'
 
-const PAGE = 4096
 const LOOK_EVERY_MS = 100
+const AT_PAGESZ = 6n
 /** cgroup v2, then v1. */
 const OOM_COUNTERS = ['/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/memory.oom_control']
+
+let knownPageBytes: number | undefined
+
+/**
+ * Bytes in a page of memory, as the kernel tells every process (AT_PAGESZ of getauxval(3)): 64 KiB on some ARM machines.
+ * What a process that must not be dumped may not read is taken for the usual 4 KiB.
+ */
+function pageBytes(): number {
+  try {
+    const entries = new BigUint64Array(new Uint8Array(readFileSync('/proc/self/auxv')).buffer)
+    const at = entries.findIndex((type, i) => i % 2 === 0 && type === AT_PAGESZ)
+    return Number(entries[at + 1])
+  } catch {
+    return 4096
+  }
+}
 
 /**
  * Bytes of private memory that a process holds now (what it does not share with files); undefined when it is gone or
@@ -12,7 +28,8 @@ const OOM_COUNTERS = ['/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/mem
 export function privateBytes(pid: number): number | undefined {
   try {
     const [, resident = 0, shared = 0] = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ').map(Number)
-    return (resident - shared) * PAGE
+    knownPageBytes ??= pageBytes()
+    return (resident - shared) * knownPageBytes
   } catch {
     return undefined
   }

@@ -85,6 +85,14 @@ test('retries due in the same moment are found by their claims, whatever bytes s
   expect(await redis.zcard(`${ns}:ext:retry`)).toBe(others.length)
 })
 
+test('removing all retries comes to an end beside those that cannot be read', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  for (let i = 0; i < 500; i++) await redis.zadd(`${ns}:ext:retry`, 1000, `unreadable${i}`)
+  await redis.zadd(`${ns}:ext:retry`, 1001, retry('a.1', 'q', 'E', '{"class":"A","args":[]}'))
+  expect(await client.retries.remove({ all: true })).toBe(1)
+  expect(await redis.zcard(`${ns}:ext:retry`)).toBe(500)
+})
+
 test('large retries are removed in several calls', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   const raw = `{"class":"A","args":["${'x'.repeat(800_000)}"]}`
