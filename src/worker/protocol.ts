@@ -83,7 +83,7 @@ export function frameReader(take: (type: number, body: Buffer) => void, mostByte
       if (garbled) return take(FRAME.garbled, garbled)
       let data = chunk
       if (rest) {
-        parts.push(chunk)
+        parts.push(Buffer.from(chunk))
         missing -= chunk.length
         if (missing > 0) return
         data = Buffer.concat(parts)
@@ -99,7 +99,7 @@ export function frameReader(take: (type: number, body: Buffer) => void, mostByte
         at = end
       }
       if (at === data.length) return
-      // Copied, because the stream may reuse the chunk's memory. Large frames gather in parts and are joined once.
+      // Copied, because the chunk's memory may be used again. Large frames gather in parts and are joined once.
       rest = Buffer.from(data.subarray(at))
       parts = [rest]
       missing = (rest.length >= HEADER ? 4 + rest.readUInt32LE(0) : HEADER) - rest.length

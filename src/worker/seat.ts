@@ -1,8 +1,9 @@
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Addon } from './addon.ts'
 import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
 import { FRAME, frameReader } from './protocol.ts'
+import { openReading } from './reading.ts'
 
 /** What a seat asks its zygote to do. */
 export interface SeatOrders {
@@ -71,8 +72,7 @@ export function createSeat(
   const stdout = lineSplitter((line) => listener?.line('stdout', line))
   const stderr = lineSplitter((line) => listener?.line('stderr', line))
   const open = (fd: number, writable: boolean, take: (chunk: Buffer) => void): Socket => {
-    const socket = new Socket({ fd, readable: true, writable })
-    socket.on('data', (chunk) => take(chunk as Buffer))
+    const socket = openReading(fd, writable, take)
     socket.on('error', (error) => (fatal = error))
     return socket
   }

@@ -3,7 +3,7 @@
  * loading it stays in native/zygote.c for good; what follows `serve` runs in children.
  */
 import { writeSync } from 'node:fs'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { loadAddon, type Addon } from './addon.ts'
 import { blockOnOutput } from './blocking.ts'
 import { createChild, type Child } from './child.ts'
@@ -12,6 +12,7 @@ import { forgetExit, hookExit, isExitAwaited } from './exithooks.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
+import { openReading } from './reading.ts'
 import { prepareRandomness, renewRandomness } from './randomness.ts'
 import { watchUnref } from './timers.ts'
 
@@ -40,9 +41,8 @@ function prepareChild(addon: Addon, config: LoadConfig, code: LoadedCode): { chi
   let fd = -1
   let channel: Socket | undefined
   const listen = (): Socket => {
-    const socket = new Socket({ fd, readable: true, writable: false })
     const reader = frameReader((type, body) => child.take(type, body.toString()), Infinity)
-    socket.on('data', (chunk) => reader.push(chunk as Buffer))
+    const socket = openReading(fd, false, reader.push)
     socket.on('error', () => addon.exit(0))
     socket.on('end', () => addon.exit(0))
     return socket
