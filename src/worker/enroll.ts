@@ -9,7 +9,7 @@ import type { WorkerOptions } from './options.ts'
 import type { ParentHooks } from './parenthooks.ts'
 import type { QueueList } from './queuelist.ts'
 
-export interface Enrolment {
+export interface Enrollment {
   readonly store: Store
   readonly log: Logger
   readonly observer: WorkerObserver
@@ -29,15 +29,15 @@ export interface Enrolment {
  * Registers a worker that has loaded its jobs, takes over what predecessors left, and says that it works. Rejects where
  * Redis refuses.
  */
-export async function enroll(enrolment: Enrolment): Promise<Caretaker> {
-  const { store, log, observer, clock, options, hooks, queueList, fresh, patience } = enrolment
+export async function enroll(enrollment: Enrollment): Promise<Caretaker> {
+  const { store, log, observer, clock, options, hooks, queueList, fresh, patience } = enrollment
   const starting: Patience = options.failFast
     ? { deadlineMs: 5000, signal: patience.signal }
     : { ...patience, stubborn: false }
   await queueList.refresh(starting)
   const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
   await hooks.tell('beforeFirstFork', fresh)
-  await enrolment.registering(register(store, fresh, starting))
+  await enrollment.registering(register(store, fresh, starting))
   await caretaker.recoverPredecessors(fresh, patience)
   if (fresh.isolation === 'inline')
     log.warn({}, 'jobs run in the worker’s own process: one that exits, leaks or never ends takes the worker with it')

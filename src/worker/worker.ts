@@ -208,8 +208,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       })
       moved = clock.monotonic()
     }
-    const enrolment = { store, log, observer, clock, options, hooks, queueList, fresh, registering, patience }
-    const caretaker = await enroll(enrolment)
+    const enrollment = { store, log, observer, clock, options, hooks, queueList, fresh, registering, patience }
+    const caretaker = await enroll(enrollment)
     if (leaving.stopping) return
     works = assemble(
       caretaker,
