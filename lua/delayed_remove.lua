@@ -1,9 +1,10 @@
--- Removes delayed jobs of one second by their exact bytes, from its list and from the sets by which the family finds them;
--- the second goes when nothing is left of it, and statuses expire.
+-- Removes delayed jobs of one second by their exact bytes, from its list and from the sets by which the family finds
+-- them; the second goes when nothing is left of it, and statuses expire.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, second, then of each item how many that are equal, and the item. Each costs a walk through the
---          second's list, so at most 500, and no more than some millions of elements to walk over and bytes of items in all
+-- ARGV     client nonce, call number, second, then of each item how many that are equal, and the item. Each costs a
+--          walk through the second's list, so at most 500, and no more than some millions of elements to walk over and
+--          bytes of items in all
 -- Returns  how many were removed, as text
 -- @include base
 -- @include numbered

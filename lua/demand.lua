@@ -1,5 +1,5 @@
--- What a scaler needs to know of some queues: one look that writes nothing and is bounded whatever lies in Redis. Keys of an
--- unexpected type count as empty.
+-- What a scaler needs to know of some queues: one look that writes nothing and is bounded whatever lies in Redis. Keys
+-- of an unexpected type count as empty.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     bytes returned of a head, largest head looked at, bytes of heads looked at in all,
@@ -26,7 +26,8 @@ for i = first, #ARGV do
   local length, flow = number('LLEN', key), text(e .. 'flow:' .. ARGV[i])
   if length > 0 or flow ~= '' then
     local size, tail = -1, ''
-    -- MEMORY USAGE multiplies what the head's node takes with the number of nodes: a long head shows without being read.
+    -- MEMORY USAGE multiplies what the head's node takes with the number of nodes: a long head shows without being
+    -- read.
     local bytes = length > 0 and budget > 0 and pcall_('MEMORY', 'USAGE', key, 'SAMPLES', 1)
     if type(bytes) == 'number' and bytes / length <= largest then
       local head = pcall_('LINDEX', key, 0)

@@ -1,9 +1,9 @@
--- Removes elements of a queue that are equal to one of those named, among the places looked at. The rest keeps its order,
--- and statuses of what was removed expire.
+-- Removes elements of a queue that are equal to one of those named, among the places looked at. The rest keeps its
+-- order, and statuses of what was removed expire.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, queue, first and last place looked at (counted from the tail: -1 is the last element; at
---          most 1000, and no more than some megabytes of them: each is hashed), then the elements' SHA-1
+-- ARGV     client nonce, call number, queue, first and last place looked at (counted from the tail: -1 is the last
+--          element; at most 1000, and no more than some megabytes of them: each is hashed), then the elements' SHA-1
 -- Returns  how many were removed, as text
 -- @include base
 -- @include numbered

@@ -1,5 +1,6 @@
--- Confirms that marked pods are idle, right before they are given up, and makes their marks last that long. A marked pod
--- takes no job, so one that is idle stays idle. Foreign workers know no marks: of them this says only how they are now.
+-- Confirms that marked pods are idle, right before they are given up, and makes their marks last that long. A marked
+-- pod takes no job, so one that is idle stays idle. Foreign workers know no marks: of them this says only how they are
+-- now.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     owner, ms until a mark lapses by itself, number of pods (at most 1000),

@@ -2,10 +2,12 @@
 -- which Redis refuses as a whole when it is full: either all is enqueued or nothing.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, number of the call that it follows or "", number of queues, number of tracked jobs;
+-- ARGV     client nonce, call number, number of the call that it follows or "", number of queues, number of tracked
+--          jobs;
 --          then for each queue its name, number of payloads, payloads;
 --          then the status names (`<id>` or `<prefix>_<id>`) of tracked jobs
--- Returns  "" (also where the call had run before), "early" where the call that it follows has not run: nothing was done
+-- Returns  "" (also where the call had run before), "early" where the call that it follows has not run: nothing was
+--          done
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered
 -- @include follows

@@ -2,7 +2,8 @@
 -- bytes in the set by which resque-scheduler and node-resque find them again. All or nothing, as in enqueue.lua.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, number of the call that it follows or "", number of items, number of tracked jobs;
+-- ARGV     client nonce, call number, number of the call that it follows or "", number of items, number of tracked
+--          jobs;
 --          then second and item of each; then the status names of tracked jobs
 -- Returns  "" (also where the call had run before), "early" as enqueue.lua
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call

@@ -1,7 +1,8 @@
 -- Removes entries of a failed list or of the quarantine.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, list (without the namespace), index of the first, places looked at (at most 1000);
+-- ARGV     client nonce, call number, list (without the namespace), index of the first, places looked at (at most
+--          1000);
 --          then place (0 is the first) and SHA-1 of each entry
 -- Returns  "<removed> <not there any more>"
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call

@@ -2,9 +2,10 @@
 -- job's status becomes *waiting* again.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, list (without the namespace), index of the first, places looked at (at most 1000);
---          then for each entry: place (0 is the first), SHA-1, queue, first and last byte of the payload in it (1 is the
---          first), status name or ""
+-- ARGV     client nonce, call number, list (without the namespace), index of the first, places looked at (at most
+--          1000);
+--          then for each entry: place (0 is the first), SHA-1, queue, first and last byte of the payload in it (1 is
+--          the first), status name or ""
 -- Returns  "<moved> <not there any more>"
 -- @include base
 -- @include numbered

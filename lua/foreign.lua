@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     worker ids, at most 1000
--- Returns  {ms, then for each: 1 where it runs a job, else 0; the first 256 bytes of its record; its stat:processed or ""}
+-- Returns  {ms, then for each: 1 where it runs a job, else 0; the first 256 bytes of its record; its stat:processed or
+--          ""}
 -- @include base
 
 local reply = { int(now) }

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     cursor, registrations a page, largest in-flight hash that is read (bytes)
--- Returns  {ms, next cursor, nonce, jobs held, ms left of its lease or negative, {queue, ms since when it is held, …}, …};
+-- Returns  {ms, next cursor, nonce, jobs held, ms left of its lease or negative, {queue, ms since when it is held, …},
+--          …};
 --          the list is empty where a process holds nothing or too much to be read
 -- @include base
 -- @include record

@@ -1,6 +1,7 @@
--- One look for processes whose lease has lapsed. A process is named only when two looks at least two seconds apart missed
--- its lease. Where looks were more than five seconds apart (Redis was away, its clock stepped, every worker slept), leases
--- may have lapsed without anybody being dead: suspicions are cleared and nobody is named for six seconds.
+-- One look for processes whose lease has lapsed. A process is named only when two looks at least two seconds apart
+-- missed its lease. Where looks were more than five seconds apart (Redis was away, its clock stepped, every worker
+-- slept), leases may have lapsed without anybody being dead: suspicions are cleared and nobody is named for six
+-- seconds.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     least ms between looks, most ms between looks, ms of holding after a gap

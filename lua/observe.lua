@@ -1,5 +1,5 @@
--- What /metrics shows of the queue system: one look that writes nothing and is bounded whatever lies in Redis. Keys of an
--- unexpected type count as empty.
+-- What /metrics shows of the queue system: one look that writes nothing and is bounded whatever lies in Redis. Keys of
+-- an unexpected type count as empty.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most queues shown, bytes returned of a head, bytes of heads looked at in all, most members of a set looked at,

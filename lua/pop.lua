@@ -1,5 +1,5 @@
--- Takes the element at the head of a queue. The answer is kept with the call's number, so that a call whose reply was lost
--- returns the same element when it is sent again.
+-- Takes the element at the head of a queue. The answer is kept with the call's number, so that a call whose reply was
+-- lost returns the same element when it is sent again.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     client nonce, call number, queue, "job" to move what cannot be a job to quarantine on the way, or ""

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     nonces, at most 100
--- Returns  for each: 1 where its lease stands, else 0; then the fields and values of its in-flight hash, a record of more
---          than 16 KiB as its first 8 and last 2, a NUL byte between
+-- Returns  for each: 1 where its lease stands, else 0; then the fields and values of its in-flight hash, a record of
+--          more than 16 KiB as its first 8 and last 2, a NUL byte between
 local e, call = KEYS[1], redis.call
 
 local reply = {}

@@ -1,6 +1,6 @@
--- Moves due items of the family's delayed lists to their queues, as they are, the oldest timestamp first and first in first
--- out within one. Does nothing while resque-scheduler or node-resque holds its leader lock: then the delayed jobs are left
--- to it. Locks are only looked at, never taken: a script cannot be interleaved with a foreign pass.
+-- Moves due items of the family's delayed lists to their queues, as they are, the oldest timestamp first and first in
+-- first out within one. Does nothing while resque-scheduler or node-resque holds its leader lock: then the delayed jobs
+-- are left to it. Locks are only looked at, never taken: a script cannot be interleaved with a foreign pass.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100), bytes after which no more are moved
@@ -11,8 +11,8 @@
 -- @include append
 
 local most, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
--- resque-scheduler puts its namespace in front of its lock's name, where redis-namespace puts it once more. Of nested namespaces it knows
--- the innermost only, and which part of ours that is cannot be told.
+-- resque-scheduler puts its namespace in front of its lock's name, where redis-namespace puts it once more. Of nested
+-- namespaces it knows the innermost only, and which part of ours that is cannot be told.
 local locks, rest = { p .. 'resque_scheduler_leader_lock' }, p == '' and ':' or p
 while rest do
   locks[#locks + 1] = p .. rest .. 'resque_scheduler_master_lock'
@@ -55,7 +55,8 @@ for _, ts in ipairs(due) do
   -- Ever more at a time, so that neither many small ones nor few large ones take long.
   while moved < most and budget > 0 and not over do
     local items = pcall_('LRANGE', list, 0, math.min(step, most - moved) - 1)
-    -- A list of another type is nobody's delayed job: its timestamp is dropped from the schedule, the key left as it is.
+    -- A list of another type is nobody's delayed job: its timestamp is dropped from the schedule, the key left as it
+    -- is.
     over = items.err or #items == 0
     for i = 1, items.err and 0 or #items do
       if not move(list, ts, items[i]) then

@@ -1,5 +1,5 @@
--- Moves due retries to the tail of their queues, bytes kept, oldest due first. What each counts of attempts goes along: a retry may have waited
--- for longer than they are kept beside it.
+-- Moves due retries to the tail of their queues, bytes kept, oldest due first. What each counts of attempts goes along:
+-- a retry may have waited for longer than they are kept beside it.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100), bytes after which no more are moved

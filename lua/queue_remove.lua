@@ -1,8 +1,9 @@
--- Removes a queue: its jobs, its name, and what is kept beside it (token, flow, pause). The jobs are put aside for a while, for
--- removed_statuses.lua.
+-- Removes a queue: its jobs, its name, and what is kept beside it (token, flow, pause). The jobs are put aside for a
+-- while, for removed_statuses.lua.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, queue, "jobs" to remove the jobs only or "all", name under which they are put aside
+-- ARGV     client nonce, call number, queue, "jobs" to remove the jobs only or "all", name under which they are put
+--          aside
 -- Returns  how many jobs it had, as text
 local p, e, call = string.sub(KEYS[1], 1, -5), KEYS[1], redis.call
 -- @include numbered

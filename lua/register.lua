@@ -16,7 +16,8 @@ if call('EXISTS', e .. 'gone:' .. nonce) == 1 then
   return { 'gone', int(now) }
 end
 
--- First of all a write that Redis lets through when it is full, and then those that follow: workers are what makes room.
+-- First of all a write that Redis lets through when it is full, and then those that follow: workers are what makes
+-- room.
 call('PEXPIRE', e .. 'lease:' .. nonce, lease_ms)
 -- What reapers go by comes before the rest: a process that could take jobs without being listed would never be reaped.
 call('SET', e .. 'lease:' .. nonce, '1', 'PX', lease_ms)

@@ -1,6 +1,6 @@
--- Releases a process: puts back every record that it holds, the newest claim first so that the oldest ends up in front, then
--- removes its registration. Used by its owner at shutdown, and by others for a process that is gone. The reason is checked
--- here again. A second call finds nothing and does nothing.
+-- Releases a process: puts back every record that it holds, the newest claim first so that the oldest ends up in front,
+-- then removes its registration. Used by its owner at shutdown, and by others for a process that is gone. The reason is
+-- checked here again. A second call finds nothing and does nothing.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     nonce, reason, evidence, most recoveries
@@ -61,9 +61,9 @@ local function recent_failures(list)
   return recent[list].err and {} or recent[list]
 end
 
--- A foreign prune removes the display registration and may have failed the job: then the common failed list or that of the queue names
--- exactly this registration, nonce included, with this payload, which may have been written anew (`\/` as `/`). An equal payload alone
--- proves nothing.
+-- A foreign prune removes the display registration and may have failed the job: then the common failed list or that of
+-- the queue names exactly this registration, nonce included, with this payload, which may have been written anew (`\/`
+-- as `/`). An equal payload alone proves nothing.
 local function failed_by_prune(id, queue, raw)
   if pcall_('SISMEMBER', p .. 'workers', id) == 1 then
     return false

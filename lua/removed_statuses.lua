@@ -1,5 +1,5 @@
--- Lets statuses of jobs expire that were removed with their queue, as many as one call may look at, and forgets these jobs.
--- Safe to send twice: it only goes on.
+-- Lets statuses of jobs expire that were removed with their queue, as many as one call may look at, and forgets these
+-- jobs. Safe to send twice: it only goes on.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     name under which the jobs were put aside

@@ -1,9 +1,11 @@
--- Removes waiting retries, each named by its due time and its claim, with the attempts that are kept of them: a job enqueued anew begins at
--- its first. Equal payloads without an id share their attempts, so those that still wait begin anew as well: whether there are any
--- would take a walk through all. Statuses expire like those of jobs that have ended.
+-- Removes waiting retries, each named by its due time and its claim, with the attempts that are kept of them: a job
+-- enqueued anew begins at its first. Equal payloads without an id share their attempts, so those that still wait begin
+-- anew as well: whether there are any would take a walk through all. Statuses expire like those of jobs that have
+-- ended.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, then due time in ms and claim of each (at most 500, and no more than some megabytes of them)
+-- ARGV     client nonce, call number, then due time in ms and claim of each (at most 500, and no more than some
+--          megabytes of them)
 -- Returns  how many were removed, as text
 -- @include base
 -- @include numbered
@@ -13,7 +15,8 @@
 
 local retry = e .. 'retry'
 
--- Whether a member stands before the place of `head`: by bytes, as Redis orders members of one score. Lua's own `<` goes by the locale.
+-- Whether a member stands before the place of `head`: by bytes, as Redis orders members of one score. Lua's own `<`
+-- goes by the locale.
 local function stands_before(member, head)
   for i = 1, #head do
     local a, b = string.byte(member, i) or -1, string.byte(head, i)
@@ -22,7 +25,8 @@ local function stands_before(member, head)
   return false
 end
 
--- The member of this score that begins with `head`. Halving looks at few of them, however many there are and however long.
+-- The member of this score that begins with `head`. Halving looks at few of them, however many there are and however
+-- long.
 local function find(due, head)
   local from = call('ZCOUNT', retry, '-inf', '(' .. due)
   local to = from + call('ZCOUNT', retry, due, due)

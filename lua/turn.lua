@@ -29,13 +29,13 @@
 --           refused, holds already}
 --          A memo is "t" where the job is tracked (or that is not known), then the value of its ext:job: key.
 --
--- Work that is left in a queue rings its token where `ring` says so: the caller took a token, or asks for idle slots, or has not
--- rung for a while. A worker that goes from job to job need not wake others at every one.
+-- Work that is left in a queue rings its token where `ring` says so: the caller took a token, or asks for idle slots,
+-- or has not rung for a while. A worker that goes from job to job need not wake others at every one.
 --
--- Every job of a busy fleet comes through here, so strings, table fields, functions and calls are counted: they are what it costs.
--- Redis' Lua hashes every byte of every string it makes, reads a number from text at the price of two calls, and writes one that
--- it is handed with seventeen digits: so small numbers come packed, and those that came as text are handed on as text. Tables that
--- grow are made with room in them.
+-- Every job of a busy fleet comes through here, so strings, table fields, functions and calls are counted: they are
+-- what it costs. Redis' Lua hashes every byte of every string it makes, reads a number from text at the price of two
+-- calls, and writes one that it is handed with seventeen digits: so small numbers come packed, and those that came as
+-- text are handed on as text. Tables that grow are made with room in them.
 -- @include base
 
 -- What few turns need is made when it is needed: every function costs each call its making.
@@ -178,8 +178,8 @@ if n_ends > 0 then
   queues_at = at
 end
 
--- The last `"id":"…"` near the end of a payload is the job's, if it has one; a hit is checked before anything is written. Ours and
--- php-resque's have 32 digits there and no prefix.
+-- The last `"id":"…"` near the end of a payload is the job's, if it has one; a hit is checked before anything is
+-- written. Ours and php-resque's have 32 digits there and no prefix.
 local job_prefix = p .. 'job:'
 local function status_of(raw)
   local tail = find(raw, '","prefix":"","queue_time":', -43, true)
@@ -228,8 +228,8 @@ if may_take > 0 and n_queues > 0 then
 end
 local found = call('MGET', unpack(lookup, 1, n_lookup))
 
--- A full Redis refuses a script whose first write needs memory. Taking a job begins with one that needs none; everything else, with
--- one that does nothing.
+-- A full Redis refuses a script whose first write needs memory. Taking a job begins with one that needs none;
+-- everything else, with one that does nothing.
 local may_write = false
 if not found[5] or n_ends > 0 then
   call('HDEL', inflight, '')
@@ -269,8 +269,8 @@ local paused_json = found[2] or ''
 -- Places of the records to be answered: those of refused ends, and those that idle slots hold.
 local answered = refused
 
--- Slots that may take a new job: they hold none, and their claim number is new. Slot i asks for claim i + ahead, or, where
--- it is idle, for claim i + ahead - passed.
+-- Slots that may take a new job: they hold none, and their claim number is new. Slot i asks for claim i + ahead, or,
+-- where it is idle, for claim i + ahead - passed.
 local ahead, passed = base - 1, n_ended - n_next
 local free, n_free, outrun = {}, 0, false
 for i = 1, n_slots do

@@ -3,8 +3,8 @@ local function append(list, value)
   return type(pcall_('RPUSH', list, value)) == 'number'
 end
 
--- Writes the record of a failure to the lists that a worker keeps: "r" the common one, "m" one per queue, "rm" both. The common one takes what
--- the other cannot.
+-- Writes the record of a failure to the lists that a worker keeps: "r" the common one, "m" one per queue, "rm" both.
+-- The common one takes what the other cannot.
 local function append_failure(lists, queue, entry)
   local recorded = false
   if lists == 'm' or lists == 'rm' then

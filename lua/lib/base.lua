@@ -1,5 +1,5 @@
--- Names and time. KEYS[1] is `<namespace>ext:`; every other key is built from the prefix in front of it and so shares its
--- slot in a cluster.
+-- Names and time. KEYS[1] is `<namespace>ext:`; every other key is built from the prefix in front of it and so shares
+-- its slot in a cluster.
 local p = string.sub(KEYS[1], 1, -5)
 local e = KEYS[1]
 local call, pcall_ = redis.call, redis.pcall

@@ -1,5 +1,5 @@
--- Calls of one client are numbered: ARGV[1] is the client's nonce, ARGV[2] the number. A number at or below the one stored
--- has run before: it does nothing again and answers as it did then. `<number>` or `<number> <answer>` is stored.
+-- Calls of one client are numbered: ARGV[1] is the client's nonce, ARGV[2] the number. A number at or below the one
+-- stored has run before: it does nothing again and answers as it did then. `<number>` or `<number> <answer>` is stored.
 local client_key, number, ran = e .. 'client:' .. ARGV[1], ARGV[2], 0
 local before = redis.call('GET', client_key)
 if before then
@@ -15,7 +15,8 @@ local function answer(text)
   return text or ''
 end
 
--- First write of scripts that free or move memory: one that Redis lets through when it is full, and then all that follow.
+-- First write of scripts that free or move memory: one that Redis lets through when it is full, and then all that
+-- follow.
 local function also_when_full()
   redis.call('PEXPIRE', client_key, 600000)
 end

@@ -1,15 +1,16 @@
--- The failure lists that a process keeps, by its registration. Backends of the user's own cannot be asked from here: the common list
--- stands in for them.
+-- The failure lists that a process keeps, by its registration. Backends of the user's own cannot be asked from here:
+-- the common list stands in for them.
 local function failure_lists(nonce)
   local registration = pcall_('HGET', e .. 'processes', nonce)
   local known = type(registration) == 'string' and decode(registration) or {}
   return known.failure_lists
 end
 
--- Puts a job of the process that ARGV[1] names back in front of its queue. A counted one was lost with its process; beyond `most`
--- recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker cannot circle, or to quarantine where it
--- cannot be read here. A loss counts only if the run began after the last counted one: many equal payloads lost in one crash are one
--- loss. Returns 'back', 'failed' (the caller counts it) or 'quarantined', or nil where every key it could go to holds another type.
+-- Puts a job of the process that ARGV[1] names back in front of its queue. A counted one was lost with its process;
+-- beyond `most` recoveries it goes to the process's failure lists as a DirtyExit, so that a job that kills its worker
+-- cannot circle, or to quarantine where it cannot be read here. A loss counts only if the run began after the last
+-- counted one: many equal payloads lost in one crash are one loss. Returns 'back', 'failed' (the caller counts it) or
+-- 'quarantined', or nil where every key it could go to holds another type.
 local function put_back(queue, raw, counted, began, most, worker)
   local tracked = status_key(raw)
   local old = tracked and pcall_('GET', tracked)

@@ -1,4 +1,5 @@
--- Moves elements of a list, byte for byte, to the tails of their queues. `choose` does all that can go wrong, so that `requeue` only writes.
+-- Moves elements of a list, byte for byte, to the tails of their queues. `choose` does all that can go wrong, so that
+-- `requeue` only writes.
 local indexes, pushes, queues, unlisted, missing = {}, {}, {}, {}, 0
 
 local function choose(index, queue, raw)

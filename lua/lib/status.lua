@@ -40,8 +40,8 @@ local function is_outermost(text, at)
   return false
 end
 
--- Id and prefix near the end of a payload that cjson cannot read, where the family writes them; nil where they may be others' or are written with
--- escapes. An `"id"` of an argument is followed by the end of the arguments.
+-- Id and prefix near the end of a payload that cjson cannot read, where the family writes them; nil where they may be
+-- others' or are written with escapes. An `"id"` of an argument is followed by the end of the arguments.
 local function id_at_end(raw)
   local tail, id, behind = string.sub(raw, -600), nil, nil
   for found, at in string.gmatch(tail, ',"id":"([^"\\]+)"()') do

@@ -27,7 +27,8 @@ for i = 1, n_ends do
       local outcome = r.put_back(one.queue, raw, argv[a] == '1', one.ms, tonumber(most), name .. '.' .. one.slot .. pid .. list)
       recorded = outcome ~= nil
       if recorded and outcome ~= 'back' then verb = outcome == 'failed' and 'failed' or 'quarantine' end -- it has ended here
-      -- What was read of the first queue is not its head any more: taking that would drop this job and run another twice.
+      -- What was read of the first queue is not its head any more: taking that would drop this job and run another
+      -- twice.
       if one.queue == argv[queues_at + 1] then first = nil end
       if argv[a] == '1' then found[3] = '1' end -- what it wrote is looked up when this very turn takes the job again
     else

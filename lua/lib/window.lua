@@ -6,8 +6,8 @@ local function window(list, start, n)
   return call('LRANGE', list, start, start + n - 1)
 end
 
--- Removes the entries at these indexes, all below 0 (counted from the tail) or none, in one walk from the nearer end. Their
--- neighbours keep their order.
+-- Removes the entries at these indexes, all below 0 (counted from the tail) or none, in one walk from the nearer end.
+-- Their neighbours keep their order.
 local function remove_at(list, indexes)
   local n = #indexes
   if n == 0 then
