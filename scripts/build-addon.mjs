@@ -2,9 +2,9 @@
 //
 //   node scripts/build-addon.mjs [--if-missing] [--out FILE]
 //
-// Runs in the checkout and as the package's install script, on any platform: where it cannot build (not Linux with glibc, no
-// compiler, no headers) it says so in one line and exits 0, and the worker takes `spawn` instead of `fork`. A compiler that runs and
-// refuses our source is a bug of ours: exit 1.
+// Runs in the checkout and as the package's install script, on any platform: where it cannot build (not Linux with
+// glibc, no compiler, no headers) it says so in one line and exits 0, and the worker takes `spawn` instead of `fork`. A
+// compiler that runs and refuses our source is a bug of ours: exit 1.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -1,5 +1,5 @@
-// Joins the modules that a spawned job process boots with into one file, dist/worker/spawned.js: fifteen small modules cost
-// each of those processes 5 ms of CPU. Without this step all works the same, only slower.
+// Joins the modules that a spawned job process boots with into one file, dist/worker/spawned.js: fifteen small modules
+// cost each of those processes 5 ms of CPU. Without this step all works the same, only slower.
 import { dirname, join } from 'node:path'
 import { rolldown } from 'rolldown'
 

@@ -2,8 +2,8 @@ const LONE_SURROGATE = /(?<!\\)((?:\\\\)*)\\ud[89a-f][\da-f]{2}/g
 
 /**
  * A value as JSON that Ruby and PHP read, too: undefined where it has none. What is left of a character that was cut in
- * half (`text.slice(0, 100)`) becomes U+FFFD. `JSON.stringify` writes it as an escape which those two refuse, and with it
- * the whole list that a dashboard wants to show.
+ * half (`text.slice(0, 100)`) becomes U+FFFD. `JSON.stringify` writes it as an escape which those two refuse, and with
+ * it the whole list that a dashboard wants to show.
  */
 export function familyJson(value: object): string
 export function familyJson(value: unknown): string | undefined

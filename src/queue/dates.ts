@@ -1,6 +1,7 @@
 /**
- * Hours east of UTC of the zones that Ruby and older php-resque name when they run in one: the abbreviations that the tz
- * database has in use. Of several zones with one name (CST, IST, PST) it is the one that Ruby's own `Date.parse` takes.
+ * Hours east of UTC of the zones that Ruby and older php-resque name when they run in one: the abbreviations that the
+ * tz database has in use. Of several zones with one name (CST, IST, PST) it is the one that Ruby's own `Date.parse`
+ * takes.
  */
 const ZONES: ReadonlyMap<string, number> = new Map(
   Object.entries({

@@ -1,6 +1,6 @@
 /**
- * The workers' queue grammar: names in order of priority, `*` and globs (`mail_*`, `?`, `[ab]`, `[!ab]`) for whatever exists,
- * `!name` or `!glob` for what is skipped (R14, and Ruby's globs).
+ * The workers' queue grammar: names in order of priority, `*` and globs (`mail_*`, `?`, `[ab]`, `[!ab]`) for whatever
+ * exists, `!name` or `!glob` for what is skipped (R14, and Ruby's globs).
  */
 export interface Selection {
   readonly patterns: readonly string[]

@@ -23,7 +23,9 @@ const LISTENERS_MS = 5000
 export interface Caretaker {
   /** At start: releases predecessors of this instance, and processes of this host whose pid is dead. */
   recoverPredecessors(own: Registration, patience: Patience): Promise<void>
-  /** Looks for lapsed leases, at most every two seconds over all workers. To be called at every renewal. Never rejects. */
+  /**
+   * Looks for lapsed leases, at most every two seconds over all workers. To be called at every renewal. Never rejects.
+   */
   reap(patience: Patience): Promise<void>
   /** Moves due retries and delayed jobs, all that is due. Never rejects. */
   promote(due: { retry: boolean; delayed: boolean }, patience: Patience): Promise<void>

@@ -8,8 +8,8 @@ const OOM_COUNTERS = ['/sys/fs/cgroup/memory.events', '/sys/fs/cgroup/memory/mem
 let knownPageBytes: number | undefined
 
 /**
- * Bytes in a page of memory, as the kernel tells every process (AT_PAGESZ of getauxval(3)): 64 KiB on some ARM machines.
- * What a process that must not be dumped may not read is taken for the usual 4 KiB.
+ * Bytes in a page of memory, as the kernel tells every process (AT_PAGESZ of getauxval(3)): 64 KiB on some ARM
+ * machines. What a process that must not be dumped may not read is taken for the usual 4 KiB.
  */
 function pageBytes(): number {
   try {

@@ -27,8 +27,8 @@ export type Outcome = (
 ) & {
   readonly process?: ProcessReport
   /**
-   * A signal that the engine had not sent, and that the job's code was told of: through its AbortSignal, or by a listener
-   * of its own, where it left its process without a report.
+   * A signal that the engine had not sent, and that the job's code was told of: through its AbortSignal, or by a
+   * listener of its own, where it left its process without a report.
    */
   readonly heard?: Heard
 }

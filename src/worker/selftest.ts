@@ -10,8 +10,8 @@ export class Unfit extends Error {
 }
 
 /**
- * Ten children, each of which must show timers, file access, its own pid and random numbers of its own. `done` gets each
- * that has answered. Rejects with `Unfit`.
+ * Ten children, each of which must show timers, file access, its own pid and random numbers of its own. `done` gets
+ * each that has answered. Rejects with `Unfit`.
  */
 export async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<void> {
   const seen = new Set<unknown>()

@@ -38,7 +38,9 @@ function raiseOomScore(): void {
   }
 }
 
-/** No orphan finishes a job behind our back: the kernel forgets whom a process dies with when it becomes another user. */
+/**
+ * No orphan finishes a job behind our back: the kernel forgets whom a process dies with when it becomes another user.
+ */
 function dieWith(worker: number, addon: Addon): void {
   addon.dieWith(worker)
   for (const name of ['setuid', 'seteuid', 'setgid', 'setegid'] as const) {
