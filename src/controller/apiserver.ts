@@ -60,26 +60,23 @@ export interface ApiServer {
   close(): void
 }
 
-/** An answer that is a refusal, as an error: `data` has status, reason and retryAfterMs. */
-export function refusal(what: string, { status, body, retryAfterMs }: KubeReply): ResQueueError {
+/**
+ * An answer that is a refusal, as an error: `data` has status, reason and retryAfterMs. `advice`: what to do about it,
+ * without a full stop; the rights of the service account where the caller knows nothing better.
+ */
+export function refusal(what: string, { status, body, retryAfterMs }: KubeReply, advice?: string): ResQueueError {
   const { reason, message } = (body ?? {}) as { reason?: string; message?: string }
+  const isForbidden = status === 401 || status === 403
+  const hint = advice ?? (isForbidden ? 'Check the service account and its roles' : undefined)
   return new ResQueueError(
     status === 429 || status >= 500 ? 'KUBERNETES_UNAVAILABLE' : 'KUBERNETES_REFUSED',
-    `The API server refuses to ${what} (${status}${reason ? ` ${reason}` : ''}): ${message ?? 'it gives no reason'}${adviceFor(what, status)}.`,
+    `The API server refuses to ${what} (${status}${reason ? ` ${reason}` : ''}): ${message ?? 'it gives no reason'}${hint === undefined ? '' : `. ${hint}`}.`,
     { data: { status, reason, retryAfterMs } },
   )
 }
 
-function adviceFor(what: string, status: number): string {
-  if (status === 401 || status === 403) return '. Check the service account and its roles'
-  // A list that is not there is of a kind that is not there.
-  if (status === 404 && what.startsWith('list ') && what.includes('resqueue.dev'))
-    return '. Install the custom resource WorkerScaler: kubectl apply --server-side -f deploy/crds.yaml'
-  return ''
-}
-
 /** The HTTP status behind an error of this module; undefined where there was no answer. */
-export function statusOf(error: unknown): number | undefined {
+export function httpStatusOf(error: unknown): number | undefined {
   const status = error instanceof ResQueueError ? error.data['status'] : undefined
   return typeof status === 'number' ? status : undefined
 }
@@ -199,7 +196,11 @@ export function openApiServer(access: KubeAccess): ApiServer {
         if (response.statusCode !== 200) {
           const status = response.statusCode ?? 0
           const body = parse(await textOf(response))
-          throw refusal('watch', { status, body, retryAfterMs: retryAfter(response.headers['retry-after']) })
+          throw refusal(`watch ${request.path}`, {
+            status,
+            body,
+            retryAfterMs: retryAfter(response.headers['retry-after']),
+          })
         }
         answered = true
         response.setEncoding('utf8')

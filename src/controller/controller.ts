@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetrics.ts'
 import type { Checks } from '../telemetry/health.ts'
 import type { Scaler } from './api.ts'
-import { statusOf, type ApiServer } from './apiserver.ts'
+import { httpStatusOf, type ApiServer } from './apiserver.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
 import { createRecorder } from './events.ts'
@@ -114,7 +114,7 @@ export function createController(options: ControllerOptions): Controller {
         queue?.add(key)
       },
       trouble: (error) => {
-        const status = statusOf(error)
+        const status = httpStatusOf(error)
         if (namespace === undefined || (status !== 403 && status !== 404)) return broke(error)
         refuse(namespace, error)
         lookWhetherListed()

@@ -1,6 +1,6 @@
 import { messageOf } from '../errors.ts'
 import { sleep } from '../clock.ts'
-import { statusOf, type ApiServer } from './apiserver.ts'
+import { httpStatusOf, type ApiServer } from './apiserver.ts'
 import { listAll, type KubeObject } from './resources.ts'
 
 /** A watch that says nothing for this long, not even that it ends, is opened anew from where it was. Milliseconds. */
@@ -137,7 +137,7 @@ export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>
         continue
       } catch (error) {
         if (signal.aborted) return
-        const status = statusOf(error)
+        const status = httpStatusOf(error)
         if (error instanceof Relist || status === 410) from = undefined
         // What was silent goes on from where it was; what broke after a good while begins its backoff anew.
         if (performance.now() - startedAt > 10_000) failures = 0

@@ -2,7 +2,7 @@ import { messageOf } from '../errors.ts'
 import { selectQueues } from '../queue/selection.ts'
 import { act, readScale, tidy } from './act.ts'
 import type { Scaler } from './api.ts'
-import { statusOf as httpStatus } from './apiserver.ts'
+import { httpStatusOf } from './apiserver.ts'
 import { REASONS, type Saying } from './conditions.ts'
 import type { Connection } from './connections.ts'
 import { decide, lookaheadSeconds, type Hold } from './decide.ts'
@@ -100,7 +100,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       try {
         await readScale(world, state, scaler)
       } catch (error) {
-        if (httpStatus(error) === undefined) throw error
+        if (httpStatusOf(error) === undefined) throw error
         return new Obstacle(REASONS.targetUnavailable, messageOf(error))
       }
     }

@@ -49,6 +49,8 @@ export const FIELD_MANAGER = 'resqueue-controller'
 
 /** Objects in one page of a list. */
 const PAGE = 500
+/** A list that is not there is of a kind that is not there. */
+const NO_CRD = 'Install the custom resource WorkerScaler: kubectl apply --server-side -f deploy/crds.yaml'
 
 /** `namespace` undefined: in all namespaces. */
 export function collection({ base, plural }: Kind, namespace: string | undefined): string {
@@ -77,7 +79,8 @@ export async function listAll<T>(
       cursor = undefined
       continue
     }
-    if (reply.status !== 200) throw refusal(`list ${path}`, reply)
+    if (reply.status !== 200)
+      throw refusal(`list ${path}`, reply, reply.status === 404 && path.startsWith(SCALERS.base) ? NO_CRD : undefined)
     const page = reply.body as List<T>
     items.push(...page.items)
     cursor = page.metadata.continue || undefined
