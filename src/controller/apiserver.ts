@@ -162,11 +162,11 @@ export function openApiServer(access: KubeAccess): ApiServer {
     server,
     counts,
     request: async (request: KubeRequest) => {
-      let renewed = false
+      let fresh = false
       for (let tries = 1; ; tries++) {
-        const reply = await attempt(request, renewed && tries === 2)
-        if (reply.status === 401 && !renewed) {
-          renewed = true
+        const reply = await attempt(request, fresh)
+        if (reply.status === 401 && !fresh) {
+          fresh = true
           continue
         }
         const busy = reply.status === 429 || reply.status === 503

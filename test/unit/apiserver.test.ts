@@ -5,7 +5,8 @@ import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts
 import { collection, listAll, PODS, SCALERS } from '../../src/controller/resources.ts'
 import { own } from '../support/scope.ts'
 
-async function serve(listener: RequestListener): Promise<ApiServer> {
+/** `auth`: a token for each time that credentials are read. */
+async function serve(listener: RequestListener, auth: () => string = () => 'me'): Promise<ApiServer> {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   own('server', () => {
@@ -16,7 +17,7 @@ async function serve(listener: RequestListener): Promise<ApiServer> {
   const api = openApiServer({
     server: `http://127.0.0.1:${port}`,
     namespace: 'shop',
-    auth: async () => ({ headers: {}, tls: {} }),
+    auth: async () => ({ headers: { authorization: auth() }, tls: {} }),
   })
   own('client', () => api.close())
   return api
@@ -47,6 +48,20 @@ test('a watch that falls silent has not failed; one that is never answered or br
   })
   expect(await follow(broken)).toEqual(['one', 'aborted.'])
   expect(broken.counts).toEqual({ requests: 1, failed: 1 })
+})
+
+test('refused credentials are read anew, also by a request that was sent away before', async () => {
+  let [reads, busy] = [0, 1]
+  const api = await serve(
+    (request, response) => {
+      response.statusCode = busy-- > 0 ? 503 : request.headers.authorization === 'old' ? 401 : 200
+      response.setHeader('retry-after', '0')
+      response.end('{}')
+    },
+    () => (reads++ === 0 ? 'old' : 'new'),
+  )
+  expect((await api.request({ path: '/' })).status).toBe(200)
+  expect(reads).toBe(2)
 })
 
 test('a cluster without the custom resource is told from one that refuses', async () => {
