@@ -53,8 +53,9 @@ export interface ApiServer {
    */
   request(request: KubeRequest): Promise<KubeReply>
   /**
-   * Opens a watch and yields its lines. Ends when the server ends it; throws `KUBERNETES_UNAVAILABLE` where it breaks,
-   * or where nothing came for `silenceMs`, and `KubeRefusal` where it is refused.
+   * Opens a watch and yields its lines. Ends when the server ends it, or when it has said nothing for `silenceMs`;
+   * throws `KUBERNETES_UNAVAILABLE` where it breaks or is not answered at all, and `KUBERNETES_REFUSED` where it is
+   * refused.
    */
   watch(request: KubeRequest & { readonly silenceMs: number }): AsyncGenerator<string>
   close(): void
@@ -176,15 +177,12 @@ export function openApiServer(access: KubeAccess): ApiServer {
       }
     },
     async *watch(request: KubeRequest & { readonly silenceMs: number }) {
-      const stop = new AbortController()
-      const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal
-      const silent = setTimeout(
-        () => stop.abort(new Error(`silent for ${request.silenceMs / 1000} s`)),
-        request.silenceMs,
-      )
       // A connection of its own: a watch that ends badly must take no other request with it.
       const { value } = await credentials()
       const own = secure ? new HttpsAgent({ ...value.tls }) : new HttpAgent()
+      const stop = new AbortController()
+      const signal = request.signal ? AbortSignal.any([request.signal, stop.signal]) : stop.signal
+      const silent = setTimeout(() => stop.abort(), request.silenceMs)
       counts.requests++
       let answered = false
       try {
@@ -214,9 +212,10 @@ export function openApiServer(access: KubeAccess): ApiServer {
       } catch (error) {
         request.signal?.throwIfAborted()
         if (error instanceof ResQueueError) throw error
-        // A watch of what does not change is silent, and opened anew: nothing has failed.
-        if (!answered || !stop.signal.aborted) counts.failed++
-        throw unavailable(server, stop.signal.aborted ? stop.signal.reason : error)
+        // What does not change has nothing to say: nothing has failed.
+        if (answered && stop.signal.aborted) return
+        counts.failed++
+        throw unavailable(server, stop.signal.aborted ? new Error('no answer in time') : error)
       } finally {
         clearTimeout(silent)
         stop.abort()

@@ -1,4 +1,3 @@
-import { messageOf } from '../errors.ts'
 import { sleep } from '../clock.ts'
 import { httpStatusOf, type ApiServer } from './apiserver.ts'
 import { listAll, type KubeObject } from './resources.ts'
@@ -134,18 +133,15 @@ export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>
         failures = 0
         // A server that ends watches at once is not asked without a pause.
         if (performance.now() - startedAt < 1000) await sleep(LEAST_BACKOFF_MS, signal).catch(() => undefined)
-        continue
       } catch (error) {
         if (signal.aborted) return
         const status = httpStatusOf(error)
         if (error instanceof Relist || status === 410) from = undefined
-        // What was silent goes on from where it was; what broke after a good while begins its backoff anew.
+        // What broke after a good while begins its backoff anew.
         if (performance.now() - startedAt > 10_000) failures = 0
-        const quiet = /silent for/.test(messageOf(error))
-        if (!quiet) trouble?.(error)
+        trouble?.(error)
         const asked = (error as { data?: { retryAfterMs?: number } }).data?.retryAfterMs
-        const backoff = quiet ? 0 : Math.min(LEAST_BACKOFF_MS * 2 ** failures, MOST_BACKOFF_MS)
-        failures = quiet ? 0 : failures + 1
+        const backoff = Math.min(LEAST_BACKOFF_MS * 2 ** failures++, MOST_BACKOFF_MS)
         const wait = Math.max(Math.min(asked ?? 0, LONGEST_RETRY_MS), backoff)
         await sleep(wait * (0.75 + Math.random() / 2), signal).catch(() => undefined)
       }
