@@ -1,3 +1,4 @@
+import { settlesWithin } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { selectQueues } from '../queue/selection.ts'
 import { act, readScale, tidy } from './act.ts'
@@ -111,8 +112,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       await recorder.record(scaler, 'TargetNotFound', message)
       return new Obstacle(REASONS.targetNotFound, message)
     }
-    if (!source.synced)
-      await Promise.race([source.ready, new Promise((resolve) => setTimeout(resolve, PODS_MS).unref())])
+    if (!source.synced) await settlesWithin(source.ready, PODS_MS, term.signal)
     if (!source.synced) {
       void source.ready.then(() => world.enqueue(state.key))
       return new Obstacle(REASONS.targetUnavailable, `The pods of ${namespace} cannot be listed`, UNLISTED_MS)

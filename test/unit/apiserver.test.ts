@@ -1,27 +1,7 @@
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts'
+import type { ApiServer } from '../../src/controller/apiserver.ts'
 import { collection, listAll, PODS, SCALERS } from '../../src/controller/resources.ts'
-import { own } from '../support/scope.ts'
-
-/** `auth`: a token for each time that credentials are read. */
-async function serve(listener: RequestListener, auth: () => string = () => 'me'): Promise<ApiServer> {
-  const server = createServer(listener)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  own('server', () => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  const api = openApiServer({
-    server: `http://127.0.0.1:${port}`,
-    namespace: 'shop',
-    auth: async () => ({ headers: { authorization: auth() }, tls: {} }),
-  })
-  own('client', () => api.close())
-  return api
-}
+import { startApiServer } from '../support/apiserver.ts'
 
 /** Follows a watch to its end: what came, and why it ended. */
 async function follow(api: ApiServer): Promise<readonly string[]> {
@@ -35,15 +15,15 @@ async function follow(api: ApiServer): Promise<readonly string[]> {
 }
 
 test('a watch that falls silent has not failed; one that is never answered or breaks off has', async () => {
-  const silent = await serve((_, response) => void response.write('one\n'))
+  const silent = await startApiServer((_, response) => void response.write('one\n'))
   expect(await follow(silent)).toEqual(['one'])
   expect(silent.counts).toEqual({ requests: 1, failed: 0 })
 
-  const mute = await serve(() => undefined)
+  const mute = await startApiServer(() => undefined)
   expect(await follow(mute)).toEqual(['no answer in time.'])
   expect(mute.counts).toEqual({ requests: 1, failed: 1 })
 
-  const broken = await serve((_, response) => {
+  const broken = await startApiServer((_, response) => {
     response.write('one\n', () => response.destroy())
   })
   expect(await follow(broken)).toEqual(['one', 'aborted.'])
@@ -51,7 +31,7 @@ test('a watch that falls silent has not failed; one that is never answered or br
 })
 
 test('a watch without credentials leaves no timer behind', async () => {
-  const api = await serve(
+  const api = await startApiServer(
     () => undefined,
     () => {
       throw new Error('no token')
@@ -65,7 +45,7 @@ test('a watch without credentials leaves no timer behind', async () => {
 
 test('refused credentials are read anew, also by a request that was sent away before', async () => {
   let [reads, busy] = [0, 1]
-  const api = await serve(
+  const api = await startApiServer(
     (request, response) => {
       response.statusCode = busy-- > 0 ? 503 : request.headers.authorization === 'old' ? 401 : 200
       response.setHeader('retry-after', '0')
@@ -78,7 +58,7 @@ test('refused credentials are read anew, also by a request that was sent away be
 })
 
 test('a cluster without the custom resource is told from one that refuses', async () => {
-  const api = await serve((request, response) => {
+  const api = await startApiServer((request, response) => {
     // As the API server answers for a group that it does not have.
     response.statusCode = request.url?.includes('resqueue.dev') ? 404 : 403
     response.end('404 page not found\n')
