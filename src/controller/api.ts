@@ -127,7 +127,6 @@ export interface Scaler {
   readonly namespace: string
   readonly uid: string
   readonly generation: number
-  readonly resourceVersion: string
   readonly creationTimestamp: string
   readonly spec: ScalerSpec
   /** As it was read; fields of another type are left out. */

@@ -44,7 +44,6 @@ export interface KubeReply {
 
 /** The API server, through HTTP. */
 export interface ApiServer {
-  readonly server: string
   /** Requests sent, and those that got no answer or whose answer broke off. */
   readonly counts: { requests: number; failed: number }
   /**
@@ -160,7 +159,6 @@ export function openApiServer(access: KubeAccess): ApiServer {
   }
 
   return Object.freeze({
-    server,
     counts,
     request: async (request: KubeRequest) => {
       let fresh = false

@@ -66,7 +66,7 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
     for (const [old, { lastMs }] of series) if (now - lastMs >= SERIES_MS) series.delete(old)
     const event = `${name.slice(0, 200)}.${randomBytes(8).toString('hex')}`
     series.set(key, { name: event, count: 1, lastMs: now, writtenMs: now })
-    await createEvent(api, {
+    await createEvent(api, namespace, {
       metadata: { name: event, namespace },
       eventTime: microTime(now),
       reportingController: 'resqueue.dev/controller',
@@ -76,7 +76,7 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
       regarding: { apiVersion: API_VERSION, kind: KIND, namespace, name, uid },
       note: note.slice(0, 1024),
       type: EVENTS[reason],
-    } as Parameters<typeof createEvent>[1])
+    })
   }
 
   return {
@@ -89,36 +89,24 @@ export function createRecorder(api: ApiServer, instance: string, log: Logger, cl
 
 const EVENT_KIND: Kind = { base: '/apis/events.k8s.io/v1', plural: 'events' }
 
-async function createEvent(
-  api: ApiServer,
-  event: { readonly metadata: { readonly name: string; readonly namespace: string } } & object,
-  signal?: AbortSignal,
-): Promise<void> {
+async function createEvent(api: ApiServer, namespace: string, event: object): Promise<void> {
   const reply = await api.request({
     method: 'POST',
-    path: collection(EVENT_KIND, event.metadata.namespace),
+    path: collection(EVENT_KIND, namespace),
     query: { fieldManager: FIELD_MANAGER },
     body: { apiVersion: 'events.k8s.io/v1', kind: 'Event', ...event },
-    signal,
   })
   if (reply.status !== 201 && reply.status !== 409) throw refusal('create an event', reply)
 }
 
 /** Counts an event that came again. */
-async function patchEvent(
-  api: ApiServer,
-  namespace: string,
-  name: string,
-  patch: object,
-  signal?: AbortSignal,
-): Promise<'ok' | 'absent'> {
+async function patchEvent(api: ApiServer, namespace: string, name: string, patch: object): Promise<'ok' | 'absent'> {
   const reply = await api.request({
     method: 'PATCH',
     path: `${collection(EVENT_KIND, namespace)}/${name}`,
     query: { fieldManager: FIELD_MANAGER },
     contentType: 'application/merge-patch+json',
     body: patch,
-    signal,
   })
   if (reply.status === 404) return 'absent'
   if (reply.status !== 200) throw refusal('count an event', reply)

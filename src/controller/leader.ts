@@ -4,6 +4,15 @@ import type { Logger } from '../log.ts'
 import type { ApiServer } from './apiserver.ts'
 import { getLease, microTime, writeLease, type Lease } from './leases.ts'
 
+/** How long others respect a lease that is not renewed. Milliseconds. */
+const LEASE_MS = 15_000
+/** After this long without a renewal a leader gives up: less than the lease. Milliseconds. */
+const RENEW_DEADLINE_MS = 10_000
+/** Between two tries. Milliseconds. */
+const RETRY_MS = 2000
+/** How long one request may take: a second one fits into the deadline. Milliseconds. */
+const TIMEOUT_MS = 5000
+
 export interface LeaderOptions {
   readonly api: ApiServer
   readonly namespace: string
@@ -11,18 +20,12 @@ export interface LeaderOptions {
   /** Who we are: different in every process. */
   readonly identity: string
   readonly log: Logger
-  /** How long others respect a lease that is not renewed. Default 15 s. */
-  readonly leaseMs?: number
-  /** After this long without a renewal a leader gives up: less than the lease. Default 10 s. */
-  readonly renewDeadlineMs?: number
-  /** Between two tries. Default 2 s. */
-  readonly retryMs?: number
   readonly clock?: Clock
 }
 
 /** A time of leadership. */
 export interface Term {
-  /** `<identity>/<number of the term>`: no other term of any process has it. */
+  /** Begins with the identity; no other term of any process has it. */
   readonly token: string
   /** Monotonic ms at which it began. */
   readonly since: number
@@ -49,7 +52,6 @@ export async function elect(
   signal: AbortSignal,
 ): Promise<Verdict> {
   const { api, namespace, name, identity, log, clock = systemClock } = options
-  const { leaseMs = 15_000, renewDeadlineMs = 10_000, retryMs = 2000 } = options
   let seen: { text: string; at: number } | undefined
   let held: Lease | undefined
   let renewedAt = -Infinity
@@ -66,7 +68,7 @@ export async function elect(
       },
       spec: {
         holderIdentity: holder,
-        leaseDurationSeconds: Math.max(1, Math.round((holder === '' ? 1000 : leaseMs) / 1000)),
+        leaseDurationSeconds: holder === '' ? 1 : LEASE_MS / 1000,
         acquireTime: same && from.spec.acquireTime !== undefined ? from.spec.acquireTime : now,
         renewTime: now,
         leaseTransitions: transitions,
@@ -78,9 +80,8 @@ export async function elect(
   const tryOnce = async (): Promise<boolean> => {
     // Counted from before the request: what others see as the renewal is later than that.
     const sentAt = clock.monotonic()
-    const timeoutMs = Math.min(renewDeadlineMs / 2, 5000)
     const write = async (from: Lease | undefined): Promise<boolean> => {
-      const reply = await writeLease(api, record(from, identity), { timeoutMs })
+      const reply = await writeLease(api, record(from, identity), TIMEOUT_MS)
       if (reply.kind !== 'ok') return false
       held = reply.lease
       renewedAt = sentAt
@@ -88,7 +89,7 @@ export async function elect(
     }
     // The lease as we wrote it last: usually nobody touched it since.
     if (held && (await write(held))) return true
-    const reply = await getLease(api, namespace, name, { timeoutMs })
+    const reply = await getLease(api, namespace, name, TIMEOUT_MS)
     if (reply.kind === 'absent') return write(undefined)
     if (reply.kind !== 'ok') return false
     const { lease } = reply
@@ -96,7 +97,7 @@ export async function elect(
     if (holder !== '' && holder !== identity) {
       const text = JSON.stringify([lease.spec, lease.metadata.resourceVersion])
       if (seen?.text !== text) seen = { text, at: clock.monotonic() }
-      const respectedMs = (lease.spec.leaseDurationSeconds ?? leaseMs / 1000) * 1000
+      const respectedMs = (lease.spec.leaseDurationSeconds ?? LEASE_MS / 1000) * 1000
       if (clock.monotonic() - seen.at < respectedMs) {
         held = undefined
         return false
@@ -112,7 +113,7 @@ export async function elect(
       return false
     })
     if (!got) {
-      await sleep(retryMs * (1 + Math.random() * 0.2), signal).catch(() => undefined)
+      await sleep(RETRY_MS * (1 + Math.random() * 0.2), signal).catch(() => undefined)
       continue
     }
     const over = new AbortController()
@@ -122,16 +123,15 @@ export async function elect(
       token: `${identity}/${transitions}/${Date.parse(acquired)}`,
       since: clock.monotonic(),
       signal: AbortSignal.any([signal, over.signal]),
-      valid: () => !over.signal.aborted && clock.monotonic() - renewedAt < renewDeadlineMs,
+      valid: () => !over.signal.aborted && clock.monotonic() - renewedAt < RENEW_DEADLINE_MS,
     }
     log.info({ lease: `${namespace}/${name}`, identity, term: transitions }, 'leading')
     const led = lead(term).catch((error: unknown) => {
       log.error({ 'error.message': messageOf(error) }, 'leading ended with an error')
     })
     while (!term.signal.aborted) {
-      await sleep(retryMs, term.signal).catch(() => undefined)
-      if (term.signal.aborted) break
-      if (!term.valid()) break
+      await sleep(RETRY_MS, term.signal).catch(() => undefined)
+      if (term.signal.aborted || !term.valid()) break
       const renewed = await tryOnce().catch((error: unknown) => {
         log.warn({ 'error.message': messageOf(error) }, 'the lease could not be renewed; tried again')
         return undefined
@@ -145,7 +145,7 @@ export async function elect(
     if (lost) return 'lost'
     if (held) {
       const ours = held
-      await writeLease(api, record(ours, ''), { timeoutMs: 3000 }).catch(() => undefined)
+      await writeLease(api, record(ours, ''), 3000).catch(() => undefined)
       log.info({ lease: `${namespace}/${name}` }, 'lease released')
     }
   }

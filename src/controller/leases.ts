@@ -28,25 +28,21 @@ export async function getLease(
   api: ApiServer,
   namespace: string,
   name: string,
-  options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+  timeoutMs: number,
 ): Promise<LeaseReply> {
   const path = `${collection(LEASES, namespace)}/${name}`
-  return leaseOf(await api.request({ path, patient: false, ...options }), `read the lease ${namespace}/${name}`)
+  return leaseOf(await api.request({ path, patient: false, timeoutMs }), `read the lease ${namespace}/${name}`)
 }
 
 /** Creates the lease where it has no resourceVersion, else replaces it. */
-export async function writeLease(
-  api: ApiServer,
-  lease: Lease,
-  options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
-): Promise<LeaseReply> {
+export async function writeLease(api: ApiServer, lease: Lease, timeoutMs: number): Promise<LeaseReply> {
   const { name, namespace, resourceVersion } = lease.metadata
   const path = collection(LEASES, namespace)
   const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', ...lease }
   const [method, where] =
     resourceVersion === undefined ? (['POST', path] as const) : (['PUT', `${path}/${name}`] as const)
   const query = { fieldManager: FIELD_MANAGER }
-  const reply = await api.request({ method, path: where, query, body, patient: false, ...options })
+  const reply = await api.request({ method, path: where, query, body, patient: false, timeoutMs })
   return leaseOf(reply, `write the lease ${namespace}/${name}`)
 }
 

@@ -10,11 +10,11 @@ const SILENCE_MS = 30_000
  * that. Seconds.
  */
 const WATCH_S = 25
-/** However well the watch goes, everything is listed again this often. */
+/** However well the watch goes, everything is listed again this often. Milliseconds. */
 const RELIST_MS = 10 * 60_000
 const LEAST_BACKOFF_MS = 200
 const MOST_BACKOFF_MS = 10_000
-/** The longest wait that a Retry-After may ask for. */
+/** The longest wait that a Retry-After may ask for. Milliseconds. */
 const LONGEST_RETRY_MS = 30_000
 
 export interface WatchedKind<T extends KubeObject, Kept> {
@@ -27,9 +27,8 @@ export interface WatchedKind<T extends KubeObject, Kept> {
   readonly changed?: (uid: string, now: Kept | undefined, before: Kept | undefined) => void
   /** Told of every failure, once for each. */
   readonly trouble?: (error: unknown) => void
-  /** Shorter silences for tests. */
+  /** A shorter silence for tests. */
   readonly silenceMs?: number
-  readonly relistMs?: number
 }
 
 /**
@@ -43,8 +42,8 @@ export interface Watched<Kept> {
   readonly synced: boolean
   /** Resolves when it was. */
   readonly ready: Promise<void>
-  /** Lists done, watches opened, and lines that could not be read, since the start. */
-  readonly counts: { readonly lists: number; readonly watches: number; readonly unreadable: number }
+  /** Lists done, and lines that could not be read, since the start. */
+  readonly counts: { readonly lists: number; readonly unreadable: number }
   /** Lists and watches until `signal` aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -64,10 +63,10 @@ class Relist extends Error {}
  * server. One loop with one backoff; the signal is looked at after every wait.
  */
 export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>): Watched<Kept> {
-  const { api, path, keep, changed, trouble, silenceMs = SILENCE_MS, relistMs = RELIST_MS } = kind
+  const { api, path, keep, changed, trouble, silenceMs = SILENCE_MS } = kind
   const items = new Map<string, Kept>()
   const ready = Promise.withResolvers<void>()
-  const counts = { lists: 0, watches: 0, unreadable: 0 }
+  const counts = { lists: 0, unreadable: 0 }
   let synced = false
   /** How far lists and watches have come; undefined: all must be listed. */
   let from: string | undefined
@@ -100,7 +99,6 @@ export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>
 
   /** Follows the watch to its clean end. */
   const follow = async (until: number, signal: AbortSignal): Promise<void> => {
-    counts.watches++
     const timeoutSeconds = Math.max(1, Math.ceil(Math.min(until - performance.now(), WATCH_S * 1000) / 1000))
     const query = { watch: true, allowWatchBookmarks: true, resourceVersion: from, timeoutSeconds }
     for await (const line of api.watch({ path, query, signal, silenceMs })) {
@@ -125,11 +123,11 @@ export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>
     while (!signal.aborted) {
       const startedAt = performance.now()
       try {
-        if (from === undefined || startedAt - listedAt >= relistMs) {
+        if (from === undefined || startedAt - listedAt >= RELIST_MS) {
           await list(signal)
           listedAt = performance.now()
         }
-        await follow(listedAt + relistMs, signal)
+        await follow(listedAt + RELIST_MS, signal)
         failures = 0
         // A server that ends watches at once is not asked without a pause.
         if (performance.now() - startedAt < 1000) await sleep(LEAST_BACKOFF_MS, signal).catch(() => undefined)

@@ -54,7 +54,6 @@ export function readScaler(object: unknown, { strict = false }: { strict?: boole
       namespace: text('namespace'),
       uid: text('uid'),
       generation: typeof metadata['generation'] === 'number' ? metadata['generation'] : 0,
-      resourceVersion: text('resourceVersion'),
       creationTimestamp: text('creationTimestamp'),
       spec,
       status: readStatus(root.value('status')),

@@ -126,13 +126,8 @@ function scaleOf(reply: KubeReply, what: string): ScaleReply {
   }
 }
 
-export async function getScale(
-  api: ApiServer,
-  namespace: string,
-  deployment: string,
-  signal?: AbortSignal,
-): Promise<ScaleReply> {
-  const reply = await api.request({ path: scalePath(namespace, deployment), signal })
+export async function getScale(api: ApiServer, namespace: string, deployment: string): Promise<ScaleReply> {
+  const reply = await api.request({ path: scalePath(namespace, deployment) })
   return scaleOf(reply, `read the scale of ${namespace}/${deployment}`)
 }
 
@@ -146,12 +141,11 @@ export async function putScale(
   deployment: string,
   read: Scale,
   replicas: number,
-  options: { readonly dryRun?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<ScaleReply> {
   const reply = await api.request({
     method: 'PUT',
     path: scalePath(namespace, deployment),
-    query: { fieldManager: FIELD_MANAGER, ...(options.dryRun ? { dryRun: 'All' } : {}) },
+    query: { fieldManager: FIELD_MANAGER },
     // What it was decided by grows old: it is sent at once or not at all.
     patient: false,
     timeoutMs: 5000,
@@ -161,21 +155,19 @@ export async function putScale(
       metadata: { name: deployment, namespace, resourceVersion: read.resourceVersion, uid: read.uid },
       spec: { replicas },
     },
-    signal: options.signal,
   })
   return scaleOf(reply, `set the scale of ${namespace}/${deployment}`)
 }
 
 /**
- * Sets annotations of a pod; null removes one. `absent`: it was not done, because the pod is gone, or was written by
- * others again and again in that instant. Who must know that it was done looks at the pod.
+ * Sets annotations of a pod; null removes one. Nothing is done where the pod is gone, or was written by others again and
+ * again in that instant: who must know looks at the pod.
  */
 export async function annotatePod(
   api: ApiServer,
   pod: { readonly namespace: string; readonly name: string; readonly uid: string },
   annotations: Readonly<Record<string, string | null>>,
-  signal?: AbortSignal,
-): Promise<'ok' | 'absent'> {
+): Promise<void> {
   const reply = await api.request({
     method: 'PATCH',
     path: `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`,
@@ -183,20 +175,16 @@ export async function annotatePod(
     contentType: 'application/merge-patch+json',
     // The uid keeps the patch from a successor of the same name, as StatefulSets have.
     body: { metadata: { uid: pod.uid, annotations } },
-    signal,
   })
-  if (reply.status === 404 || reply.status === 409) return 'absent'
-  if (reply.status !== 200) throw refusal(`annotate the pod ${pod.namespace}/${pod.name}`, reply)
-  return 'ok'
+  if (![200, 404, 409].includes(reply.status)) throw refusal(`annotate the pod ${pod.namespace}/${pod.name}`, reply)
 }
 
-/** Replaces a scaler's status by server-side apply. `absent`: the scaler is gone. */
+/** Replaces a scaler's status by server-side apply, where the scaler is still there. */
 export async function applyStatus(
   api: ApiServer,
   scaler: { readonly namespace: string; readonly name: string },
   status: object,
-  signal?: AbortSignal,
-): Promise<'ok' | 'absent'> {
+): Promise<void> {
   const reply = await api.request({
     method: 'PATCH',
     path: `${collection(SCALERS, scaler.namespace)}/${scaler.name}/status`,
@@ -208,11 +196,8 @@ export async function applyStatus(
       metadata: { name: scaler.name, namespace: scaler.namespace },
       status,
     },
-    signal,
   })
-  if (reply.status === 404) return 'absent'
-  if (reply.status !== 200) throw refusal(`write the status of ${scaler.namespace}/${scaler.name}`, reply)
-  return 'ok'
+  if (![200, 404].includes(reply.status)) throw refusal(`write the status of ${scaler.namespace}/${scaler.name}`, reply)
 }
 
 /**

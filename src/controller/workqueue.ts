@@ -10,9 +10,8 @@ export interface WorkQueueOptions {
   readonly work: (key: string) => Promise<Turn>
   /** Keys worked at a time. */
   readonly concurrency?: number
-  /** After a first failure; doubled by each further one. Milliseconds. */
+  /** After a first failure; doubled by each further one, up to a minute. Milliseconds. */
   readonly leastBackoffMs?: number
-  readonly mostBackoffMs?: number
   /** Share by which waits differ at random, so that keys spread out. */
   readonly jitter?: number
   readonly clock?: Clock
@@ -40,18 +39,13 @@ interface Entry {
   failures: number
 }
 
+const MOST_BACKOFF_MS = 60_000
+
 /** The longest sleep between two looks at what is due. */
 const LONGEST_SLEEP_MS = 1000
 
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
-  const {
-    work,
-    concurrency = 4,
-    leastBackoffMs = 500,
-    mostBackoffMs = 60_000,
-    jitter = 0.1,
-    clock = systemClock,
-  } = options
+  const { work, concurrency = 4, leastBackoffMs = 500, jitter = 0.1, clock = systemClock } = options
   const entries = new Map<string, Entry>()
   let wake: (() => void) | undefined
 
@@ -75,7 +69,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     entry.working = false
     let afterMs: number
     if ('failed' in result) {
-      afterMs = Math.min(leastBackoffMs * 2 ** entry.failures, mostBackoffMs)
+      afterMs = Math.min(leastBackoffMs * 2 ** entry.failures, MOST_BACKOFF_MS)
       entry.failures++
     } else {
       entry.failures = 0

@@ -45,7 +45,6 @@ export interface Demand {
 
 /** A queue with what is remembered of it and the figures that follow. */
 interface Load {
-  readonly name: string
   readonly memory: QueueMemory
   readonly latencySeconds: number
   readonly share: number
@@ -83,7 +82,6 @@ export function demandOf(
     const isLong = serviceSeconds > latencySeconds
     const part = queue.paused ? 0 : queue.share
     const load: Load = {
-      name: queue.name,
       memory,
       latencySeconds,
       share: queue.share,
