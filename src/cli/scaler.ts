@@ -1,5 +1,5 @@
 import { kubeconfig, kubeContext } from '../controloptions.ts'
-import type { Condition, Scaler } from '../controller/api.ts'
+import { API_VERSION, KIND, type Condition, type Scaler } from '../controller/api.ts'
 import { openApiServer, refusal, type ApiServer } from '../controller/apiserver.ts'
 import { kubeAccess } from '../controller/kube.ts'
 import { problemText, readScaler } from '../controller/readscaler.ts'
@@ -50,7 +50,7 @@ const columns: readonly Column<Row>[] = [
   { title: 'REPLICAS', right: true, of: (row) => row.replicas },
   { title: 'DESIRED', right: true, of: (row) => row.desired_replicas },
   { title: 'WAITING', right: true, of: (row) => row.waiting },
-  { title: 'LATENCY', right: true, of: (row) => (row.latency_seconds === null ? null : age(row.latency_seconds)) },
+  { title: 'LATENCY', right: true, of: (row) => age(row.latency_seconds) },
   { title: 'READY', of: (row) => row.ready },
   { title: 'REASON', of: (row) => row.reason },
   { title: 'QUEUES', of: (row) => row.queues.join(',') },
@@ -72,14 +72,14 @@ async function ls(context: Context): Promise<number> {
     listAll<KubeObject>(api, collection(SCALERS, get(everywhere) ? undefined : namespace)).then((all) => all.items),
   )
   const scalers = items.flatMap((item) => {
-    const read = readScaler({ apiVersion: 'resqueue.dev/v1alpha1', kind: 'WorkerScaler', ...item })
+    const read = readScaler({ apiVersion: API_VERSION, kind: KIND, ...item })
     if (read.ok) return [read.scaler]
     // What an older resource let through the controller does not serve either.
     const { namespace, name } = item.metadata
     out.note(`${namespace}/${name} cannot be used: ${read.problems.map(problemText).join('; ')}`)
     return []
   })
-  const wanted = get(limit) === 0 ? Infinity : get(limit)
+  const wanted = get(limit)
   out.list(columns, scalers.slice(0, wanted).map(rowOf))
   if (scalers.length > wanted) out.note(`The first ${wanted} scalers; --limit 0 shows all`)
   return 0

@@ -2,9 +2,7 @@
  * The `WorkerScaler` API, `resqueue.dev/v1alpha1`: the types that the controller, the simulator and the command line
  * share.
  */
-export const GROUP = 'resqueue.dev'
-export const VERSION = 'v1alpha1'
-export const API_VERSION: string = `${GROUP}/${VERSION}`
+export const API_VERSION = 'resqueue.dev/v1alpha1'
 export const KIND = 'WorkerScaler'
 
 /** What is scaled. Only Deployments can be drained as the controller does it. */

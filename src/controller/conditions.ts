@@ -1,4 +1,4 @@
-import type { Condition, ConditionType } from './api.ts'
+import { CONDITION_TYPES, type Condition, type ConditionType } from './api.ts'
 
 /** What is to be said of a condition; the rest follows from what stands there already. */
 export interface Saying {
@@ -45,14 +45,7 @@ export const REASONS = {
  */
 export function unknownSayings(message: string): Sayings {
   const saying: Saying = { status: 'Unknown', reason: REASONS.unknown, message }
-  return {
-    Ready: saying,
-    Active: saying,
-    ScalingLimited: saying,
-    Paused: saying,
-    DrainSupported: saying,
-    QueuesMatch: saying,
-  }
+  return Object.fromEntries(CONDITION_TYPES.map((type) => [type, saying])) as Sayings
 }
 
 /** Conditions for the status. The time of the last transition moves only with the status of a condition. */

@@ -1,3 +1,4 @@
+import { API_VERSION, KIND } from './api.ts'
 import { refusal, type ApiServer, type KubeReply, type Query } from './apiserver.ts'
 
 // What the controller asks of the API server, a function each. RBAC in the chart names exactly these.
@@ -41,7 +42,7 @@ export interface Kind {
   readonly plural: string
 }
 
-export const SCALERS: Kind = { base: '/apis/resqueue.dev/v1alpha1', plural: 'workerscalers' }
+export const SCALERS: Kind = { base: `/apis/${API_VERSION}`, plural: 'workerscalers' }
 export const PODS: Kind = { base: '/api/v1', plural: 'pods' }
 
 /** Who writes, for the API server's record of field owners. */
@@ -50,7 +51,7 @@ export const FIELD_MANAGER = 'resqueue-controller'
 /** Objects in one page of a list. */
 const PAGE = 500
 /** A list that is not there is of a kind that is not there. */
-const NO_CRD = 'Install the custom resource WorkerScaler: kubectl apply --server-side -f deploy/crds.yaml'
+const NO_CRD = `Install the custom resource ${KIND}: kubectl apply --server-side -f deploy/crds.yaml`
 
 /** `namespace` undefined: in all namespaces. */
 export function collection({ base, plural }: Kind, namespace: string | undefined): string {
@@ -191,8 +192,8 @@ export async function applyStatus(
     query: { fieldManager: FIELD_MANAGER, force: true },
     contentType: 'application/apply-patch+yaml', // JSON is YAML
     body: {
-      apiVersion: 'resqueue.dev/v1alpha1',
-      kind: 'WorkerScaler',
+      apiVersion: API_VERSION,
+      kind: KIND,
       metadata: { name: scaler.name, namespace: scaler.namespace },
       status,
     },
@@ -205,7 +206,7 @@ export async function applyStatus(
  * service account may read this document, whereas CRDs need a cluster role.
  */
 export async function servedSpecFields(api: ApiServer, signal?: AbortSignal): Promise<readonly string[] | undefined> {
-  const reply = await api.request({ path: '/openapi/v3/apis/resqueue.dev/v1alpha1', signal, timeoutMs: 30_000 })
+  const reply = await api.request({ path: `/openapi/v3${SCALERS.base}`, signal, timeoutMs: 30_000 })
   if (reply.status !== 200) return undefined
   interface Schema {
     readonly properties?: Readonly<Record<string, Schema>>
@@ -214,7 +215,7 @@ export async function servedSpecFields(api: ApiServer, signal?: AbortSignal): Pr
   const { components } = reply.body as { components?: { schemas?: Readonly<Record<string, Schema>> } }
   const kind = Object.values(components?.schemas ?? {}).find((schema) => {
     const kinds = schema['x-kubernetes-group-version-kind'] as { kind?: string }[] | undefined
-    return kinds?.some(({ kind: name }) => name === 'WorkerScaler') === true
+    return kinds?.some(({ kind: name }) => name === KIND) === true
   })
   const spec = kind?.properties?.['spec']?.properties
   return spec === undefined ? undefined : Object.keys(spec)
