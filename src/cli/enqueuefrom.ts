@@ -4,8 +4,8 @@ import { StringDecoder } from 'node:string_decoder'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EnqueueOptions, JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
+import { plural } from '../wording.ts'
 import { parseJson } from './json.ts'
-import { plural } from './text.ts'
 import type { Context } from './verb.ts'
 
 /** What a line may leave out. */

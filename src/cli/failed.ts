@@ -13,6 +13,7 @@ import { removeFailed, retryFailed, type FailedSelection } from '../queue/failed
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
+import { some } from '../wording.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
 import {
@@ -121,7 +122,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
 async function elsewhere(store: Store, { listOf: queue }: FailedList): Promise<string> {
   const queues = queue === undefined ? await failedQueues(store) : []
   if (queues.length === 0) return ''
-  return ` Some queues have a failed list of their own; --list names it: ${queues.slice(0, 5).join(', ')}${queues.length > 5 ? ', …' : ''}`
+  return ` Some queues have a failed list of their own; --list names it: ${some(queues, 5)}`
 }
 
 type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved | number>

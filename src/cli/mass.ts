@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import type { Moved, MoveOptions } from '../queue/moves.ts'
+import { plural } from '../wording.ts'
 import { all, dryRun, most } from './options.ts'
-import { plural } from './text.ts'
 import type { Context } from './verb.ts'
 
 /** An action on many things at once. */

@@ -1,4 +1,4 @@
-import { count } from './text.ts'
+import { count } from '../wording.ts'
 
 /** How far long work has come, on a terminal; silent elsewhere. */
 export interface Progress {

@@ -8,9 +8,10 @@ import { readTrace } from '../controller/simulate/trace.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { text, type Option } from '../option.ts'
 import { duration, integer } from '../values.ts'
+import { count, plural } from '../wording.ts'
 import { output } from './options.ts'
 import type { Column } from './output.ts'
-import { age, count, plural } from './text.ts'
+import { age } from './text.ts'
 import type { Context, Verb } from './verb.ts'
 
 const trace: Option<string | undefined> = text(

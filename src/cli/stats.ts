@@ -1,7 +1,7 @@
 import { listQueues } from '../queue/queues.ts'
 import { overview } from '../queue/stat.ts'
+import { count, plural } from '../wording.ts'
 import { output } from './options.ts'
-import { count, plural } from './text.ts'
 import type { Context, Verb } from './verb.ts'
 
 /** More queues than any installation has. */

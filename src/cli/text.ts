@@ -51,16 +51,6 @@ export function cut(text: string, width: number): string {
   return `${taken}…`
 }
 
-/** A count as people read it: 12,345. */
-export function count(n: number): string {
-  return n.toLocaleString('en-US')
-}
-
-/** `1 job`, `2 jobs`. */
-export function plural(n: number, one: string, many: string = `${one}s`): string {
-  return `${count(n)} ${n === 1 ? one : many}`
-}
-
 /** Seconds as people read them: 0.4s, 12s, 3m05s, 2h03m, 4d02h. */
 export function age(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '-'

@@ -5,9 +5,9 @@ import { processes } from '../queue/registry.ts'
 import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
 import type { Store } from '../redis/store.ts'
 import { sightOf } from '../worker/identity.ts'
+import { plural } from '../wording.ts'
 import { strayIds } from './ghosts.ts'
 import { dryRun } from './options.ts'
-import { plural } from './text.ts'
 import type { Context } from './verb.ts'
 
 /** After a stop of Redis nobody is reaped for six seconds, and then two looks are needed. Milliseconds. */

@@ -1,3 +1,4 @@
+import { some } from '../wording.ts'
 import type { Scaler } from './api.ts'
 import { REASONS, type Saying, type Sayings } from './conditions.ts'
 import type { Decision, Limit } from './decide.ts'
@@ -71,7 +72,7 @@ function active(decision: Decision | undefined): Saying {
     return {
       status: 'False',
       reason: REASONS.queuePaused,
-      message: `jobs wait in ${decision.pausedQueues.join(', ')}, which is paused: resqueue queue resume ends that`,
+      message: `jobs wait in ${some(decision.pausedQueues, 20)}, which is paused: resqueue queue resume ends that`,
     }
   }
   return { status: 'False', reason: REASONS.idle, message: 'nothing waits and nothing runs' }
@@ -126,14 +127,14 @@ function queuesMatch(observed: Observed | undefined): Saying {
     return {
       status: 'False',
       reason: REASONS.queuesDiffer,
-      message: `the workers serve ${observed.otherQueues.slice(0, 20).join(', ')}: that is not what spec.queues says`,
+      message: `the workers serve ${some(observed.otherQueues, 20)}: that is not what spec.queues says`,
     }
   }
   if (observed.shared.length > 0) {
     return {
       status: 'True',
       reason: REASONS.queueShared,
-      message: `other scalers list ${observed.shared.slice(0, 20).join(', ')} too: what waits there is shared out by maxReplicas and slots`,
+      message: `other scalers list ${some(observed.shared, 20)} too: what waits there is shared out by maxReplicas and slots`,
     }
   }
   if (observed.fleet !== 'ours' && observed.fleet !== 'unaware') {

@@ -1,7 +1,8 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { createOutput, type Output } from '../../src/cli/output.ts'
-import { age, bytes, cut, isoOf, plural, printable, safeJson, widthOf } from '../../src/cli/text.ts'
+import { age, bytes, cut, isoOf, printable, safeJson, widthOf } from '../../src/cli/text.ts'
+import { plural } from '../../src/wording.ts'
 
 const HOSTILE = '\u001b[31mred\u001b[0m\u009b2J\u202eevil\r\n\u0007\u2028'
 

@@ -1,6 +1,7 @@
 import { messageOf } from '../../errors.ts'
 import { keysOf } from '../../redis/keys.ts'
-import { some, type Check, type Finding, type Patient } from './finding.ts'
+import { some } from '../../wording.ts'
+import type { Check, Finding, Patient } from './finding.ts'
 
 /** Commands that ResQueue sends or that its scripts call. A test compares them with the sources. */
 export const COMMANDS: readonly string[] = words(`

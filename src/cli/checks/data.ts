@@ -2,8 +2,9 @@ import { parsePayload } from '../../queue/payload.ts'
 import { queueNames } from '../../queue/queues.ts'
 import { LAYOUT_VERSION } from '../../queue/registry.ts'
 import { overview } from '../../queue/stat.ts'
-import { age, count, plural } from '../text.ts'
-import { answers, quote, some, type Check, type Finding, type Patient } from './finding.ts'
+import { count, plural, some } from '../../wording.ts'
+import { age } from '../text.ts'
+import { answers, quote, type Check, type Finding, type Patient } from './finding.ts'
 
 /** How much is looked at: entries of the failed list, queues, elements of each, keys of the whole database. */
 const MOST = { failed: 10_000, queues: 1000, elements: 20, keys: 200_000 }

@@ -32,12 +32,6 @@ export async function answers(store: Store, commands: readonly (readonly [string
   return replies
 }
 
-/** At most a few names, and how many more there are. */
-export function some(names: readonly string[], most = 3): string {
-  const more = names.length - most
-  return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
-}
-
 /** Shell words for advice that can be pasted. */
 export function quote(text: string): string {
   return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`

@@ -1,6 +1,7 @@
 import { hasHashTag } from '../../redis/keys.ts'
 import type { Store } from '../../redis/store.ts'
-import { bytes, count } from '../text.ts'
+import { count } from '../../wording.ts'
+import { bytes } from '../text.ts'
 import type { Check, Finding, Patient } from './finding.ts'
 
 /** Sections of INFO that are looked at. */

@@ -3,9 +3,10 @@ import { queueInfos, queueNames } from '../../queue/queues.ts'
 import { nonceOf } from '../../queue/registry.ts'
 import { selectQueues } from '../../queue/selection.ts'
 import { listWorkers } from '../../queue/workers.ts'
+import { plural, some } from '../../wording.ts'
 import { members, strayIds } from '../ghosts.ts'
-import { age, plural } from '../text.ts'
-import { quote, some, type Check, type Finding, type Patient } from './finding.ts'
+import { age } from '../text.ts'
+import { quote, type Check, type Finding, type Patient } from './finding.ts'
 
 /** Ruby's workers take one that was silent for so long for dead. */
 const PRUNE_MS = 300_000

@@ -1,4 +1,5 @@
 import type { Store } from '../../redis/store.ts'
+import { some } from '../../wording.ts'
 import type { Scaler } from '../api.ts'
 import type { ApiServer } from '../apiserver.ts'
 import type { Term } from '../leader.ts'
@@ -40,6 +41,8 @@ export type DrainStep =
 
 /** Of pods, for people. */
 export function namesOf(pods: readonly Pod[]): string {
-  const names = pods.map(({ name }) => name)
-  return names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`
+  return some(
+    pods.map(({ name }) => name),
+    5,
+  )
 }

@@ -1,3 +1,4 @@
+import { count, plural } from '../../wording.ts'
 import { axisLabel, clock, escapeXml, linear, logarithmic, niceTicks, path, type Point, type Scale } from './svg.ts'
 import { targetOf, type Answer, type Question } from './simulate.ts'
 import type { Sample } from './run.ts'
@@ -87,8 +88,7 @@ export function plot(question: Question, answers: readonly Answer[], title: stri
 }
 
 function subtitle({ trace, spec, slots, podStartSeconds }: Question, target: number): string {
-  const counted = (n: number, one: string): string => `${n.toLocaleString('en-US')} ${one}${n === 1 ? '' : 's'}`
-  return `${counted(trace.arrivedAt.length, 'job')} · target ${target} s · ${counted(slots, 'slot')} a pod · ${podStartSeconds} s until a pod works · ${spec.minReplicas} to ${spec.maxReplicas} replicas`
+  return `${plural(trace.arrivedAt.length, 'job')} · target ${target} s · ${plural(slots, 'slot')} a pod · ${podStartSeconds} s until a pod works · ${spec.minReplicas} to ${spec.maxReplicas} replicas`
 }
 
 /** Names with their figures, in two rows. */
@@ -101,7 +101,7 @@ function legend(answers: readonly Answer[]): string {
       const y = 78 + Math.floor(i / 3) * 22
       const depth = report.depthTarget === undefined ? '' : ` (${report.depthTarget})`
       const share = (Math.floor(report.startedWithinTarget * 1000) / 10).toFixed(1)
-      const figures = `${share} % in time, ${Math.round(report.podMinutes).toLocaleString('en-US')} pod min`
+      const figures = `${share} % in time, ${count(Math.round(report.podMinutes))} pod min`
       return [
         `<line x1="${left}" y1="${y - 4}" x2="${left + 26}" y2="${y - 4}" stroke="${colour}" stroke-width="${width}" stroke-dasharray="${dash}"/>`,
         `<text x="${left + 34}" y="${y}"><tspan font-weight="600">${escapeXml(report.model)}</tspan>${escapeXml(depth)} <tspan fill="#6b7280">${figures}</tspan></text>`,
