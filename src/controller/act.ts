@@ -5,6 +5,7 @@ import type { Observed } from './observe.ts'
 import type { Pod } from './pods.ts'
 import { getScale, putScale, type Scale } from './resources.ts'
 import { believe, type State } from './state.ts'
+import { secondTime } from './times.ts'
 import type { RedisView } from './view.ts'
 import type { World } from './world.ts'
 
@@ -114,7 +115,7 @@ async function scaled(
 ): Promise<void> {
   const { clock, metrics, log, recorder } = world
   state.writes.wrote(to, clock.monotonic())
-  state.lastScaleTime = `${new Date(clock.now()).toISOString().slice(0, 19)}Z`
+  state.lastScaleTime = secondTime(clock.now())
   metrics.scaled(state.key, to > from ? 'up' : 'down', reason)
   log.info({ scaler: state.key, from, to, reason, terms }, 'scaled')
   await recorder.record(scaler, 'SuccessfulRescale', `Scaled from ${from} to ${to} replicas: ${reason}`)

@@ -1,4 +1,5 @@
 import { CONDITION_TYPES, type Condition, type ConditionType } from './api.ts'
+import { secondTime } from './times.ts'
 
 /** What is to be said of a condition; the rest follows from what stands there already. */
 export interface Saying {
@@ -48,21 +49,23 @@ export function unknownSayings(message: string): Sayings {
   return Object.fromEntries(CONDITION_TYPES.map((type) => [type, saying])) as Sayings
 }
 
-/** Conditions for the status. The time of the last transition moves only with the status of a condition. */
+/**
+ * Conditions for the status. The time of the last transition moves only with the status of a condition. `now` in
+ * milliseconds since the epoch.
+ */
 export function conditionsOf(
   sayings: Sayings,
   before: readonly Condition[],
   generation: number,
-  now: Date,
+  now: number,
 ): readonly Condition[] {
-  const time = `${now.toISOString().slice(0, 19)}Z`
   return (Object.entries(sayings) as [ConditionType, Saying][]).map(([type, { status, reason, message }]) => {
     const old = before.find((condition) => condition.type === type)
     return {
       type,
       status,
       observedGeneration: generation,
-      lastTransitionTime: old?.status === status ? old.lastTransitionTime : time,
+      lastTransitionTime: old?.status === status ? old.lastTransitionTime : secondTime(now),
       reason,
       message: message.slice(0, 1024),
     }

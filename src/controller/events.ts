@@ -4,8 +4,8 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { API_VERSION, KIND } from './api.ts'
 import { refusal, type ApiServer } from './apiserver.ts'
-import { microTime } from './leases.ts'
 import { collection, FIELD_MANAGER, type Kind } from './resources.ts'
+import { microTime } from './times.ts'
 
 /**
  * Reasons of Events, with their kinds: things that an administrator should notice. docs/controller.md explains each.

@@ -2,7 +2,8 @@ import { sleep, systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ApiServer } from './apiserver.ts'
-import { getLease, microTime, writeLease, type Lease } from './leases.ts'
+import { getLease, writeLease, type Lease } from './leases.ts'
+import { microTime } from './times.ts'
 
 /** How long others respect a lease that is not renewed. Milliseconds. */
 const LEASE_MS = 15_000

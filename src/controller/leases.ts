@@ -45,8 +45,3 @@ export async function writeLease(api: ApiServer, lease: Lease, timeoutMs: number
   const reply = await api.request({ method, path: where, query, body, patient: false, timeoutMs })
   return leaseOf(reply, `write the lease ${namespace}/${name}`)
 }
-
-/** Times with six decimals, which is what the API server takes in Leases and Events: three are refused. */
-export function microTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, -1)}000Z`
-}

@@ -15,7 +15,7 @@ export async function report(world: World, state: State, found: Report): Promise
   const { scaler, decision } = found
   const before = state.written?.conditions ?? scaler.status.conditions ?? []
   const said = sayings({ ...found, dryRun: world.dryRun, outdated: world.outdated() })
-  const conditions = conditionsOf(said, before, scaler.generation, new Date(clock.now()))
+  const conditions = conditionsOf(said, before, scaler.generation, clock.now())
   metrics.conditions(state.key, conditions)
   const facts = {
     generation: scaler.generation,
@@ -41,7 +41,7 @@ export async function reportInvalid(world: World, state: State, meta: Meta, mess
   const before: readonly Condition[] = state.written?.conditions ?? []
   const trouble: Saying = { status: 'False', reason: REASONS.invalidSpec, message }
   const said = { ...unknownSayings('the spec cannot be used'), Ready: trouble }
-  const conditions = conditionsOf(said, before, generation, new Date(world.clock.now()))
+  const conditions = conditionsOf(said, before, generation, world.clock.now())
   world.metrics.conditions(state.key, conditions)
   if (state.written !== undefined && !conditionsChanged(conditions, before)) return
   if (!world.term.valid()) return
