@@ -27,7 +27,7 @@ export const DEFAULTS = {
 
 export type Reading =
   | { readonly ok: true; readonly scaler: Scaler }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly status: ScalerStatus }
 
 /**
  * Reads a `WorkerScaler`: checks what the CRD checks at admission, and fills the defaults in. Never throws. With
@@ -45,7 +45,8 @@ export function readScaler(object: unknown, { strict = false }: { strict?: boole
     problems.push({ path: ['metadata', 'name'], message: 'is required' })
   if (!root.given('spec')) root.problem('spec', 'is required')
   const spec = readSpec(root.child('spec', SPEC_FIELDS), problems, strict)
-  if (problems.length > 0) return { ok: false, problems }
+  const status = readStatus(root.value('status'))
+  if (problems.length > 0) return { ok: false, problems, status }
   const text = (name: string): string => (typeof metadata[name] === 'string' ? metadata[name] : '')
   return {
     ok: true,
@@ -56,7 +57,7 @@ export function readScaler(object: unknown, { strict = false }: { strict?: boole
       generation: typeof metadata['generation'] === 'number' ? metadata['generation'] : 0,
       creationTimestamp: text('creationTimestamp'),
       spec,
-      status: readStatus(root.value('status')),
+      status,
     },
   }
 }

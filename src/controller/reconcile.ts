@@ -10,7 +10,7 @@ import { decide, lookaheadSeconds, type Hold } from './decide.ts'
 import { observe } from './observe.ts'
 import { isActive, isOf, type Pod } from './pods.ts'
 import { protect } from './protect.ts'
-import { problemText, readScaler } from './readscaler.ts'
+import { readScaler } from './readscaler.ts'
 import { report, reportInvalid, type Report } from './report.ts'
 import type { Sharing } from './sharing.ts'
 import { createState, type State } from './state.ts'
@@ -223,7 +223,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const read = readScaler(object)
     if (!read.ok) {
       metrics.held(key, REASONS.invalidSpec)
-      await reportInvalid(world, state, object.metadata, read.problems.map(problemText).join('; '))
+      await reportInvalid(world, state, object, read)
       return { afterMs: IDLE_MS }
     }
     const { scaler } = read

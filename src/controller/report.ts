@@ -1,6 +1,6 @@
-import type { Condition } from './api.ts'
 import { conditionsOf, REASONS, unknownSayings, type Saying } from './conditions.ts'
-import { applyStatus, type Meta } from './resources.ts'
+import { problemText, type Reading } from './readscaler.ts'
+import { applyStatus, type KubeObject } from './resources.ts'
 import { sayings, type Findings } from './say.ts'
 import type { State } from './state.ts'
 import { conditionsChanged, statusOf, worthWriting } from './status.ts'
@@ -36,15 +36,21 @@ export async function report(world: World, state: State, found: Report): Promise
 }
 
 /** The status of an object that cannot be read as a scaler. */
-export async function reportInvalid(world: World, state: State, meta: Meta, message: string): Promise<void> {
-  const generation = meta.generation ?? 0
-  const before: readonly Condition[] = state.written?.conditions ?? []
+export async function reportInvalid(
+  world: World,
+  state: State,
+  { metadata }: KubeObject,
+  { problems, status }: Extract<Reading, { ok: false }>,
+): Promise<void> {
+  const generation = metadata.generation ?? 0
+  const before = state.written?.conditions ?? status.conditions ?? []
+  const message = problems.map(problemText).join('; ')
   const trouble: Saying = { status: 'False', reason: REASONS.invalidSpec, message }
   const said = { ...unknownSayings('the spec cannot be used'), Ready: trouble }
   const conditions = conditionsOf(said, before, generation, world.clock.now())
   world.metrics.conditions(state.key, conditions)
   if (state.written !== undefined && !conditionsChanged(conditions, before)) return
   if (!world.term.valid()) return
-  await applyStatus(world.api, meta, { observedGeneration: generation, conditions })
+  await applyStatus(world.api, metadata, { observedGeneration: generation, conditions })
   state.written = { status: {}, conditions, at: world.clock.monotonic() }
 }

@@ -1,4 +1,7 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { expect } from 'vitest'
+import type { ScalerStatus } from '../../src/controller/api.ts'
 import { openConnections } from '../../src/controller/connections.ts'
 import { createController, type Controller } from '../../src/controller/controller.ts'
 import { silentLogger } from '../../src/log.ts'
@@ -9,25 +12,19 @@ import { scalerObject } from '../support/scaler.ts'
 import { own } from '../support/scope.ts'
 import { latch, within } from '../support/wait.ts'
 
-test('a controller that is told to stop does so at once, also while pods cannot be listed', async ({
-  redisUrl,
-  ns,
-}) => {
-  const scaler = { ...scalerObject(), metadata: { name: 'mailers', namespace: 'shop', uid: 'u', resourceVersion: '1' } }
-  const turn = latch()
+/** Starts a controller at an API server that has one scaler, and answers what else is asked as `answer` does. */
+async function startController(
+  redis: { readonly url: string; readonly namespace: string },
+  scaler: object,
+  answer: (path: string, request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<{ readonly stop: () => Promise<string> }> {
+  const metadata = { name: 'mailers', namespace: 'shop', uid: 'u', resourceVersion: '1', generation: 1 }
   const api = await startApiServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://api')
     if (searchParams.has('watch')) return response.flushHeaders()
-    if (pathname.endsWith('/workerscalers'))
-      return void response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items: [scaler] }))
-    if (pathname.endsWith('/scale')) {
-      turn.open()
-      return void response.end(JSON.stringify({ metadata: {}, spec: { replicas: 1 }, status: { selector: 'app=w' } }))
-    }
-    response.statusCode = 403
-    response.end('{}')
+    if (!pathname.endsWith('/workerscalers')) return void answer(pathname, request, response)
+    response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items: [{ ...scaler, metadata }] }))
   })
-  const redis = { url: redisUrl, namespace: ns }
   const connections = openConnections(
     { kind: 'single', config: { redis, allowedNamespaces: ['*'], maxRecoveries: 3 } },
     silentLogger,
@@ -49,9 +46,41 @@ test('a controller that is told to stop does so at once, also while pods cannot 
       processMetrics: false,
     }).scalers,
   })
-  const stop = new AbortController()
-  const run = controller.run(stop.signal)
+  const ending = new AbortController()
+  const run = controller.run(ending.signal)
+  const stop = async (): Promise<string> => {
+    ending.abort()
+    return within(5000, run, 'the end of the controller')
+  }
+  own('controller', stop)
+  return { stop }
+}
+
+test('a controller that is told to stop does so at once, also while pods cannot be listed', async ({
+  redisUrl,
+  ns,
+}) => {
+  const turn = latch()
+  const { stop } = await startController({ url: redisUrl, namespace: ns }, scalerObject(), (path, _, response) => {
+    response.statusCode = path.endsWith('/scale') ? 200 : 403
+    response.end(JSON.stringify({ metadata: {}, spec: { replicas: 1 }, status: { selector: 'app=w' } }))
+    if (path.endsWith('/scale')) turn.open()
+  })
   await turn.promise
-  stop.abort()
-  expect(await within(5000, run, 'the end')).toBe('stopped')
+  expect(await stop()).toBe('stopped')
+})
+
+test('a scaler that stays invalid keeps the time since when it is, whoever leads', async ({ redisUrl, ns }) => {
+  const lastTransitionTime = '2020-01-01T00:00:00Z'
+  const ready = { type: 'Ready', status: 'False', reason: 'InvalidSpec', message: '', lastTransitionTime }
+  const written = latch<ScalerStatus>()
+  const scaler = { ...scalerObject({ maxReplicas: 0 }), status: { conditions: [ready] } }
+  const { stop } = await startController({ url: redisUrl, namespace: ns }, scaler, async (path, request, response) => {
+    const body = await text(request)
+    if (path.endsWith('/status')) written.open((JSON.parse(body) as { status: ScalerStatus }).status)
+    response.end('{}')
+  })
+  const { conditions } = await written.promise
+  expect(conditions?.find(({ type }) => type === 'Ready')).toMatchObject({ status: 'False', lastTransitionTime })
+  await stop()
 })
