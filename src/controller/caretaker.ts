@@ -6,8 +6,8 @@ import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts
 import type { Patience } from '../redis/store.ts'
 import type { Connection } from './connections.ts'
 import { isOver, type Pod } from './pods.ts'
+import type { PodSource } from './podwatch.ts'
 import type { ProcessView, RedisView } from './view.ts'
-import type { PodSource } from './world.ts'
 
 /** A worker renews every two seconds: after this long without a renewal it has missed one. Milliseconds. */
 const MISSED_MS = 3000

@@ -137,18 +137,18 @@ export function createController(options: ControllerOptions): Controller {
   const lead = async (now: Term): Promise<void> => {
     term = now
     let outdated: readonly string[] = []
-    const views = new Map<Connection, Viewer>()
+    /** By the name of the connection: there is another one as soon as anything about it has changed. */
+    const views = new Map<string, { readonly connection: Connection; readonly viewer: Viewer }>()
     const pods = openPods(api, now.signal, broke, (namespace, pod) => reconciler.podChanged(namespace, pod))
 
     const viewOf = (connection: Connection): Viewer => {
-      const found = views.get(connection)
-      if (found) return found
+      const found = views.get(connection.name)
+      if (found?.connection === connection) return found.viewer
       const viewer = tended(
         createViewer(connection.store, now.signal, clock),
         createCaretaker(connection, pods.known, log, metrics.recovered, clock),
       )
-      for (const old of views.keys()) if (old.name === connection.name) views.delete(old)
-      views.set(connection, viewer)
+      views.set(connection.name, { connection, viewer })
       return viewer
     }
     /** What gone workers left is tended after every look; soon again where there is something. */
@@ -174,10 +174,7 @@ export function createController(options: ControllerOptions): Controller {
     let shared: { sharing: Sharing; at: number; edits: number } | undefined
     const sharing = (): Sharing => {
       if (shared?.edits !== edits || clock.monotonic() - shared.at > SHARING_MS) {
-        const known = (name: string): readonly string[] => {
-          const connection = [...views.keys()].find((one) => one.name === name)
-          return connection ? (views.get(connection)?.known ?? []) : []
-        }
+        const known = (name: string): readonly string[] => views.get(name)?.viewer.known ?? []
         const works = (key: string, { namespace, spec }: Scaler): boolean =>
           connections.find(spec.redis.name, namespace).kind === 'ok' && !reconciler.lacksTarget(key)
         shared = { sharing: createSharing(scalers(), known, works), at: clock.monotonic(), edits }
@@ -218,7 +215,8 @@ export function createController(options: ControllerOptions): Controller {
       }
     }
     try {
-      await Promise.all([work.run(now.signal), refresh(), pods.done])
+      await Promise.all([work.run(now.signal), refresh()])
+      await pods.ended()
     } finally {
       term = undefined
       queue = undefined

@@ -2,17 +2,29 @@ import type { ApiServer } from './apiserver.ts'
 import { watchKind } from './listwatch.ts'
 import { deploymentOf, podOf, type Pod, type PodObject } from './pods.ts'
 import { collection, PODS } from './resources.ts'
-import type { PodSource } from './world.ts'
 
 /** How long a pod that is gone is remembered: as long as its process might still be listed. Milliseconds. */
 const VANISHED_MS = 10 * 60_000
 const MOST_VANISHED = 10_000
+
+/** The pods of a namespace. */
+export interface PodSource {
+  readonly synced: boolean
+  readonly ready: Promise<void>
+  readonly items: ReadonlyMap<string, Pod>
+  /** Pods whose ReplicaSet is named after this Deployment. */
+  readonly of: (deployment: string) => readonly Pod[]
+  /** Pods that were here and are gone, by uid, with the monotonic ms at which that was seen. */
+  readonly vanished: ReadonlyMap<string, number>
+}
 
 /** The pods of the namespaces that have scalers, watched from the first time they are asked for. */
 export interface Pods {
   readonly of: (namespace: string) => PodSource
   /** Only where they are watched already. */
   readonly known: (namespace: string) => PodSource | undefined
+  /** Resolves when no watch runs any more. To be called when the signal has aborted and nobody asks for pods. */
+  readonly ended: () => Promise<unknown>
 }
 
 export function openPods(
@@ -20,9 +32,9 @@ export function openPods(
   signal: AbortSignal,
   broke: (error: unknown) => void,
   changed: (namespace: string, pod: Pod) => void,
-): Pods & { readonly done: Promise<void> } {
+): Pods {
   const sources = new Map<string, PodSource>()
-  const running = new Set<Promise<void>>()
+  const running: Promise<void>[] = []
 
   const open = (namespace: string): PodSource => {
     const vanished = new Map<string, number>()
@@ -55,8 +67,7 @@ export function openPods(
       },
       trouble: broke,
     })
-    const run = watch.run(signal)
-    running.add(run)
+    running.push(watch.run(signal))
     return {
       vanished,
       items: watch.items,
@@ -67,13 +78,8 @@ export function openPods(
       },
     }
   }
-  const done = new Promise<void>((resolve) => {
-    const end = (): void => void Promise.all(running).then(() => resolve())
-    if (signal.aborted) end()
-    else signal.addEventListener('abort', end, { once: true })
-  })
   return {
-    done,
+    ended: () => Promise.all(running),
     known: (namespace) => sources.get(namespace),
     of: (namespace) => {
       let source = sources.get(namespace)

@@ -5,24 +5,13 @@ import type { ApiServer } from './apiserver.ts'
 import type { Connection, Connections } from './connections.ts'
 import type { Recorder } from './events.ts'
 import type { Term } from './leader.ts'
-import type { Pod } from './pods.ts'
+import type { PodSource } from './podwatch.ts'
 import type { KubeObject } from './resources.ts'
 import type { Viewer } from './view.ts'
 
 /** A WorkerScaler as it came from the API server: not checked yet. */
 export interface ScalerObject extends KubeObject {
   readonly spec?: { readonly scaleTargetRef?: { readonly name?: unknown } }
-}
-
-/** The pods of a namespace. */
-export interface PodSource {
-  readonly synced: boolean
-  readonly ready: Promise<void>
-  readonly items: ReadonlyMap<string, Pod>
-  /** Pods whose ReplicaSet is named after this Deployment. */
-  readonly of: (deployment: string) => readonly Pod[]
-  /** Pods that were here and are gone, by uid, with the monotonic ms at which that was seen. */
-  readonly vanished: ReadonlyMap<string, number>
 }
 
 /** All that a turn of a scaler may use, for one term of leadership. */
