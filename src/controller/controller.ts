@@ -4,20 +4,20 @@ import type { Logger } from '../log.ts'
 import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetrics.ts'
 import type { Checks } from '../telemetry/health.ts'
 import type { Scaler } from './api.ts'
-import { httpStatusOf, type ApiServer } from './apiserver.ts'
+import type { ApiServer } from './apiserver.ts'
 import { createCaretaker, type Caretaker } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
 import { createRecorder } from './events.ts'
 import { elect, type Term, type Verdict } from './leader.ts'
-import { watchKind, type Watched } from './listwatch.ts'
 import { openPods } from './podwatch.ts'
-import { createReconciler } from './reconcile.ts'
-import { collection, SCALERS, servedSpecFields } from './resources.ts'
 import { SPEC_FIELDS } from './readscaler.ts'
+import { createReconciler } from './reconcile.ts'
+import { servedSpecFields } from './resources.ts'
+import { openScalers } from './scalerwatch.ts'
 import { createSharing, type Sharing } from './sharing.ts'
 import { createViewer, type RedisView, type Viewer } from './view.ts'
 import { createWorkQueue, type WorkQueue } from './workqueue.ts'
-import { keyOf, type ScalerObject, type World } from './world.ts'
+import { keyOf, type World } from './world.ts'
 
 export interface ControllerOptions {
   readonly api: ApiServer
@@ -42,11 +42,6 @@ export interface Controller {
   run(signal: AbortSignal): Promise<Verdict>
 }
 
-/**
- * On a WorkerScaler: the Lease of the controller that serves it, as `name` or `namespace/name`. Without it every
- * controller in whose scope it is does.
- */
-const CONTROLLER_ANNOTATION = 'resqueue.dev/controller'
 /** Scalers worked at a time. Most of a turn is waiting for a look at Redis that many share. */
 const CONCURRENCY = 64
 /** How long what scalers have to do with each other is believed. Milliseconds. */
@@ -56,11 +51,6 @@ const REFRESH_MS = 10_000
 const CRD_MS = 300_000
 /** From one look to the next where gone workers are still tended. Milliseconds. */
 const TEND_MS = 400
-/**
- * A namespace that was refused is tried about every 10 s: after this long without a refusal the next one is news.
- * Milliseconds.
- */
-const REFUSED_MS = 60_000
 /** A turn of the leader's loop is not to be later than this. Milliseconds. */
 const STUCK_MS = 60_000
 
@@ -77,62 +67,19 @@ export function createController(options: ControllerOptions): Controller {
     metrics.watchBroke()
     log.warn({ 'error.message': messageOf(error) }, 'a watch broke and is restarted')
   }
-  /**
-   * Namespaces whose scalers may not be listed, or are no more, and when they were refused last: one must not stop all
-   * others.
-   */
-  const refused = new Map<string, number>()
-  const refuse = (namespace: string, error: unknown): void => {
-    metrics.watchBroke()
-    const before = refused.get(namespace) ?? -Infinity
-    refused.set(namespace, clock.monotonic())
-    if (clock.monotonic() - before < REFUSED_MS) return
-    log.warn(
-      { namespace, 'error.message': messageOf(error) },
-      'the WorkerScalers of a namespace cannot be listed; it is left out until they can',
-    )
-  }
-  // A scaler's own status makes no turn: only what people write does, and what comes and goes.
-  const byKey = new Map<string, ScalerObject>()
-  const generations = new Map<string, number | undefined>()
-  const watches: readonly Watched<ScalerObject>[] = (namespaces ?? [undefined]).map((namespace) =>
-    watchKind<ScalerObject, ScalerObject>({
-      api,
-      path: collection(SCALERS, namespace),
-      keep: (object) => (isServedBy(object, name) ? withoutManagedFields(object) : undefined),
-      changed: (uid, now, before) => {
-        const object = now ?? before
-        if (!object) return
-        const key = keyOf(object)
-        if (now) byKey.set(key, now)
-        else if (byKey.get(key)?.metadata.uid === uid) byKey.delete(key)
-        const { generation } = object.metadata
-        if (now && generations.get(uid) === generation) return
-        if (now) generations.set(uid, generation)
-        else generations.delete(uid)
-        edits++
-        queue?.add(key)
-      },
-      trouble: (error) => {
-        const status = httpStatusOf(error)
-        if (namespace === undefined || (status !== 403 && status !== 404)) return broke(error)
-        refuse(namespace, error)
-        lookWhetherListed()
-      },
-    }),
-  )
-  // Where all are refused the rights are wrong, and another replica may do better.
-  const isListed = (): boolean =>
-    watches.some(({ synced }) => synced) &&
-    watches.every(({ synced }, i) => synced || refused.has(namespaces?.[i] as string))
-  const listed = Promise.withResolvers<void>()
-  const lookWhetherListed = (): void => {
-    if (isListed()) listed.resolve()
-  }
-  for (const { ready } of watches) void ready.then(lookWhetherListed)
-  const scalers = function* (): Generator<ScalerObject> {
-    for (const watch of watches) yield* watch.items.values()
-  }
+  const scalers = openScalers({
+    api,
+    namespaces,
+    name,
+    log,
+    clock,
+    broke,
+    refused: metrics.watchBroke,
+    edited: (key) => {
+      edits++
+      queue?.add(key)
+    },
+  })
 
   const lead = async (now: Term): Promise<void> => {
     term = now
@@ -177,7 +124,7 @@ export function createController(options: ControllerOptions): Controller {
         const known = (name: string): readonly string[] => views.get(name)?.viewer.known ?? []
         const works = (key: string, { namespace, spec }: Scaler): boolean =>
           connections.find(spec.redis.name, namespace).kind === 'ok' && !reconciler.lacksTarget(key)
-        shared = { sharing: createSharing(scalers(), known, works), at: clock.monotonic(), edits }
+        shared = { sharing: createSharing(scalers.all(), known, works), at: clock.monotonic(), edits }
       }
       return shared.sharing
     }
@@ -191,8 +138,8 @@ export function createController(options: ControllerOptions): Controller {
       metrics,
       dryRun,
       outdated: () => outdated,
-      scaler: (key) => byKey.get(key),
-      scalers,
+      scaler: scalers.get,
+      scalers: scalers.all,
       pods: pods.of,
       viewer: viewOf,
       enqueue: (key, afterMs) => queue?.add(key, afterMs),
@@ -200,7 +147,7 @@ export function createController(options: ControllerOptions): Controller {
     const reconciler = createReconciler(world, sharing)
     const work = createWorkQueue({ work: reconciler.turn, concurrency: CONCURRENCY, clock })
     queue = work
-    for (const object of scalers()) work.add(keyOf(object))
+    for (const object of scalers.all()) work.add(keyOf(object))
     const refresh = async (): Promise<void> => {
       let comparedAt = -Infinity
       while (!now.signal.aborted) {
@@ -248,7 +195,7 @@ export function createController(options: ControllerOptions): Controller {
       ready: [
         {
           name: 'scalers-listed',
-          problem: () => (isListed() ? undefined : 'the WorkerScalers could not be listed yet'),
+          problem: () => (scalers.listed() ? undefined : 'the WorkerScalers could not be listed yet'),
         },
         { name: 'not-stopping', problem: () => (stopping ? 'the controller is stopping' : undefined) },
       ],
@@ -257,16 +204,16 @@ export function createController(options: ControllerOptions): Controller {
       const over = new AbortController()
       const all = AbortSignal.any([signal, over.signal])
       signal.addEventListener('abort', () => (stopping = true), { once: true })
-      const watching = watches.map((watch) => watch.run(all))
+      const watching = scalers.run(all)
       try {
-        await Promise.race([listed.promise, aborted(signal)])
+        await Promise.race([scalers.ready, aborted(signal)])
         if (signal.aborted) return 'stopped'
         if (lease) return await elect({ api, ...lease, identity, log, clock }, lead, signal)
         await lead({ token: `${identity}/-`, since: clock.monotonic(), signal, valid: () => !signal.aborted })
         return 'stopped'
       } finally {
         over.abort()
-        await Promise.all(watching)
+        await watching
       }
     },
   }
@@ -277,17 +224,4 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-}
-
-/**
- * Two releases in one namespace have a controller each, with a Redis of its own: neither may judge the other's scalers.
- */
-function isServedBy({ metadata }: ScalerObject, controller: string): boolean {
-  const named = metadata.annotations?.[CONTROLLER_ANNOTATION]
-  return named === undefined || (named.includes('/') ? named : `${metadata.namespace}/${named}`) === controller
-}
-
-function withoutManagedFields(object: ScalerObject): ScalerObject {
-  const { managedFields: _, ...metadata } = object.metadata
-  return { ...object, metadata }
 }
