@@ -7,12 +7,15 @@ import type { Patience } from '../redis/store.ts'
 import type { Connection } from './connections.ts'
 import { isOver, type Pod } from './pods.ts'
 import type { PodSource } from './podwatch.ts'
-import type { ProcessView, RedisView } from './view.ts'
+import type { ProcessView, RedisView, Viewer } from './view.ts'
 
 /** A worker renews every two seconds: after this long without a renewal it has missed one. Milliseconds. */
 const MISSED_MS = 3000
 /** Jobs are moved by the workers; what is due for this long is moved here, because nobody else does. Milliseconds. */
 const OVERDUE_MS = 2000
+
+/** From one look to the next where gone workers are still tended. Milliseconds. */
+const TEND_MS = 400
 
 const PATIENCE: Patience = { deadlineMs: 2000 }
 
@@ -95,6 +98,34 @@ export function createCaretaker(
         tending = false
       }
       return soon
+    },
+  }
+}
+
+/**
+ * A viewer after each of whose looks what gone workers left is tended, while that `may` be done; and looked at again soon
+ * where there is something.
+ */
+export function tended(viewer: Viewer, caretaker: Caretaker, may: () => boolean): Viewer {
+  // One for all looks: what is there may stay for hours, and each look would add another chain of them.
+  let again: NodeJS.Timeout | undefined
+  const look = async (maxAgeMs: number): Promise<RedisView> => {
+    const view = await viewer.look(maxAgeMs)
+    if (may())
+      void caretaker.tend(view).then((soon) => {
+        if (soon && may()) again ??= setTimeout(lookAgain, TEND_MS).unref()
+      })
+    return view
+  }
+  const lookAgain = (): void => {
+    again = undefined
+    if (may()) look(100).catch(() => undefined)
+  }
+  return {
+    want: viewer.want,
+    look,
+    get known() {
+      return viewer.known
     },
   }
 }

@@ -5,7 +5,7 @@ import type { ControllerView, ScalerMetrics } from '../telemetry/controllermetri
 import type { Checks } from '../telemetry/health.ts'
 import type { Scaler } from './api.ts'
 import type { ApiServer } from './apiserver.ts'
-import { createCaretaker, type Caretaker } from './caretaker.ts'
+import { createCaretaker, tended } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
 import { createRecorder } from './events.ts'
 import { elect, type Term, type Verdict } from './leader.ts'
@@ -15,7 +15,7 @@ import { createReconciler } from './reconcile.ts'
 import { servedSpecFields } from './resources.ts'
 import { openScalers } from './scalerwatch.ts'
 import { createSharing, type Sharing } from './sharing.ts'
-import { createViewer, type RedisView, type Viewer } from './view.ts'
+import { createViewer, type Viewer } from './view.ts'
 import { createWorkQueue, type WorkQueue } from './workqueue.ts'
 import { keyOf, type World } from './world.ts'
 
@@ -49,8 +49,6 @@ const SHARING_MS = 1000
 /** The files of the connections are looked at, and the CRD is compared, this often. Milliseconds. */
 const REFRESH_MS = 10_000
 const CRD_MS = 300_000
-/** From one look to the next where gone workers are still tended. Milliseconds. */
-const TEND_MS = 400
 /** A turn of the leader's loop is not to be later than this. Milliseconds. */
 const STUCK_MS = 60_000
 
@@ -94,28 +92,10 @@ export function createController(options: ControllerOptions): Controller {
       const viewer = tended(
         createViewer(connection.store, now.signal, clock),
         createCaretaker(connection, pods.known, log, metrics.recovered, clock),
+        () => !dryRun && now.valid(),
       )
       views.set(connection.name, { connection, viewer })
       return viewer
-    }
-    /** What gone workers left is tended after every look; soon again where there is something. */
-    const tended = (viewer: Viewer, caretaker: Caretaker): Viewer => {
-      const look = async (maxAgeMs: number): Promise<RedisView> => {
-        const view = await viewer.look(maxAgeMs)
-        if (!dryRun && now.valid()) {
-          void caretaker.tend(view).then((soon) => {
-            if (soon && !now.signal.aborted) setTimeout(() => void look(100).catch(() => undefined), TEND_MS).unref()
-          })
-        }
-        return view
-      }
-      return {
-        want: viewer.want,
-        look,
-        get known() {
-          return viewer.known
-        },
-      }
     }
 
     let shared: { sharing: Sharing; at: number; edits: number } | undefined
