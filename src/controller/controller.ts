@@ -119,7 +119,6 @@ export function createController(options: ControllerOptions): Controller {
       dryRun,
       outdated: () => outdated,
       scaler: scalers.get,
-      scalers: scalers.all,
       pods: pods.of,
       viewer: viewOf,
       enqueue: (key, afterMs) => queue?.add(key, afterMs),

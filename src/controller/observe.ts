@@ -2,6 +2,7 @@ import type { Selection } from '../queue/selection.ts'
 import { headEnqueuedAt } from '../telemetry/heads.ts'
 import type { Scaler } from './api.ts'
 import type { Due, Observation, QueueObservation } from './decide.ts'
+import { NO_FLOW } from './decide/foreign.ts'
 import { isActive, isNamedAfter, isOver, type Pod } from './pods.ts'
 import type { StartTimes } from './starts.ts'
 import { hostOf, type ProcessView, type RedisView } from './view.ts'
@@ -10,8 +11,6 @@ import { hostOf, type ProcessView, type RedisView } from './view.ts'
 const UNSCHEDULABLE_MS = 60_000
 /** A new pod that restarted this often is not starting. */
 const RESTARTS = 3
-
-const NO_FLOW = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 
 /** Whose workers run in the pods of a target. */
 export type Fleet =
@@ -31,7 +30,7 @@ export interface Observed {
   readonly otherQueues: readonly string[] | undefined
   /** Queues of the scaler, patterns resolved. */
   readonly queues: readonly string[]
-  /** Whether a queue of it is listed by another scaler as well. */
+  /** Those of them that another scaler lists as well. */
   readonly shared: readonly string[]
 }
 

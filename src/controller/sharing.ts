@@ -29,37 +29,25 @@ export function createSharing(
   works: (key: string, scaler: Scaler) => boolean,
 ): Sharing {
   const peers = new Map<string, Peer>()
-  const byTarget = new Map<string, Peer[]>()
   for (const object of objects) {
     const read = readScaler(object)
     if (!read.ok) continue
     const { scaler } = read
-    const peer: Peer = { key: keyOf(object), scaler, selection: selectQueues(scaler.spec.queues) }
-    peers.set(peer.key, peer)
-    const target = `${scaler.namespace}/${scaler.spec.scaleTargetRef.name}`
-    byTarget.set(target, [...(byTarget.get(target) ?? []), peer])
+    const key = keyOf(object)
+    peers.set(key, { key, scaler, selection: selectQueues(scaler.spec.queues) })
   }
-  const first = (peer: Peer): Peer => {
-    const { namespace, spec } = peer.scaler
-    const claims = byTarget.get(`${namespace}/${spec.scaleTargetRef.name}`) ?? [peer]
-    return claims.reduce((a, b) => (older(a, b) ? a : b))
-  }
+  const byTarget = Map.groupBy(peers.values(), targetOf)
+  const first = (peer: Peer): Peer => (byTarget.get(targetOf(peer)) ?? []).reduce((a, b) => (older(a, b) ? a : b), peer)
 
   const weights = new Map<string, number>()
   const counted = new Set<Peer>()
   const weightOf = ({ scaler: { spec, status } }: Peer): number =>
     spec.maxReplicas * (spec.slotsPerReplica ?? status.slotsPerReplica ?? 1)
-  const names = new Map<string, readonly string[]>()
   for (const peer of peers.values()) {
     if (first(peer) !== peer || peer.scaler.spec.paused || !works(peer.key, peer.scaler)) continue
     counted.add(peer)
     const { name } = peer.scaler.spec.redis
-    let there = names.get(name)
-    if (!there) {
-      there = peer.selection.dynamic ? known(name) : []
-      if (peer.selection.dynamic) names.set(name, there)
-    }
-    for (const queue of peer.selection.resolve(there)) {
+    for (const queue of peer.selection.resolve(peer.selection.dynamic ? known(name) : [])) {
       const at = `${name}\0${queue}`
       weights.set(at, (weights.get(at) ?? 0) + weightOf(peer))
     }
@@ -81,6 +69,10 @@ export function createSharing(
       return all <= own ? 1 : own / all
     },
   }
+}
+
+function targetOf({ scaler: { namespace, spec } }: Peer): string {
+  return `${namespace}/${spec.scaleTargetRef.name}`
 }
 
 function older(a: Peer, b: Peer): boolean {

@@ -96,20 +96,13 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
     for (const nonce of registrations.keys()) if (!loads.has(nonce)) registrations.delete(nonce)
 
     const processes = new Map<string, ProcessView>()
-    const byPod = new Map<string, ProcessView[]>()
     const running = new Map<string, { jobs: number; ms: number }>()
     let slots = 0
     for (const [nonce, load] of loads) {
       const registration = registrations.get(nonce)
       if (!registration) continue // left between the two calls
-      const view = { registration, load }
-      processes.set(nonce, view)
+      processes.set(nonce, { registration, load })
       slots += registration.slots
-      if (registration.pod_uid !== '') {
-        const list = byPod.get(registration.pod_uid)
-        if (list) list.push(view)
-        else byPod.set(registration.pod_uid, [view])
-      }
       for (const { queue, sinceMs } of load.jobs) {
         const sum = running.get(queue) ?? { jobs: 0, ms: 0 }
         running.set(queue, { jobs: sum.jobs + 1, ms: sum.ms + Math.max(0, reading.now - sinceMs) })
@@ -125,6 +118,8 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
       foreign = { ids, registrations: reading.registrations - slots, at }
     }
     const others = await readForeign(store, foreign.ids, patience)
+    const inPods = [...processes.values()].filter(({ registration }) => registration.pod_uid !== '')
+    const byPod = Map.groupBy(inPods, ({ registration }) => registration.pod_uid)
     const foreignByHost = Map.groupBy(others, ({ id }) => hostOf(id))
     const queues = new Map(reading.queues.map((queue) => [queue.queue, queue]))
     return { at, reading, known, queues, running, processes, byPod, foreign: others, foreignByHost }

@@ -29,8 +29,6 @@ export interface World {
   readonly outdated: () => readonly string[]
   /** By `<namespace>/<name>`. */
   readonly scaler: (key: string) => ScalerObject | undefined
-  /** Every scaler there is. */
-  readonly scalers: () => Iterable<ScalerObject>
   readonly pods: (namespace: string) => PodSource
   readonly viewer: (connection: Connection) => Viewer
   /** Asks for a turn of this key. */

@@ -102,7 +102,8 @@ export function demandOf(
   const offered = sum((load) => load.rate * load.serviceSeconds)
   const arrivalRate = sum((load) => load.rate)
   const serviceSeconds = meanOf(loads, (load) => load.serviceSeconds)
-  const busy = Math.max(0, running - observation.pods.terminatingRunning) / slots
+  const staying = Math.max(0, running - observation.pods.terminatingRunning)
+  const busy = staying / slots
   const figures = { waiting, running, arrivalRate, serviceSeconds, busy }
   const common = {
     ...figures,
@@ -113,11 +114,11 @@ export function demandOf(
   }
   if ('jobsPerReplica' in spec.target) {
     const { jobsPerReplica } = spec.target
-    const backlog = (waiting + Math.max(0, running - observation.pods.terminatingRunning)) / jobsPerReplica
+    const backlog = (waiting + staying) / jobsPerReplica
     const lookahead = backlog + common.dueSoon / jobsPerReplica
     return { ...common, likely: 0, terms: { rate: 0, backlog, busy, lookahead: common.dueSoon > 0 ? lookahead : 0 } }
   }
-  const least = Math.min(Number.POSITIVE_INFINITY, ...loads.map((load) => load.latencySeconds))
+  const least = Math.min(...loads.map((load) => load.latencySeconds))
   // A slot is as likely to hold a job of a queue as the queue has a part in the work.
   const residualSeconds =
     offered > 0 ? sum((load) => load.rate * load.serviceSeconds * residualOf(load.memory)) / offered : 0

@@ -1,4 +1,3 @@
-import { NO_FLOW } from './foreign.ts'
 import type { Flow, QueueMemory, QueueObservation, Stamped } from './types.ts'
 
 /** Time constants of the averages, in seconds. */
@@ -63,16 +62,10 @@ export function firstSight(
     meanAge: 0,
     serviceSeconds: serviceSeconds ?? UNKNOWN_SERVICE_SECONDS,
     seen: serviceSeconds === null ? 0 : SURE_ENDS,
-    arrived:
-      age > 0
-        ? [
-            [now - age * 1000, 0],
-            [now, observed.waiting],
-          ]
-        : [
-            [now, 0],
-            [now, observed.waiting],
-          ],
+    arrived: [
+      [now - age * 1000, 0],
+      [now, observed.waiting],
+    ],
   }
 }
 
@@ -166,7 +159,7 @@ function mostRate(rate: number, seconds: number): number {
   return rate + NOISE_DEVIATIONS * Math.sqrt(rate / seconds) + RARE_ARRIVALS / seconds
 }
 
-/** The same as it was in the last minute, with a few jobs of the longer estimate as prior; never less than that one. */
+/** The same over the last 45 seconds, with a few jobs of the longer estimate as prior; never less than that one. */
 export function recentServiceOf(memory: QueueMemory): number {
   const long = serviceOf(memory)
   return memory.ended < SURE_ENDS
@@ -203,7 +196,7 @@ function blend({ meanAge, seen }: QueueMemory, present: number, seconds: number)
   return meanAge * keep + present * (1 - keep)
 }
 
-function totalOf(ours: Flow, foreign: Flow = NO_FLOW): Flow {
+function totalOf(ours: Flow, foreign: Flow): Flow {
   return {
     started: ours.started + foreign.started,
     ended: ours.ended + foreign.ended,

@@ -187,7 +187,7 @@ export type Stamped = readonly [at: number, value: number]
 
 export interface Blocked {
   readonly reason: 'Unschedulable' | 'PodsNotStarting'
-  /** The limit is lifted for a try from then, */
+  /** From then on all replicas are tried again. Milliseconds. */
   readonly retryAt: number
 }
 
@@ -202,17 +202,17 @@ export interface QueueMemory {
   /** The lesser of the last two `lastRate`: what was not over in an instant. */
   readonly sustainedRate: number
   /**
-   * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of one, busy seconds and starts of
-   * some seconds.
+   * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of 45 seconds; busy seconds and starts
+   * of six.
    */
   readonly busy: number
   readonly ended: number
-  /** What the ended ones ran, in seconds, decayed like them. */
-  readonly endedBusy: number
   readonly recentBusy: number
   readonly recentEnded: number
   readonly fastBusy: number
   readonly fastStarted: number
+  /** What the jobs ran that have ended, in seconds: decayed as `ended` is. */
+  readonly endedBusy: number
   /**
    * Decayed sums of running jobs and of their ages, in seconds, as each look found them; and the mean age as the last
    * looks found it.
