@@ -99,7 +99,7 @@ function rowOf({ at, queue, payload, raw }: DelayedJob): Row {
     due_at: isoOf(at),
     queue,
     class: payload?.class ?? null,
-    id: payload && payload.id !== '' ? payload.id : null,
+    id: payload?.id || null,
     payload: raw,
   }
 }

@@ -1,6 +1,7 @@
 import { namespace } from '../config.ts'
 import type { Option } from '../option.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
+import { parseEndpoint } from '../redis/url.ts'
 import { yesNo } from '../values.ts'
 import { plural, some } from '../wording.ts'
 import { aclChecks, aclRule, COMMANDS, RULE_ADVICE } from './checks/acl.ts'
@@ -25,7 +26,7 @@ const COLOURS = { error: 31, warning: 33, note: 36 }
 async function doctor(context: Context): Promise<number> {
   const { get, config, output: out, signal } = context
   if (get(acl)) {
-    const rule = aclRule(get(namespace), /^redis[s]?-cluster/.test(config.url))
+    const rule = aclRule(get(namespace), parseEndpoint(config).kind === 'cluster')
     out.done(`ACL SETUSER resqueue ${rule}`, { rule })
     return 0
   }

@@ -23,7 +23,7 @@ export function failedRow(entry: FailedEntry): FailedRow {
   const { payload } = entry
   return {
     index: entry.index,
-    id: payload && payload.id !== '' ? payload.id : null,
+    id: payload?.id || null,
     failed_at: isoOf(entry.failedAt),
     queue: entry.queue,
     class: payload?.class ?? null,

@@ -44,7 +44,7 @@ function rowOf(raw: string, index: number): Row {
   return {
     index,
     class: name,
-    id: id === '' ? null : id,
+    id: id || null,
     enqueued_at: isoOf(enqueuedAt(parsed.payload)),
     problem: null,
     payload: raw,

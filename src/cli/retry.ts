@@ -84,7 +84,7 @@ function rowOf(entry: RetryEntry): Row {
     attempt: entry.attempt,
     queue: entry.queue,
     class: payload?.class ?? null,
-    id: payload && payload.id !== '' ? payload.id : null,
+    id: payload?.id || null,
     error: entry.error,
     payload: entry.raw,
   }

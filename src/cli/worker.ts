@@ -183,7 +183,7 @@ function rowOf(worker: WorkerInfo, pausedAll: boolean): Row {
     slot: job.slot,
     queue: job.queue,
     class: job.class ?? null,
-    id: job.id === '' ? null : job.id,
+    id: job.id || null,
     since: isoOf(job.since),
   }))
   const common = {
@@ -215,7 +215,7 @@ function rowOf(worker: WorkerInfo, pausedAll: boolean): Row {
     state: !alive ? 'dead' : draining ? 'draining' : paused || pausedAll ? 'paused' : working,
     slots,
     heartbeat_at: null,
-    pod: registration.pod === '' ? null : registration.pod,
+    pod: registration.pod || null,
     version: registration.version,
     isolation: registration.isolation,
   }

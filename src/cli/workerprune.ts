@@ -6,8 +6,8 @@ import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
 import type { Store } from '../redis/store.ts'
 import { sightOf } from '../worker/identity.ts'
 import { plural } from '../wording.ts'
-import { strayIds } from './ghosts.ts'
 import { dryRun } from './options.ts'
+import { strayIds } from './strays.ts'
 import type { Context } from './verb.ts'
 
 /** After a stop of Redis nobody is reaped for six seconds, and then two looks are needed. Milliseconds. */

@@ -133,6 +133,8 @@ describe('the doctor', () => {
       'unserved-queues',
     ])
     expect((await examine(nodes[0]?.url ?? '')).found).toMatchObject({ 'cluster-namespace': { level: 'error' } })
+    const rule = await run(['doctor', '--acl', '--namespace', '{ns}', '--redis', 'REDIS-CLUSTER://h'])
+    expect(rule.stdout).toContain('+cluster|slots')
   })
 
   test('prints an ACL rule with which everything works, and finds what is missing without it', async () => {

@@ -36,16 +36,14 @@ export function aclRule(namespace: string, cluster: boolean): string {
   return `on >PASSWORD resetkeys ~${pattern} resetchannels -@all ${commands.map((name) => `+${name}`).join(' ')}`
 }
 
-async function acl({ store, config }: Patient): Promise<readonly Finding[]> {
+async function acl({ store }: Patient): Promise<readonly Finding[]> {
   const user = await ask(store.command('acl', ['whoami']))
   if (typeof user !== 'string') {
     return [unknown(`whether this user may do everything cannot be told (${messageOf(user)})`)]
   }
-  const key = `${store.keys.prefix}queues`
-  const outside = config.namespace === '' ? undefined : key
   const refused: string[] = []
   for (const command of COMMANDS) {
-    const reply = await ask(store.command('acl', ['dryrun', user, ...wordsOf(command, outside ?? 'queues')]))
+    const reply = await ask(store.command('acl', ['dryrun', user, ...wordsOf(command, store.keys.queues)]))
     if (reply instanceof Error) {
       // Before Redis 7 there is no DRYRUN; a user without ACL rights of its own cannot ask.
       return [unknown(`whether ${user} may do everything cannot be told (${reply.message})`)]

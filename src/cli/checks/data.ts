@@ -2,6 +2,7 @@ import { parsePayload } from '../../queue/payload.ts'
 import { queueNames } from '../../queue/queues.ts'
 import { LAYOUT_VERSION } from '../../queue/registry.ts'
 import { overview } from '../../queue/stat.ts'
+import { parseEndpoint } from '../../redis/url.ts'
 import { count, plural, some } from '../../wording.ts'
 import { age } from '../text.ts'
 import { answers, quote, type Check, type Finding, type Patient } from './finding.ts'
@@ -186,7 +187,7 @@ async function failures({ store, signal }: Patient): Promise<readonly Finding[]>
 /** php-resque's dequeue moves jobs through such a list; a crash in the middle leaves them there. */
 async function leftovers({ store, config, signal }: Patient): Promise<readonly Finding[]> {
   // A scan walks one node; and php-resque does not work on a cluster.
-  if (/^rediss?-cluster:/i.test(config.url)) return []
+  if (parseEndpoint(config).kind === 'cluster') return []
   const found: string[] = []
   let looked = 0
   let cursor = '0'

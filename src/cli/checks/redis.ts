@@ -138,8 +138,7 @@ async function persistence(store: Store, info: Info): Promise<readonly Finding[]
   const findings: Finding[] = []
   const config = await readConfig(store, ['save', 'appendfsync', 'min-replicas-to-write'])
   const appends = info.get('aof_enabled') === '1'
-  const snapshots = config.get('save') !== ''
-  if (!appends && config.has('save') && !snapshots) {
+  if (!appends && config.get('save') === '') {
     findings.push({
       id: 'persistence',
       level: 'error',

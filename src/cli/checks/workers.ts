@@ -3,8 +3,9 @@ import { queueInfos, queueNames } from '../../queue/queues.ts'
 import { nonceOf } from '../../queue/registry.ts'
 import { selectQueues } from '../../queue/selection.ts'
 import { listWorkers } from '../../queue/workers.ts'
+import type { Store } from '../../redis/store.ts'
 import { plural, some } from '../../wording.ts'
-import { members, strayIds } from '../ghosts.ts'
+import { members, strayIds } from '../strays.ts'
 import { age } from '../text.ts'
 import { quote, type Check, type Finding, type Patient } from './finding.ts'
 
@@ -70,10 +71,10 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
         .join(' ')}`,
     })
   }
-  return [...findings, ...(await heartbeats({ store } as Patient, registered))]
+  return [...findings, ...(await heartbeats(store, registered))]
 }
 
-async function heartbeats({ store }: Patient, registered: ReadonlySet<string>): Promise<readonly Finding[]> {
+async function heartbeats(store: Store, registered: ReadonlySet<string>): Promise<readonly Finding[]> {
   const { keys } = store
   const [bad, stale]: [string[], string[]] = [[], []]
   const now = Number(((await store.command('time', [])) as [string])[0]) * 1000
