@@ -1,4 +1,5 @@
 import type { Option } from '../option.ts'
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { delayedJobs, removeDelayed, type DelayedFilter, type DelayedJob } from '../queue/delayed.ts'
 import { moment } from '../values.ts'
@@ -84,14 +85,14 @@ async function rm(context: Context): Promise<number> {
 }
 
 function filterOf({ get }: Context): DelayedFilter {
-  const [queue, name, id, list, at] = [get(queueFilter), get(classFilter), get(idFilter), get(args), get(due)]
-  return {
-    ...(queue === undefined ? {} : { queue }),
-    ...(name === undefined ? {} : { class: name }),
-    ...(id === undefined ? {} : { id }),
-    ...(list === undefined ? {} : { args: list }),
-    ...(at === undefined ? {} : { at: Math.ceil(at / 1000) }),
-  }
+  const at = get(due)
+  return defined({
+    queue: get(queueFilter),
+    class: get(classFilter),
+    id: get(idFilter),
+    args: get(args),
+    at: at === undefined ? undefined : Math.ceil(at / 1000),
+  })
 }
 
 function rowOf({ at, queue, payload, raw }: DelayedJob): Row {

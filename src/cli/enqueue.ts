@@ -1,4 +1,5 @@
 import { text, type Option } from '../option.ts'
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import type { EnqueueOptions } from '../queue/enqueue.ts'
 import { duration, words, yesNo } from '../values.ts'
@@ -61,8 +62,7 @@ async function enqueue(context: Context): Promise<number> {
     if (options.id !== undefined) throw new ResQueueError('USAGE', 'with --from each line has its own "id"')
     return enqueueFrom(context, file, {
       ...options,
-      ...(queue === undefined ? {} : { queue }),
-      ...(name === undefined ? {} : { class: name }),
+      ...defined({ queue, class: name }),
     })
   }
   if (queue === undefined || name === undefined)
@@ -75,18 +75,17 @@ async function enqueue(context: Context): Promise<number> {
 }
 
 function optionsOf({ get }: Context): EnqueueOptions {
-  const [ms, seconds, milliseconds] = [get(at), get(inTime), get(timeout)]
-  if (ms !== undefined && seconds !== undefined) throw new ResQueueError('USAGE', 'give either --at or --in, not both')
-  const [jobId, jobPrefix, jobRetry] = [get(id), get(prefix), get(retry)]
-  return {
-    ...(get(track) ? { track: true } : {}),
-    ...(jobId === undefined ? {} : { id: jobId }),
-    ...(jobPrefix === undefined ? {} : { prefix: jobPrefix }),
-    ...(ms === undefined ? {} : { at: new Date(ms) }),
-    ...(seconds === undefined ? {} : { in: seconds / 1000 }),
-    ...(jobRetry === undefined ? {} : { retry: jobRetry }),
-    ...(milliseconds === undefined ? {} : { timeout: milliseconds / 1000 }),
-  }
+  const [atMs, inMs, timeoutMs] = [get(at), get(inTime), get(timeout)]
+  if (atMs !== undefined && inMs !== undefined) throw new ResQueueError('USAGE', 'give either --at or --in, not both')
+  return defined({
+    track: get(track) || undefined,
+    id: get(id),
+    prefix: get(prefix),
+    at: atMs === undefined ? undefined : new Date(atMs),
+    in: inMs === undefined ? undefined : inMs / 1000,
+    retry: get(retry),
+    timeout: timeoutMs === undefined ? undefined : timeoutMs / 1000,
+  })
 }
 
 function argument(text: string, position: number): unknown {

@@ -1,4 +1,5 @@
 import { text, type Option } from '../option.ts'
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import {
   failedQueues,
@@ -49,20 +50,18 @@ const columns: readonly Column<FailedRow>[] = [
 ]
 
 function listOf({ get }: Context): FailedList {
-  const queue = get(listOption)
-  return queue === undefined ? {} : { listOf: queue }
+  return defined({ listOf: get(listOption) })
 }
 
 function filterOf({ get }: Context): FailedFilter {
-  const [queue, name, error] = [get(queueFilter), get(classFilter), get(errorFilter)]
   const [since, until] = [get(sinceFilter), get(untilFilter)]
-  return {
-    ...(queue === undefined ? {} : { queue }),
-    ...(name === undefined ? {} : { class: name }),
-    ...(error === undefined ? {} : { error }),
-    ...(since === undefined ? {} : { since: new Date(since) }),
-    ...(until === undefined ? {} : { until: new Date(until) }),
-  }
+  return defined({
+    queue: get(queueFilter),
+    class: get(classFilter),
+    error: get(errorFilter),
+    since: since === undefined ? undefined : new Date(since),
+    until: until === undefined ? undefined : new Date(until),
+  })
 }
 
 async function ls(context: Context): Promise<number> {
@@ -74,8 +73,11 @@ async function ls(context: Context): Promise<number> {
   let total = 0
   let cursor: number | undefined
   do {
-    const from = cursor === undefined ? {} : { cursor }
-    const page = await listFailed(store, { ...query, ...from, limit: Math.min(wanted - entries.length, 1000) })
+    const page = await listFailed(store, {
+      ...query,
+      ...defined({ cursor }),
+      limit: Math.min(wanted - entries.length, 1000),
+    })
     for (const entry of page.entries) entries.push(entry)
     total = page.total
     cursor = page.next
@@ -111,7 +113,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
   }
   let cursor: number | undefined
   do {
-    const page = await listFailed(store, { ...list, id: name, limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+    const page = await listFailed(store, { ...list, id: name, limit: 1, ...defined({ cursor }) })
     if (page.entries[0]) return page.entries[0]
     cursor = page.next
   } while (cursor !== undefined && !context.signal.aborted)

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { findJob, type Place } from '../queue/jobs.ts'
 import { parsePayload } from '../queue/payload.ts'
@@ -8,12 +9,8 @@ import type { Context, Verb } from './verb.ts'
 
 async function show({ operands, get, output: out, store: open, signal }: Context): Promise<number> {
   const id = operands[0] as string
-  const [statusPrefix, queue] = [get(prefix), get(queueFilter)]
-  const report = await findJob(await open(), id, {
-    signal,
-    ...(statusPrefix === undefined ? {} : { prefix: statusPrefix }),
-    ...(queue === undefined ? {} : { queue }),
-  })
+  const where = defined({ prefix: get(prefix), queue: get(queueFilter) })
+  const report = await findJob(await open(), id, { signal, ...where })
   const { status, places, complete } = report
   if (status === false && places.length === 0) {
     throw new ResQueueError(

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import type { Moved, MoveOptions } from '../queue/moves.ts'
 import { plural } from '../wording.ts'
@@ -25,7 +26,7 @@ export interface Mass {
  */
 export async function massAction(context: Context, mass: Mass): Promise<number> {
   const { get, output, signal } = context
-  const limit = get(most)
+  const limited = defined({ limit: get(most) })
   const report = (moved: number, skipped: number, more: object = {}): object => ({
     [mass.done]: moved,
     skipped,
@@ -33,7 +34,6 @@ export async function massAction(context: Context, mass: Mass): Promise<number> 
     interrupted: false,
     ...more,
   })
-  const limited = limit === undefined ? {} : { limit }
   if (get(dryRun)) {
     const { moved, skipped } = await mass.act({ ...limited, dryRun: true, signal })
     output.done(

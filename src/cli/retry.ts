@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
 import { demandSelection, inTurn, massAction } from './mass.ts'
@@ -68,12 +69,7 @@ async function rm(context: Context): Promise<number> {
 }
 
 function filterOf({ get }: Context): RetryFilter {
-  const [queue, name, id] = [get(queueFilter), get(classFilter), get(idFilter)]
-  return {
-    ...(queue === undefined ? {} : { queue }),
-    ...(name === undefined ? {} : { class: name }),
-    ...(id === undefined ? {} : { id }),
-  }
+  return defined({ queue: get(queueFilter), class: get(classFilter), id: get(idFilter) })
 }
 
 function rowOf(entry: RetryEntry): Row {

@@ -1,5 +1,6 @@
 import { resolve as absolute } from 'node:path'
 import * as config from '../config.ts'
+import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import type { FailureBackend, WorkerOptions } from '../worker/options.ts'
 import type { Settings } from './resolve.ts'
@@ -16,14 +17,8 @@ export function workerOptions(settings: Pick<Settings, 'get'>): WorkerOptions {
     ...(jobs === undefined ? ['--jobs (JOBS): the module or folder that exports the jobs, for example ./jobs'] : []),
   ]
   if (jobs === undefined || missing.length > 0) throw new ResQueueError('USAGE', `missing ${missing.join('; ')}`)
-  const [interval, hooksFile, jobMemory, timeout] = [
-    get(config.interval),
-    get(config.hooks),
-    get(config.jobMemory),
-    get(config.timeout),
-  ]
-  const [maxJobs, name] = [get(config.maxJobs), get(config.workerName)]
-  const hooks = hooksFile === undefined ? {} : { hooks: absolute(hooksFile) }
+  const [interval, hooksFile] = [get(config.interval), get(config.hooks)]
+  const hooks = defined({ hooks: hooksFile === undefined ? undefined : absolute(hooksFile) })
   return {
     queues,
     concurrency: get(config.concurrency),
@@ -32,19 +27,17 @@ export function workerOptions(settings: Pick<Settings, 'get'>): WorkerOptions {
       jobs: absolute(jobs),
       ...hooks,
       jobsPerChild: get(config.jobsPerChild),
-      ...(jobMemory === undefined ? {} : { jobMemoryMiB: jobMemory }),
-      ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+      ...defined({ jobMemoryMiB: get(config.jobMemory), timeoutMs: get(config.timeout) }),
       killDelayMs: get(config.killDelay),
     },
     intervalMs: interval === 0 ? INTERVAL_MS : interval,
     blocking: get(config.blocking),
     burst: get(config.burst) || interval === 0,
-    ...(maxJobs === undefined ? {} : { maxJobs }),
     shutdownTimeoutMs: get(config.shutdownTimeout),
     maxRecoveries: get(config.maxRecoveries),
     failFast: get(config.failFast),
     failureBackends: get(config.failureBackend).map(backendOf),
-    ...(name === undefined ? {} : { name }),
+    ...defined({ maxJobs: get(config.maxJobs), name: get(config.workerName) }),
     ...hooks,
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { openStore, type Store } from '../redis/store.ts'
@@ -186,16 +187,14 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
   const [username, passwordFile] = [text('username'), text('passwordFile')]
   const [ca, cert, key] = [text('caFile'), text('certFile'), text('keyFile')]
   if ((cert === undefined) !== (key === undefined)) throw wrong(file, at, 'needs both certFile and keyFile, or neither')
-  const db = whole('db')
   const namespaces = value['allowedNamespaces'] ?? ['*']
   if (!Array.isArray(namespaces) || !namespaces.every((one) => typeof one === 'string'))
     throw wrong(file, `${at}.allowedNamespaces`, 'must be a list of Kubernetes namespaces, or ["*"]')
-  const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) }
+  const tls = defined({ ca, cert, key })
   const redis: RedisConfig = {
     url: username === undefined ? given : withUser(given, username),
     namespace: text('namespace') ?? 'resque',
-    ...(db === undefined ? {} : { db }),
-    ...(passwordFile === undefined ? {} : { passwordFile }),
+    ...defined({ db: whole('db'), passwordFile }),
     ...sentinelConfig(text('sentinelUsername'), undefined, text('sentinelPasswordFile')),
     ...(Object.keys(tls).length > 0 ? { tls } : {}),
   }

@@ -1,4 +1,5 @@
 import { sleep, systemClock, type Clock } from '../clock.ts'
+import { defined } from '../defined.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ApiServer } from './apiserver.ts'
@@ -62,11 +63,7 @@ export async function elect(
     const same = from?.spec.holderIdentity === identity && holder === identity
     const transitions = (from?.spec.leaseTransitions ?? 0) + (from && !same && holder !== '' ? 1 : 0)
     return {
-      metadata: {
-        name,
-        namespace,
-        ...(from?.metadata.resourceVersion === undefined ? {} : { resourceVersion: from.metadata.resourceVersion }),
-      },
+      metadata: { name, namespace, ...defined({ resourceVersion: from?.metadata.resourceVersion }) },
       spec: {
         holderIdentity: holder,
         leaseDurationSeconds: holder === '' ? 1 : LEASE_MS / 1000,

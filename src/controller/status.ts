@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import type { Condition, ScalerStatus } from './api.ts'
 import type { Decision } from './decide.ts'
 
@@ -47,13 +48,14 @@ export function statusOf(facts: StatusFacts, before: ScalerStatus): ScalerStatus
           },
           slotsPerReplica: decision.slotsPerReplica,
         }
-  const scaled = lastScaleTime ?? before.lastScaleTime
   return {
     observedGeneration: generation,
-    ...(replicas === undefined ? pick(before, ['replicas']) : { replicas }),
     ...observed,
+    ...defined({
+      replicas: replicas ?? before.replicas,
+      lastScaleTime: lastScaleTime ?? before.lastScaleTime,
+    }),
     draining: { count: draining.length, names: draining.slice(0, MOST_NAMES) },
-    ...(scaled === undefined ? {} : { lastScaleTime: scaled }),
     conditions,
   }
 }
