@@ -43,6 +43,12 @@ export interface Fleet {
   readonly tally: () => Tally
 }
 
+interface Run {
+  readonly pod: Pod
+  readonly job: number
+  readonly startedAt: number
+}
+
 export interface Counters {
   readonly started: number
   readonly ended: number
@@ -73,8 +79,8 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
   const jobs = arrivedAt.length
   const firstStart = new Float64Array(jobs).fill(Number.NaN)
   const ends = createHeap()
-  const runs: { readonly pod: Pod; readonly job: number; readonly startedAt: number }[] = []
-  const cancelled = new Set<number>()
+  /** What runs, by the number of the run. The end of one that was interrupted stays among the ends, and is void. */
+  const runs = new Map<number, Run>()
   const putBack: number[] = []
   let pods: Pod[] = []
   let idle: { readonly pod: Pod; readonly generation: number }[] = []
@@ -88,7 +94,6 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
   let ended = 0
   let returned = 0
   let busySeconds = 0
-  let running = 0
   let startSum = 0
   let podSeconds = 0
   let created = 0
@@ -115,21 +120,21 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
       if (generation !== pod.generation) continue
       const job = putBack.pop() ?? taken++
       if (Number.isNaN(firstStart[job])) firstStart[job] = now - (arrivedAt[job] as number)
-      pod.running.add(runs.length)
-      ends.add(now + (serviceSeconds[job] as number), runs.length)
-      runs.push({ pod, job, startedAt: now })
-      started++
-      running++
+      const run = started++
+      pod.running.add(run)
+      ends.add(now + (serviceSeconds[job] as number), run)
+      runs.set(run, { pod, job, startedAt: now })
       startSum += now
     }
   }
 
   const end = (run: number): void => {
-    if (cancelled.delete(run)) return
-    const { pod, startedAt } = runs[run] as (typeof runs)[number]
+    const found = runs.get(run)
+    if (found === undefined) return
+    const { pod, startedAt } = found
+    runs.delete(run)
     pod.running.delete(run)
     ended++
-    running--
     startSum -= startedAt
     busySeconds += now - startedAt
     if (pod.drainedAt === null) offerSlots(pod, 1)
@@ -151,14 +156,15 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
 
   const remove = (pod: Pod): void => {
     if (pod.running.size > 0) busyPodsKilled++
-    const interrupted = [...pod.running].map((run) => (runs[run] as (typeof runs)[number]).job).sort((a, b) => b - a)
+    const interrupted: number[] = []
     for (const run of pod.running) {
-      cancelled.add(run)
-      startSum -= (runs[run] as (typeof runs)[number]).startedAt
+      const { job, startedAt } = runs.get(run) as Run
+      runs.delete(run)
+      interrupted.push(job)
+      startSum -= startedAt
     }
-    running -= interrupted.length
     returned += interrupted.length
-    putBack.push(...interrupted)
+    putBack.push(...interrupted.sort((a, b) => b - a))
     pod.generation++
     pod.isGone = true
     podSeconds += now - pod.createdAt + EXIT_SECONDS
@@ -209,7 +215,14 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
     isReady,
     waiting,
     headArrivedAt: () => (waiting() === 0 ? null : (arrivedAt[putBack.at(-1) ?? taken] as number)),
-    counters: () => ({ started, ended, returned, busySeconds, running, runningSeconds: running * now - startSum }),
+    counters: () => ({
+      started,
+      ended,
+      returned,
+      busySeconds,
+      running: runs.size,
+      runningSeconds: runs.size * now - startSum,
+    }),
     scale,
     drain: (pod) => {
       if (pod.drainedAt !== null) return
@@ -224,7 +237,7 @@ export function createFleet({ trace, slots, podStartSeconds, replicas: initial }
       assign()
     },
     runUntil,
-    isDone: () => arrived === jobs && waiting() === 0 && running === 0,
+    isDone: () => arrived === jobs && waiting() === 0 && runs.size === 0,
     tally: () => ({
       waits: firstStart.filter((wait) => !Number.isNaN(wait)),
       podSeconds: pods.reduce((sum, pod) => sum + now - pod.createdAt, podSeconds),
