@@ -265,6 +265,14 @@ test('the plot is one SVG that names every model, and text from outside cannot l
   expect(svg.match(/<path d="[^"]*"/g)?.at(-1)).toMatch(/,882"$/)
 })
 
+test('the plot of a trace of hours shows what lasts for seconds', () => {
+  const burst = Array.from({ length: 50 }, (): [number, number] => [10_001.2, 1])
+  const asked = { ...question(jobs([0, 1], ...burst, [36_000, 1])), spec: specOf({ minReplicas: 5 }) }
+  const { samples } = answerOf(asked, resqueue(asked.spec, { ...asked, queue: 'mailers' })).run
+  // Of 50 jobs 20 start at once.
+  expect(Math.max(...samples.map(({ waiting }) => waiting))).toBe(30)
+})
+
 test('the plot of a trace of one second shows how its jobs are worked off and the pods go', () => {
   const asked = { ...question(jobs([0, 30])), slots: 1 }
   const answers = simulate(asked)

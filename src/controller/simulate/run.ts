@@ -17,7 +17,6 @@ export interface RunOptions {
 export interface Run extends Tally {
   readonly model: Model
   readonly jobs: number
-  /** The moment of each sample, in seconds, and what was the case then. */
   readonly samples: readonly Sample[]
   /** Until the model had come to rest. */
   readonly seconds: number
@@ -26,33 +25,57 @@ export interface Run extends Tally {
   readonly restedAt: number | null
 }
 
+/** The most that there was since the sample before, as looks at every second found it; the last one: what was in the end. */
 export interface Sample {
   readonly at: number
   readonly waiting: number
   /** Age of the job at the head. */
   readonly wait: number
   readonly replicas: number
-  readonly ready: number
 }
+
+const NOTHING = { waiting: 0, wait: 0, replicas: 0 }
 
 /** Runs a model against a trace until all jobs are done and the replicas are down again. */
 export function run(model: Model, { trace, slots, podStartSeconds, minReplicas }: RunOptions): Run {
   const fleet = createFleet({ trace, slots, podStartSeconds, replicas: minReplicas })
-  const loops = model.scaling(fleet).map((loop) => ({ ...loop, next: loop.everySeconds / 2 }))
-  const sampleEvery = Math.max(1, Math.ceil(trace.seconds / 3600))
   const samples: Sample[] = []
-  const sample = (): void => {
+  let most = NOTHING
+  const look = (): void => {
     const head = fleet.headArrivedAt()
-    const ready = fleet.pods().filter((pod) => fleet.isReady(pod)).length
-    const wait = head === null ? 0 : fleet.now() - head
-    samples.push({ at: fleet.now(), waiting: fleet.waiting(), wait, replicas: fleet.replicas(), ready })
+    most = {
+      waiting: Math.max(most.waiting, fleet.waiting()),
+      wait: Math.max(most.wait, head === null ? 0 : fleet.now() - head),
+      replicas: Math.max(most.replicas, fleet.replicas()),
+    }
   }
-  loops.push({ everySeconds: sampleEvery, turn: sample, next: 0 })
+  const sample = (): void => {
+    look()
+    samples.push({ at: fleet.now(), ...most })
+    most = NOTHING
+  }
+  /** Lets everything happen until this moment. */
+  const pass = (until: number): void => {
+    for (let second = Math.floor(fleet.now()) + 1; second < until; second++) {
+      fleet.runUntil(second)
+      look()
+    }
+    fleet.runUntil(until)
+  }
+  const loops = model.scaling(fleet).map(({ everySeconds, turn }) => ({
+    everySeconds,
+    turn: () => {
+      turn()
+      look()
+    },
+    next: everySeconds / 2,
+  }))
+  loops.push({ everySeconds: Math.max(1, Math.ceil(trace.seconds / 3600)), turn: sample, next: 0 })
   let endedAt: number | null = null
   let restedAt: number | null = null
   while (restedAt === null || fleet.now() < trace.seconds) {
     const loop = loops.reduce((first, one) => (one.next < first.next ? one : first))
-    fleet.runUntil(loop.next)
+    pass(loop.next)
     loop.turn()
     loop.next += loop.everySeconds
     if (!fleet.isDone()) endedAt = restedAt = null
@@ -63,6 +86,7 @@ export function run(model: Model, { trace, slots, podStartSeconds, minReplicas }
     }
     if (fleet.now() > trace.seconds + OVERTIME_SECONDS) break
   }
-  sample() // also of what the last turn did
+  most = NOTHING
+  sample()
   return { ...fleet.tally(), model, jobs: trace.arrivedAt.length, samples, seconds: fleet.now(), endedAt, restedAt }
 }
