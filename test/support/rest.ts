@@ -6,19 +6,30 @@ import { waitFor } from './wait.ts'
 
 /** Waits until no job waits, runs or is to be retried, and takes account. */
 export async function accountAtRest(redis: Redis, ns: string, ledger: Ledger, timeoutMs = 60_000): Promise<Account> {
-  let account: Account | undefined
+  let left: Readonly<Record<string, number>> = {}
   return waitFor(
     async () => {
-      account = await takeAccount(redis, ns, ledger)
+      // An account reads every job there is: it is taken when there seems to be none.
+      left = await countLeft(redis, ns)
+      if (Object.values(left).some((jobs) => jobs > 0)) return false
+      const account = await takeAccount(redis, ns, ledger)
       return account.waiting.size + account.held.size + account.retried.size === 0 && account
     },
-    {
-      timeoutMs,
-      everyMs: 100,
-      describe: () =>
-        `rest: ${account?.waiting.size} wait, ${account?.held.size} are held, ${account?.retried.size} are to be retried, ${account?.performed.size} were performed`,
-    },
+    { timeoutMs, everyMs: 100, describe: () => `rest: ${JSON.stringify({ left, ended: ledger.of('end').length })}` },
   )
+}
+
+/** How many jobs wait, run and are to be retried. */
+async function countLeft(redis: Redis, ns: string): Promise<Readonly<Record<string, number>>> {
+  const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0)
+  const queues = await redis.smembers(`${ns}:queues`)
+  const nonces = await redis.hkeys(`${ns}:ext:processes`)
+  const records = await Promise.all(nonces.map((nonce) => recordsOf(redis, ns, nonce)))
+  return {
+    waiting: sum(await Promise.all(queues.map((queue) => redis.llen(`${ns}:queue:${queue}`)))),
+    held: sum(records.map((fields) => Object.keys(fields).length)),
+    retried: await redis.zcard(`${ns}:ext:retry`),
+  }
 }
 
 /** A queue's flow: reservations, ends, put-backs. */
