@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { ResQueue } from '../queue/client.ts'
 import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
@@ -7,10 +8,12 @@ import { createOutput } from './output.ts'
 import { createProgress } from './progress.ts'
 import { redisConfig } from './redis.ts'
 import type { Settings } from './resolve.ts'
-import type { Context, Verb } from './verb.ts'
+import type { Context } from './verb.ts'
 
-/** How a run that Ctrl-C or TERM ended is reported to the shell. */
-const CODES: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
+/** How a run that a signal ended is reported to the shell. */
+export function codeOf(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal]
+}
 
 /** A context and what only its opener may do. Disposing of it closes what it opened. */
 export interface OpenContext extends Context, AsyncDisposable {
@@ -18,17 +21,16 @@ export interface OpenContext extends Context, AsyncDisposable {
   readonly interrupted: number | undefined
 }
 
-export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessEnv): OpenContext {
-  const takes = verb.options.includes(outputOption)
+export function openContext(settings: Settings, env: NodeJS.ProcessEnv): OpenContext {
   const config = redisConfig(settings)
   const stop = new AbortController()
+  let interrupted: number | undefined
   const interrupt = (signal: NodeJS.Signals): void => {
     // Twice: now.
-    if (stop.signal.aborted) process.exit(CODES[signal])
+    if (stop.signal.aborted) process.exit(codeOf(signal))
     stop.abort(new Error('interrupted'))
-    interrupted = CODES[signal]
+    interrupted = codeOf(signal)
   }
-  let interrupted: number | undefined
   let client: Promise<ResQueue> | undefined
   let opened: Promise<Store> | undefined
   let lane: Promise<Lane> | undefined
@@ -40,7 +42,7 @@ export function openContext(verb: Verb, settings: Settings, env: NodeJS.ProcessE
     operands: settings.operands,
     get: settings.get,
     given: settings.given,
-    output: createOutput(takes && settings.get(outputOption) === 'json', process.stdout, process.stderr),
+    output: createOutput(settings.get(outputOption) === 'json', process.stdout, process.stderr),
     env,
     config,
     client() {

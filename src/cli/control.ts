@@ -21,6 +21,7 @@ import { startServer } from '../telemetry/server.ts'
 import { VERSION } from '../version.ts'
 import { keepHeapSmall } from '../worker/heap.ts'
 import { endWithin } from '../worker/linger.ts'
+import { codeOf } from './context.ts'
 import { dryRun as changeNothing } from './options.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -60,7 +61,8 @@ async function control({ get, config, env }: Context): Promise<number> {
   })
   const stop = new AbortController()
   const end = (signal: NodeJS.Signals): void => {
-    if (stop.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
+    // Twice: now. The Lease runs out by itself.
+    if (stop.signal.aborted) process.exit(codeOf(signal))
     log.info({ signal }, 'stopping')
     stop.abort(new Error(`stopped by ${signal}`))
   }

@@ -79,7 +79,7 @@ async function run(family: Family, verb: Verb, argv: readonly string[], env: Nod
       const what = got < least ? 'something is missing' : `"${settings.operands[most]}" is one operand too many`
       throw new ResQueueError('USAGE', `${what}: resqueue ${name} ${verb.operands}`.trim())
     }
-    context = openContext(verb, settings, env)
+    context = openContext(settings, env)
     const code = await verb.run(context)
     return context.interrupted ?? code
   } catch (error) {
