@@ -232,9 +232,7 @@ function unavailable(server: string, cause: unknown): ResQueueError {
   return new ResQueueError(
     'KUBERNETES_UNAVAILABLE',
     `The API server at ${server} does not answer: ${messageOf(cause)}.`,
-    {
-      cause,
-    },
+    { cause },
   )
 }
 

@@ -42,37 +42,32 @@ export function fieldsOf(
     }
   }
   const given = (name: string): boolean => object[name] !== undefined && object[name] !== null
-  const required = (name: string): void => problem(name, 'is required')
+  const missing = <T>(name: string, fallback: T | undefined, otherwise: T): T => {
+    if (fallback === undefined) problem(name, 'is required')
+    return fallback ?? otherwise
+  }
   return {
     given,
     problem,
     value: (name) => object[name],
     text: (name, fallback) => {
       const found = object[name]
-      if (!given(name)) {
-        if (fallback === undefined) required(name)
-        return fallback ?? ''
-      }
+      if (!given(name)) return missing(name, fallback, '')
       if (typeof found === 'string' && found !== '') return found
       problem(name, `must be a text that is not empty, not ${show(found)}`)
       return fallback ?? ''
     },
     oneOf: (name, choices, fallback) => {
       const found = object[name]
-      if (!given(name)) {
-        if (fallback === undefined) required(name)
-        return fallback ?? (choices[0] as (typeof choices)[number])
-      }
+      const [first] = choices as readonly [(typeof choices)[number]]
+      if (!given(name)) return missing(name, fallback, first)
       const fits = choices.find((choice) => choice === found)
       if (fits === undefined) problem(name, `must be ${choices.join(' or ')}, not ${show(found)}`)
-      return fits ?? fallback ?? (choices[0] as (typeof choices)[number])
+      return fits ?? fallback ?? first
     },
     whole: (name, least, most, fallback) => {
       const found = object[name]
-      if (!given(name)) {
-        if (fallback === undefined) required(name)
-        return fallback ?? least
-      }
+      if (!given(name)) return missing(name, fallback, least)
       if (Number.isInteger(found) && (found as number) >= least && (found as number) <= most) return found as number
       problem(name, `must be a whole number from ${least} to ${most}, not ${show(found)}`)
       return fallback ?? least

@@ -232,20 +232,22 @@ export function inRollout(pods: readonly Pod[]): boolean {
   return new Set(pods.map(({ templateHash }) => templateHash)).size > 1
 }
 
+/** Whether labels are those that a selector selects. */
+export type LabelTest = (labels: Readonly<Record<string, string>>) => boolean
+
 /** Turns the text form of a label selector, as a scale has it, into a test. Throws on what it cannot read. */
-export function parseSelector(text: string): (labels: Readonly<Record<string, string>>) => boolean {
+export function parseSelector(text: string): LabelTest {
   const parts = text.split(/,(?![^()]*\))/).filter((part) => part.trim() !== '')
-  const tests = parts.map((part) => {
+  const tests = parts.map((part): LabelTest => {
     const set = /^\s*(!?)\s*([^\s=!,()]+)\s*(?:(==|=|!=)\s*([^\s,()=!]*)|\s(in|notin)\s*\(([^()]*)\))?\s*$/.exec(part)
     if (!set) throw new Error(`"${part}" is no label selector`)
     const [, not, key = '', operator, value = '', word, list = ''] = set
     const values = new Set(list.split(',').map((one) => one.trim()))
-    if (operator === '=' || operator === '==')
-      return (labels: Readonly<Record<string, string>>) => labels[key] === value
-    if (operator === '!=') return (labels: Readonly<Record<string, string>>) => labels[key] !== value
-    if (word === 'in') return (labels: Readonly<Record<string, string>>) => values.has(labels[key] ?? '\0')
-    if (word === 'notin') return (labels: Readonly<Record<string, string>>) => !values.has(labels[key] ?? '\0')
-    return (labels: Readonly<Record<string, string>>) => key in labels === (not === '')
+    if (operator === '=' || operator === '==') return (labels) => labels[key] === value
+    if (operator === '!=') return (labels) => labels[key] !== value
+    if (word === 'in') return (labels) => values.has(labels[key] ?? '\0')
+    if (word === 'notin') return (labels) => !values.has(labels[key] ?? '\0')
+    return (labels) => key in labels === (not === '')
   })
   return (labels) => tests.every((test) => test(labels))
 }

@@ -3,7 +3,7 @@ import type { Logger } from '../log.ts'
 import type { Condition, ScalerStatus } from './api.ts'
 import type { Memory } from './decide.ts'
 import { createDrain, type Drain } from './drain.ts'
-import { parseSelector } from './pods.ts'
+import { parseSelector, type LabelTest } from './pods.ts'
 import type { Scale } from './resources.ts'
 import { createStartTimes, type StartTimes } from './starts.ts'
 import { createWrites, type Writes } from './writes.ts'
@@ -41,7 +41,7 @@ export interface KnownScale {
   /** Monotonic ms. */
   readAt: number
   /** Whether a pod's labels are those that the scale selects. */
-  readonly fits: (labels: Readonly<Record<string, string>>) => boolean
+  readonly fits: LabelTest
 }
 
 export function createState(key: string, uid: string, log: Logger, clock: Clock): State {
