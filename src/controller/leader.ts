@@ -46,7 +46,7 @@ export type Verdict = 'stopped' | 'lost'
 /**
  * Waits for the Lease, leads while it can be renewed, and gives it back at the end. Expiry is judged by how long the
  * record was seen unchanged here, never by the holder's clock. `lead` begins a term and must end soon after its signal
- * aborts; then the lease is released if it is still ours.
+ * aborts; then the lease is released if it is still ours. Where it ends before, leadership is lost.
  */
 export async function elect(
   options: LeaderOptions,
@@ -124,9 +124,10 @@ export async function elect(
       valid: () => !over.signal.aborted && clock.monotonic() - renewedAt < RENEW_DEADLINE_MS,
     }
     log.info({ lease: `${namespace}/${name}`, identity, term: transitions }, 'leading')
-    const led = lead(term).catch((error: unknown) => {
-      log.error({ 'error.message': messageOf(error) }, 'leading ended with an error')
-    })
+    // A lease that is renewed for nobody would keep others from leading.
+    const led = lead(term)
+      .catch((error: unknown) => log.error({ 'error.message': messageOf(error) }, 'leading ended with an error'))
+      .finally(() => over.abort(new Error('leading has ended')))
     while (!term.signal.aborted) {
       await sleep(RETRY_MS, term.signal).catch(() => undefined)
       if (term.signal.aborted || !term.valid()) break
