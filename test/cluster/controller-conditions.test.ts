@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, isReady, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
+import { isReady, pool, QUICK, scalerManifest, stage, stageKind, startController } from './scaling.ts'
 import { test } from './support/fixtures.ts'
 
 test('what stands in the way is said, and nothing is written until it is gone', async ({
@@ -12,8 +12,7 @@ test('what stands in the way is said, and nothing is written until it is gone', 
   redis,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   await cluster.apply([scalerManifest('s', QUICK)], { namespace })
   await startController(scene)
   await waitFor(async () => (await look.condition('Ready')) === 'False TargetNotFound', { timeoutMs: 30_000 })
@@ -78,8 +77,7 @@ test('two controllers in one namespace, each with its own Redis: neither judges 
   redis,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   const scaler = scalerManifest('s', { ...QUICK, target: { jobsPerReplica: 1 } })
   const servedBy = (name: string): typeof scaler => ({
     ...scaler,
@@ -110,10 +108,9 @@ test('two controllers in one namespace, each with its own Redis: neither judges 
 })
 
 test('with Redis away replicas stay where they are, and it is said', async ({ scene, cluster, namespace }) => {
-  await applyCrd(cluster)
   const redis = await startRedis()
   const ours = { ...scene, redisUrl: redis.url }
-  const look = looker(scene)
+  const look = await stageKind(scene)
   await cluster.apply([pool({ replicas: 3 }), scalerManifest('s', { ...QUICK, minReplicas: 3 })], { namespace })
   await look.settled(3)
   await startFakeFleet(ours).follow()
@@ -169,8 +166,7 @@ test('queues that several list are shared out, and workers of other queues are n
   redis,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   const one = { ...QUICK, target: { jobsPerReplica: 1 }, maxReplicas: 10 }
   await cluster.apply(
     [

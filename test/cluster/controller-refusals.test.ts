@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { never, waitFor } from '../support/wait.ts'
-import { applyCrd, looker, pool, QUICK, rbac, scalerManifest, stage, stageFleet, startController } from './scaling.ts'
+import { looker, pool, QUICK, rbac, scalerManifest, stage, stageFleet, stageKind, startController } from './scaling.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
 import { test } from './support/fixtures.ts'
 
@@ -22,8 +22,7 @@ test('a turn that fails is said in the status, also of a new scaler, and written
   cluster,
   namespace,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   const controller = await startController(scene)
   await grant(cluster, namespace, 'deployments/scale', ['update'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
@@ -44,8 +43,7 @@ test('a turn that fails is said in the status, also of a new scaler, and written
 })
 
 test('pods that cannot be listed are said', async ({ scene, cluster, namespace }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   await startController(scene)
   await grant(cluster, namespace, 'pods', ['list'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })

@@ -5,7 +5,7 @@ import { runCli } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { applyCrd, CRD, looker, pool, QUICK, scalerManifest, stage, startController } from './scaling.ts'
+import { CRD, looker, pool, QUICK, scalerManifest, stage, stageKind, startController } from './scaling.ts'
 import { startControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
@@ -66,8 +66,7 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
   redis,
   ns,
 }) => {
-  await applyCrd(cluster)
-  const look = looker(scene)
+  const look = await stageKind(scene)
   const homeless = pool({ name: 'v' })
   const template = {
     ...homeless.spec.template,
@@ -174,9 +173,8 @@ test('a password of Redis that is rotated is picked up from its file; meanwhile 
   namespace,
   ns,
 }) => {
-  await applyCrd(cluster)
   const redis = await startRedis({ args: ['--requirepass', 'one'], password: 'one' })
-  const look = looker(scene)
+  const look = await stageKind(scene)
   // As a kubelet lays a Secret out: the folder behind a link is exchanged as a whole.
   const secret = (version: string, password: string): void => {
     mkdirSync(join(redis.dir, version))

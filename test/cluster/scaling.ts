@@ -295,15 +295,21 @@ export function looker({ cluster, namespace }: Pick<Scene, 'cluster' | 'namespac
   }
 }
 
+/** Puts our kind into a cluster. */
+export async function stageKind(scene: Scene): Promise<Looker> {
+  await applyCrd(scene.cluster)
+  return looker(scene)
+}
+
 /**
  * Puts our kind, a Deployment `w` and the scaler `s` of it with this spec into a cluster. Resolves when they are
  * applied: pods may still be missing, and no controller runs.
  */
 export async function stage(scene: Scene, deployment: Deployment, spec: object): Promise<Looker> {
   const { cluster, namespace } = scene
-  await applyCrd(cluster)
+  const look = await stageKind(scene)
   await cluster.apply([deployment, scalerManifest('s', spec)], { namespace })
-  return looker(scene)
+  return look
 }
 
 export interface FleetStage {

@@ -2,11 +2,11 @@ import type { Scaler, ScalerSpec } from '../../src/controller/api.ts'
 import {
   decide,
   type Decision,
-  type Flow,
   type Memory,
   type Observation,
   type QueueObservation,
 } from '../../src/controller/decide.ts'
+import { NO_FLOW } from '../../src/controller/decide/foreign.ts'
 import { problemText, readScaler } from '../../src/controller/readscaler.ts'
 
 /** A `WorkerScaler` as a user would write it, with fields of the spec replaced. */
@@ -35,8 +35,6 @@ export function scalerOf(spec: Record<string, unknown> = {}): Scaler {
 export function specOf(spec: Record<string, unknown> = {}): ScalerSpec {
   return scalerOf(spec).spec
 }
-
-const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 
 export function queueOf(fields: Partial<QueueObservation> = {}): QueueObservation {
   return {
