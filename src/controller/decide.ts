@@ -3,7 +3,7 @@ import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
 import { blockedBy, choose } from './decide/choose.ts'
 import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
 import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
-import { emptyRecord, own } from './decide/own.ts'
+import { emptyRecord, own } from './decide/records.ts'
 import { endsSeen, firstSight, followQueue, SURE_ENDS } from './decide/queue.ts'
 import type { Decision, Memory, Observation, QueueMemory } from './decide/types.ts'
 

@@ -5,7 +5,7 @@ import { unmarkDraining } from '../queue/draining.ts'
 import type { ApiServer } from './apiserver.ts'
 import { lower } from './drain/lower.ts'
 import { clearMarks, keyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
-import { namesOf, SOON_MS, type DrainInput, type DrainStep } from './drain/step.ts'
+import { COST_MS, GATHER_MS, namesOf, SOON_MS, type DrainInput, type DrainStep } from './drain/step.ts'
 import { unmarkedVictim, type Victim, type Victims } from './drain/victims.ts'
 import { heldBy, mayRun } from './observe.ts'
 import { chooseVictims, COST_ANNOTATION, DRAINED_COST, inRollout, isActive, isDrainedCost, type Pod } from './pods.ts'
@@ -13,19 +13,10 @@ import { annotatePod } from './resources.ts'
 import type { RedisView } from './view.ts'
 
 /**
- * From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds.
- */
-const COST_MS = 1000
-/**
  * A victim that is still there after its target has had room for it for so long was spared: others died, or the scale
  * was raised again. Until then a controller manager that is late may yet act on the lower scale. Milliseconds.
  */
 const SPARED_MS = 30_000
-/**
- * So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for
- * all. Milliseconds.
- */
-const GATHER_MS = 10_000
 /** Marks of other leaders are taken away this long after a term began: by then theirs is over. Milliseconds. */
 const OTHERS_MS = 5000
 /** How often the cost of a pod is written again where another program wrote over it. */

@@ -17,7 +17,7 @@ const MOST_BACKOFF_MS = 10_000
 /** The longest wait that a Retry-After may ask for. Milliseconds. */
 const LONGEST_RETRY_MS = 30_000
 
-export interface WatchedKind<T extends KubeObject, Kept> {
+export interface WatchOptions<T extends KubeObject, Kept> {
   readonly api: ApiServer
   /** Of the collection. */
   readonly path: string
@@ -62,7 +62,7 @@ class Relist extends Error {}
  * cut lines, a history that is gone (410, as status or in the stream), refused credentials, 429 and a restarted API
  * server. One loop with one backoff; the signal is looked at after every wait.
  */
-export function watchKind<T extends KubeObject, Kept>(kind: WatchedKind<T, Kept>): Watched<Kept> {
+export function watchKind<T extends KubeObject, Kept>(kind: WatchOptions<T, Kept>): Watched<Kept> {
   const { api, path, keep, changed, trouble, silenceMs = SILENCE_MS } = kind
   const items = new Map<string, Kept>()
   const ready = Promise.withResolvers<void>()

@@ -1,5 +1,5 @@
 import type { DemandTerms, ScalerSpec } from '../api.ts'
-import { own } from './own.ts'
+import { own } from './records.ts'
 import { replicasFor, startsBy, type DueWork, type Supply } from './plan.ts'
 import { endsSeen, KNOWN_ENDS, leastRate, recentServiceOf, residualOf, serviceOf, waitingCurve } from './queue.ts'
 import type { Observation, QueueMemory } from './types.ts'

@@ -1,4 +1,4 @@
-import { emptyRecord, own } from './own.ts'
+import { emptyRecord, own } from './records.ts'
 import type { Flow, ForeignMemory, ForeignWorker } from './types.ts'
 
 export const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }

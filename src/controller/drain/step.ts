@@ -11,6 +11,16 @@ import type { RedisView } from '../view.ts'
 /** Between two looks at a drain under way. Milliseconds. */
 export const SOON_MS = 500
 
+/**
+ * From writing the costs to lowering the scale: what the ReplicaSet controller needs to have seen them. Milliseconds.
+ */
+export const COST_MS = 1000
+/**
+ * So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for
+ * all. Milliseconds.
+ */
+export const GATHER_MS = 10_000
+
 /** What a step of a drain works with. */
 export interface DrainInput {
   readonly api: ApiServer

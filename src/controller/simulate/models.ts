@@ -1,6 +1,7 @@
 import type { ScalerSpec } from '../api.ts'
 import { decide } from '../decide.ts'
 import type { Decision, Memory, Observation } from '../decide/types.ts'
+import { COST_MS, GATHER_MS } from '../drain/step.ts'
 import type { Fleet, Pod } from './fleet.ts'
 import { createHpa, HPA_SYNC_SECONDS } from './hpa.ts'
 
@@ -21,12 +22,6 @@ export interface Model {
   readonly depthTarget: number | null
   readonly scaling: Scaling
 }
-
-/** From the mark to the write at least so long, so that the controller manager knows of the deletion costs. */
-const SETTLE_SECONDS = 1
-
-/** So long at most the pods that are drained and idle wait for the other victims, so that one write does for all. */
-const GATHER_SECONDS = 10
 
 /** What the controller finds out about pods and jobs, and `status.serviceSeconds` as it was before, if it was. */
 export interface Known {
@@ -125,14 +120,14 @@ function apply(fleet: Fleet, wanted: number): void {
   }
   const free = working.filter(({ drainedAt }) => drainedAt === null).sort(byBusy)
   const settled = drained.slice(0, toDrain).filter((pod) => isSettled(fleet, pod))
-  const isLong = settled.some(({ drainedAt }) => fleet.now() - (drainedAt ?? fleet.now()) >= GATHER_SECONDS)
+  const isLong = settled.some(({ drainedAt }) => fleet.now() - (drainedAt ?? fleet.now()) >= GATHER_MS / 1000)
   const leaving = settled.length === toDrain || isLong ? settled.length : 0
   for (const pod of free.slice(0, Math.max(0, toDrain - drained.length))) fleet.drain(pod)
   fleet.scale(fleet.replicas() - Math.min(surplus, unready) - leaving)
 }
 
 function isSettled(fleet: Fleet, { running, drainedAt }: Pod): boolean {
-  return running.size === 0 && drainedAt !== null && fleet.now() - drainedAt >= SETTLE_SECONDS
+  return running.size === 0 && drainedAt !== null && fleet.now() - drainedAt >= COST_MS / 1000
 }
 
 /** Those that run least first; of equal ones the youngest. */
