@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { maxRecoveries, namespace } from '../config.ts'
 import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -193,7 +194,7 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
   const tls = defined({ ca, cert, key })
   const redis: RedisConfig = {
     url: username === undefined ? given : withUser(given, username),
-    namespace: text('namespace') ?? 'resque',
+    namespace: text('namespace') ?? namespace.fallback,
     ...defined({ db: whole('db'), passwordFile }),
     ...sentinelConfig(text('sentinelUsername'), undefined, text('sentinelPasswordFile')),
     ...(Object.keys(tls).length > 0 ? { tls } : {}),
@@ -203,7 +204,7 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
   } catch (error) {
     throw wrong(file, `${at}.url`, messageOf(error))
   }
-  return { redis, allowedNamespaces: namespaces, maxRecoveries: whole('maxRecoveries') ?? 3 }
+  return { redis, allowedNamespaces: namespaces, maxRecoveries: whole('maxRecoveries') ?? maxRecoveries.fallback }
 }
 
 /** Puts a user into a URL; one that it names already goes, with its password. */
