@@ -141,6 +141,21 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     }
   }
 
+  /** Keeps cluster autoscalers from pods with long jobs. Where that fails it is said once, and scaling goes on. */
+  const protectLong = async (state: State, { spec, namespace }: Scaler, pods: readonly Pod[], view: RedisView) => {
+    const present = (): Pod[] => world.pods(namespace).of(spec.scaleTargetRef.name).filter(isActive)
+    state.unprotect = () => protect(world.api, [], present(), view)
+    try {
+      await protect(world.api, spec.protect, pods.filter(isActive), view)
+      state.protectFails = false
+    } catch (error) {
+      if (term.signal.aborted) throw error
+      if (!state.protectFails)
+        log.warn({ scaler: state.key, 'error.message': messageOf(error) }, 'pods cannot be protected; scaling goes on')
+      state.protectFails = true
+    }
+  }
+
   const scale = async (state: State, scaler: Scaler): Promise<Turn> => {
     const { spec } = scaler
     const pollMs = spec.pollingIntervalSeconds * 1000
@@ -175,23 +190,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const ready = pods.filter((pod) => isActive(pod) && pod.ready).length
     metrics.observed(state.key, { replicas, ready, decision, draining: state.drain.names.length })
     const found = { scaler, observed, decision, waits: undefined }
-    if (!world.dryRun && term.valid()) {
-      const present = (): Pod[] => world.pods(scaler.namespace).of(spec.scaleTargetRef.name).filter(isActive)
-      state.unprotect = () => protect(world.api, [], present(), view)
-      // Long jobs are to be left alone whether or not the scale may be written.
-      try {
-        await protect(world.api, spec.protect, pods.filter(isActive), view)
-        state.protectFails = false
-      } catch (error) {
-        if (term.signal.aborted) throw error
-        if (!state.protectFails)
-          log.warn(
-            { scaler: state.key, 'error.message': messageOf(error) },
-            'pods cannot be protected; scaling goes on',
-          )
-        state.protectFails = true
-      }
-    }
+    // Long jobs are to be left alone whether or not the scale may be written.
+    if (!world.dryRun && term.valid()) await protectLong(state, scaler, pods, view)
     const action = { scaler, store: connection.store, view, pods, observed, decision }
     if (!world.dryRun) await tidy(world, state, action)
     if (hold) {
