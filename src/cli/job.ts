@@ -47,8 +47,8 @@ async function show({ operands, get, output: out, store: open, signal }: Context
 }
 
 /**
- * What it means that a job is in no list. A status that says otherwise is one that nobody brought up to date: PHP workers
- * lose the job of one that died, Ruby's know no statuses, and php-resque tracks even what it could not encode.
+ * What it means that a job is in no list. A status that says otherwise is one that nobody brought up to date: PHP
+ * workers lose the job of one that died, Ruby's know no statuses, and php-resque tracks even what it could not encode.
  */
 function nowhere(status: StatusSnapshot | false): string {
   return status !== false && (status.state === 'waiting' || status.state === 'running')

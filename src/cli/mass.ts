@@ -102,7 +102,9 @@ interface Place {
   readonly sha: string
 }
 
-/** Acts on entries of one list that were named, each once, the oldest first: whatever was moved has shifted the rest. */
+/**
+ * Acts on entries of one list that were named, each once, the oldest first: whatever was moved has shifted the rest.
+ */
 export async function oldestFirst(
   named: readonly Place[],
   options: MoveOptions,

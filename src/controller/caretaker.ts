@@ -103,8 +103,8 @@ export function createCaretaker(
 }
 
 /**
- * A viewer after each of whose looks what gone workers left is tended, while that `may` be done; and looked at again soon
- * where there is something.
+ * A viewer after each of whose looks what gone workers left is tended, while that `may` be done; and looked at again
+ * soon where there is something.
  */
 export function tended(viewer: Viewer, caretaker: Caretaker, may: () => boolean): Viewer {
   // One for all looks: what is there may stay for hours, and each look would add another chain of them.

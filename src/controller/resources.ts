@@ -161,8 +161,8 @@ export async function putScale(
 }
 
 /**
- * Sets annotations of a pod; null removes one. Nothing is done where the pod is gone, or was written by others again and
- * again in that instant: who must know looks at the pod.
+ * Sets annotations of a pod; null removes one. Nothing is done where the pod is gone, or was written by others again
+ * and again in that instant: who must know looks at the pod.
  */
 export async function annotatePod(
   api: ApiServer,

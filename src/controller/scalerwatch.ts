@@ -39,8 +39,8 @@ export interface Scalers {
   readonly get: (key: string) => ScalerObject | undefined
   readonly all: () => Iterable<ScalerObject>
   /**
-   * Whether they are listed, namespaces that refuse left out. Where all refuse the rights are wrong, and another replica
-   * may do better.
+   * Whether they are listed, namespaces that refuse left out. Where all refuse the rights are wrong, and another
+   * replica may do better.
    */
   readonly listed: () => boolean
   /** Resolves when they are listed. */

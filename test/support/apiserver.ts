@@ -4,8 +4,8 @@ import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts
 import { own } from './scope.ts'
 
 /**
- * An API server that answers as `listener` does, and a client of it. `auth`: a token for each time that the client reads
- * its credentials.
+ * An API server that answers as `listener` does, and a client of it. `auth`: a token for each time that the client
+ * reads its credentials.
  */
 export async function startApiServer(listener: RequestListener, auth: () => string = () => 'me'): Promise<ApiServer> {
   const server = createServer(listener)

@@ -202,8 +202,8 @@ export interface QueueMemory {
   /** The lesser of the last two `lastRate`: what was not over in an instant. */
   readonly sustainedRate: number
   /**
-   * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of 45 seconds; busy seconds and starts
-   * of six.
+   * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of 45 seconds; busy seconds and
+   * starts of six.
    */
   readonly busy: number
   readonly ended: number

@@ -10,8 +10,8 @@ import type { Victim, Victims } from './victims.ts'
 const CONFIRMED_MS = 5000
 
 /**
- * Lowers the scale by the victims that are `ready`, as far as that kills nobody else: reads what is so now, confirms that
- * they run nothing, marks them for as long as Kubernetes may take, and writes.
+ * Lowers the scale by the victims that are `ready`, as far as that kills nobody else: reads what is so now, confirms
+ * that they run nothing, marks them for as long as Kubernetes may take, and writes.
  */
 export async function lower(
   input: DrainInput,

@@ -25,7 +25,10 @@ export interface Run extends Tally {
   readonly restedAt: number | null
 }
 
-/** The most that there was since the sample before, as looks at every second found it; the last one: what was in the end. */
+/**
+ * The most that there was since the sample before, as looks at every second found it; the last one: what was in the
+ * end.
+ */
 export interface Sample {
   readonly at: number
   readonly waiting: number

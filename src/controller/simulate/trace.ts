@@ -27,8 +27,8 @@ interface Row {
 /**
  * Reads a trace: CSV with the header `second,arrivals,service_seconds`; seconds that are left out have no arrivals,
  * several rows of one second mix their jobs. The arrivals of a second are spread evenly over it. Parts of a job, as an
- * average rate has them, add up to whole ones: of 0.25 in every second comes one in every fourth. Throws `CONFIG`, with the
- * file and the line of what is wrong.
+ * average rate has them, add up to whole ones: of 0.25 in every second comes one in every fourth. Throws `CONFIG`, with
+ * the file and the line of what is wrong.
  */
 export function readTrace(text: string, name: string): Trace {
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
