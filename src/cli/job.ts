@@ -1,6 +1,6 @@
 import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
-import { findJob, type Place } from '../queue/jobs.ts'
+import { findJob, type Place } from '../queue/findjob.ts'
 import { parsePayload } from '../queue/payload.ts'
 import type { StatusSnapshot } from '../queue/status.ts'
 import { output, prefix, queueFilter } from './options.ts'

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
 import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
 import type { Patience } from '../redis/store.ts'
+import { plural } from '../wording.ts'
 import type { Connection } from './connections.ts'
 import { isOver, type Pod } from './pods.ts'
 import type { PodSource } from './podwatch.ts'
@@ -52,7 +53,7 @@ export function createCaretaker(
     recovered(jobs)
     log.warn(
       { process: nonce, connection: connection.name, reason: reason.kind, jobs },
-      `released a gone worker process and recovered ${jobs} job(s)`,
+      `released a gone worker process and recovered ${plural(jobs, 'job')}`,
     )
   }
 

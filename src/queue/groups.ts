@@ -1,8 +1,8 @@
 import { delayedScheduleSize, delayedTimestamps, delayedTimestampSize, listDelayed, removeDelayed } from './delayed.ts'
 import { countFailed, failedQueues, listFailed, showFailed } from './failed.ts'
 import { clearFailed, removeFailed, retryFailed } from './failedmoves.ts'
+import { findJob } from './findjob.ts'
 import { popRaw } from './job.ts'
-import { findJob } from './jobs.ts'
 import { isPausedAll, pauseAll, pausedQueues, pauseQueue, resumeAll, resumeQueue } from './pause.ts'
 import {
   clearQuarantine,

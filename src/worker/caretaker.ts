@@ -7,6 +7,7 @@ import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts
 import { processes, type Registration } from '../queue/registry.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver } from '../telemetry/observer.ts'
+import { plural } from '../wording.ts'
 import { sightOf } from './identity.ts'
 import type { ParentHooks } from './parenthooks.ts'
 
@@ -55,7 +56,7 @@ export function createCaretaker(
     observer.recovered(jobs)
     log.warn(
       { process: nonce, reason: reason.kind, ...result, kind: undefined },
-      `released a gone worker process and recovered ${jobs} job(s)`,
+      `released a gone worker process and recovered ${plural(jobs, 'job')}`,
     )
   }
 

@@ -43,29 +43,65 @@ const MOST = 10_000
 const MOST_WORKERS = 1000
 const CHUNK = 500
 
+/** What is looked for. */
+interface Search {
+  readonly id: string
+  readonly queue?: string
+  readonly signal?: AbortSignal
+}
+
+/** What a look through one kind of place found; `complete`: it went to the end. */
+interface Found {
+  readonly places: readonly Place[]
+  readonly complete: boolean
+}
+
+/** In the order in which jobs go through them: one that moves meanwhile may be found twice. */
+const LOOKS: readonly ((store: Store, search: Search) => Promise<Found>)[] = [
+  delayed,
+  waiting,
+  running,
+  retried,
+  failed,
+  quarantined,
+]
+
 /**
  * Finds a job by its id: its status, and where it waits, runs, failed, or waits to run again. Looks through 10,000
  * elements of each kind and of each failed list at most, and 1000 workers; with `queue` only that queue and its failed
- * list, beside the common one. The jobs of foreign producers have no id and are not found. The places are read in the
- * order in which jobs go through them: one that moves meanwhile may be found twice.
+ * list, beside the common one. The jobs of foreign producers have no id and are not found.
  */
 export async function findJob(
   store: Store,
   id: string,
-  { prefix, queue, signal }: { readonly prefix?: string; readonly queue?: string; readonly signal?: AbortSignal } = {},
+  { prefix, ...where }: Omit<Search, 'id'> & { readonly prefix?: string } = {},
 ): Promise<JobReport> {
-  const places: Place[] = []
-  const plain = /^[\w.:-]+$/.test(id)
-  let complete = true
+  const found: Found[] = []
+  for (const look of LOOKS) found.push(await look(store, { id, ...where }))
+  return {
+    id,
+    // Last, so that it is not older than the places.
+    status: await getStatus(store, id, prefix),
+    places: found.flatMap(({ places }) => places),
+    complete: found.every(({ complete }) => complete),
+  }
+}
 
+async function delayed(store: Store, { id, signal }: Search): Promise<Found> {
+  const places: Place[] = []
   let seen = 0
   for await (const job of delayedJobs(store, {}, signal)) {
     if (job.payload?.id === id) places.push({ kind: 'delayed', job })
-    if (++seen >= MOST) break
+    if (++seen >= MOST) return { places, complete: false }
   }
-  complete &&= seen < MOST
+  return { places, complete: true }
+}
 
+async function waiting(store: Store, { id, queue, signal }: Search): Promise<Found> {
+  const places: Place[] = []
+  const plain = /^[\w.:-]+$/.test(id)
   let left = MOST
+  let complete = true
   for (const name of queue === undefined ? await queueNames(store) : [queue]) {
     const size = await queueSize(store, name)
     complete &&= size <= left
@@ -83,39 +119,51 @@ export async function findJob(
     }
     left = Math.max(0, left - size)
   }
+  return { places, complete }
+}
 
+async function running(store: Store, { id }: Search): Promise<Found> {
   const workers = await listWorkers(store, { limit: MOST_WORKERS })
-  for (const worker of workers) {
-    for (const running of worker.running) if (running.id === id) places.push({ kind: 'running', worker, running })
-  }
-  for (const kind of ['process', 'foreign'])
-    complete &&= workers.filter((worker) => worker.kind === kind).length < MOST_WORKERS
+  const places = workers.flatMap((worker) =>
+    worker.running.filter((one) => one.id === id).map((one): Place => ({ kind: 'running', worker, running: one })),
+  )
+  const isListed = (kind: WorkerInfo['kind']): boolean =>
+    workers.filter((worker) => worker.kind === kind).length < MOST_WORKERS
+  return { places, complete: isListed('process') && isListed('foreign') }
+}
 
-  seen = 0
+async function retried(store: Store, { id, signal }: Search): Promise<Found> {
+  const places: Place[] = []
+  let seen = 0
   for await (const entry of retriesThatFit(store, {}, signal)) {
     if (entry.payload?.id === id) places.push({ kind: 'retry', entry })
-    if (++seen >= MOST) break
+    if (++seen >= MOST) return { places, complete: false }
   }
-  complete &&= seen < MOST
+  return { places, complete: true }
+}
 
+async function failed(store: Store, { id, queue, signal }: Search): Promise<Found> {
+  const places: Place[] = []
+  let complete = true
   const own = (await failedQueues(store)).filter((name) => queue === undefined || name === queue)
   for (const list of [{}, ...own.map((name) => ({ listOf: name }))]) {
     signal?.throwIfAborted()
-    const failed = await listFailed(store, { ...list, id, limit: 10 })
-    complete &&= failed.next === undefined
-    for (const entry of failed.entries) places.push({ kind: 'failed', entry, ...list })
+    const { entries, next } = await listFailed(store, { ...list, id, limit: 10 })
+    complete &&= next === undefined
+    for (const entry of entries) places.push({ kind: 'failed', entry, ...list })
   }
+  return { places, complete }
+}
 
-  let more = true
-  for (let offset = 0; more && offset < MOST; offset += CHUNK) {
+async function quarantined(store: Store, { id, signal }: Search): Promise<Found> {
+  const places: Place[] = []
+  for (let offset = 0; offset < MOST; offset += CHUNK) {
     signal?.throwIfAborted()
     const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
     for (const entry of entries) if (names(entry.raw, id)) places.push({ kind: 'quarantine', entry })
-    more = entries.length === CHUNK
+    if (entries.length < CHUNK) return { places, complete: true }
   }
-  complete &&= !more
-  // Last, so that it is not older than the places.
-  return { id, status: await getStatus(store, id, prefix), places, complete }
+  return { places, complete: false }
 }
 
 /** Whether something that is no payload says this id all the same. */
