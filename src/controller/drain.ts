@@ -61,15 +61,11 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     which: readonly Victim[],
   ): Promise<void> => {
     if (which.length === 0 || !term.valid()) return
-    const pods = which.map(({ pod }) => pod)
+    const pods = podsOf(which)
     // Work first: a cost that stays for a moment harms nobody, since nothing is lowered without looking at costs.
     await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, MOST_MARKS))
     for (const { uid } of pods) victims.delete(uid)
-    await setCost(
-      api,
-      which.filter(({ costAt }) => costAt !== undefined).map(({ pod }) => pod),
-      null,
-    )
+    await setCost(api, podsOf(which.filter(({ costAt }) => costAt !== undefined)), null)
   }
 
   /** Whether a pod runs nothing, as far as the look tells: for ours a look after the mark, for others two looks. */
@@ -88,6 +84,54 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       else if (!idleSince.has(pod.uid)) idleSince.set(pod.uid, view.at)
     }
     for (const uid of idleSince.keys()) if (!present.has(uid)) idleSince.delete(uid)
+  }
+
+  /** Those that run jobs for too long, or are not to be told from others, work on and are left alone for a while. */
+  const spareLate = async (input: DrainInput): Promise<void> => {
+    const { scaleDown, behavior } = input.scaler.spec
+    const now = clock.monotonic()
+    const timeoutMs = scaleDown.drainTimeoutSeconds * 1000
+    const aloneMs = Math.max(behavior.scaleDown.stabilizationWindowSeconds, 10) * 1000
+    const spare = async (which: readonly Victim[], why: string): Promise<void> => {
+      if (which.length === 0) return
+      for (const { pod } of which) spared.set(pod.uid, now + aloneMs)
+      await letGo(input, which)
+      input.record('DrainTimedOut', `${namesOf(podsOf(which))} ${why}`)
+    }
+    const isLate = (victim: Victim): boolean =>
+      timeoutMs > 0 && now - victim.since > timeoutMs && !isIdle(victim, input)
+    await spare(notReleased().filter(isLate), `still run jobs after ${timeoutMs / 1000} s and work on`)
+    await spare(
+      notReleased().filter(({ costsLost }) => costsLost > MOST_COSTS),
+      'cannot be given up: another program writes deletion costs',
+    )
+  }
+
+  /** Who is to go of those that stay so far. All other victims work again. */
+  const choose = async (input: DrainInput, staying: readonly Pod[]): Promise<readonly Pod[]> => {
+    const { view, desired } = input
+    const now = clock.monotonic()
+    const chosen = chooseVictims(staying, Math.max(0, staying.length - desired), {
+      held: (pod) => Math.max(heldBy(view, pod), mayRun(view, pod) ? 1 : 0),
+      preferred: ({ uid }) => victims.has(uid),
+      spared: ({ uid }) => (spared.get(uid) ?? -Infinity) > now,
+    })
+    const uids = new Set(chosen.map(({ uid }) => uid))
+    await letGo(
+      input,
+      notReleased().filter(({ pod }) => !uids.has(pod.uid)),
+    )
+    return chosen
+  }
+
+  /** From here on the chosen take no job. */
+  const mark = async ({ store, term, scale, desired, record }: DrainInput, chosen: readonly Pod[]): Promise<void> => {
+    const began = victims.size === 0
+    // Known before the answer, which may be late: then these marks are ours to take away all the same.
+    for (const pod of chosen) if (!victims.has(pod.uid)) victims.set(pod.uid, unmarkedVictim(pod))
+    await renewMarks({ store, term }, victims, [...victims.values()], clock)
+    if (began && victims.size > 0)
+      record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
   }
 
   return {
@@ -127,8 +171,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       }
     },
     step: async (input) => {
-      const { api, store, term, scaler, pods, scale, view, desired, record } = input
-      const now = clock.monotonic()
+      const { api, term, pods, scale, view, desired } = input
       const active = pods.filter(isActive)
       const staying = active.filter(({ uid }) => victims.get(uid)?.releasedAt === undefined)
       watchIdle(active, view)
@@ -137,56 +180,20 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
         return { kind: 'waiting', afterMs: 2000, why: 'a rollout is under way' }
       }
 
-      // Who is to go.
-      const count = Math.max(0, staying.length - desired)
-      const timeoutMs = scaler.spec.scaleDown.drainTimeoutSeconds * 1000
-      const late = notReleased().filter(
-        (victim) => timeoutMs > 0 && now - victim.since > timeoutMs && !isIdle(victim, input),
-      )
-      const contested = notReleased().filter(({ costsLost }) => costsLost > MOST_COSTS)
-      const spare = async (which: readonly Victim[], why: string): Promise<void> => {
-        if (which.length === 0) return
-        const windowMs = Math.max(scaler.spec.behavior.scaleDown.stabilizationWindowSeconds, 10) * 1000
-        for (const { pod } of which) spared.set(pod.uid, now + windowMs)
-        await letGo(input, which)
-        record('DrainTimedOut', `${namesOf(which.map(({ pod }) => pod))} ${why}`)
-      }
-      await spare(late, `still run jobs after ${timeoutMs / 1000} s and work on`)
-      await spare(contested, 'cannot be given up: another program writes deletion costs')
-      const chosen = chooseVictims(staying, count, {
-        held: (pod) => Math.max(heldBy(view, pod), mayRun(view, pod) ? 1 : 0),
-        preferred: ({ uid }) => victims.has(uid),
-        spared: ({ uid }) => (spared.get(uid) ?? -Infinity) > now,
-      })
-      const wanted = new Set(chosen.map(({ uid }) => uid))
-      await letGo(
-        input,
-        notReleased().filter(({ pod }) => !wanted.has(pod.uid)),
-      )
-
-      // Marks: from here on they take no job.
-      const began = victims.size === 0
-      const fresh = chosen.filter(({ uid }) => !victims.has(uid))
+      await spareLate(input)
+      const chosen = await choose(input, staying)
       if (!term.valid()) return { kind: 'changed' }
-      // Known before the answer, which may be late: then these marks are ours to take away all the same.
-      for (const pod of fresh) victims.set(pod.uid, unmarkedVictim(pod))
-      await renewMarks({ store, term }, victims, [...victims.values()], clock)
-      if (began && victims.size > 0)
-        record('DrainStarted', `Draining ${namesOf(chosen)} to go from ${scale.replicas} to ${desired} replicas`)
+      await mark(input, chosen)
 
       // Costs: these die first.
       const idle = notReleased().filter((victim) => isIdle(victim, input))
       const uncosted = idle.filter(({ costAt }) => costAt === undefined)
       if (uncosted.length > 0) {
         if (!term.valid()) return { kind: 'changed' }
-        await setCost(
-          api,
-          uncosted.map(({ pod }) => pod),
-          String(DRAINED_COST),
-        )
+        await setCost(api, podsOf(uncosted), String(DRAINED_COST))
         const at = clock.monotonic()
         for (const victim of uncosted) victim.costAt = at
-        return { kind: 'waiting', afterMs: COST_MS, why: `${namesOf(uncosted.map(({ pod }) => pod))} are idle` }
+        return { kind: 'waiting', afterMs: COST_MS, why: `${namesOf(podsOf(uncosted))} are idle` }
       }
       const ready = idle.filter(({ costAt }) => costAt !== undefined && clock.monotonic() - costAt >= COST_MS)
       if (ready.length < idle.length)
@@ -194,14 +201,14 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       const busy = notReleased().filter((victim) => !ready.includes(victim))
       const isLong = ready.some(({ since }) => clock.monotonic() - since >= GATHER_MS)
       if (ready.length > 0 && busy.length > 0 && !isLong)
-        return {
-          kind: 'waiting',
-          afterMs: SOON_MS,
-          why: `${namesOf(busy.map(({ pod }) => pod))} may be idle in a moment`,
-        }
+        return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(podsOf(busy))} may be idle in a moment` }
       if (ready.length > 0 || staying.length < scale.replicas) return lower(input, victims, ready, clock)
       if (busy.length === 0) return { kind: 'waiting', afterMs: 2000, why: 'no pod can be given up yet' }
-      return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(busy.map(({ pod }) => pod))} still run jobs, or may` }
+      return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(podsOf(busy))} still run jobs, or may` }
     },
   }
+}
+
+function podsOf(which: readonly Victim[]): readonly Pod[] {
+  return which.map(({ pod }) => pod)
 }
