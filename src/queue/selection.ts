@@ -18,17 +18,19 @@ const GLOB = /[*?[]/
 export function selectQueues(patterns: readonly string[]): Selection {
   const wanted = patterns.filter((pattern) => !pattern.startsWith('!'))
   const skips = patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => matcher(pattern.slice(1)))
-  const sources = wanted.length > 0 ? wanted : ['*']
+  const sources = (wanted.length > 0 ? wanted : ['*']).map((pattern) => ({
+    pattern,
+    finds: GLOB.test(pattern) ? matcher(pattern) : undefined,
+  }))
   return Object.freeze({
     patterns,
-    dynamic: sources.some((pattern) => GLOB.test(pattern)),
-    label: sources.join(','),
+    dynamic: sources.some(({ finds }) => finds),
+    label: sources.map(({ pattern }) => pattern).join(','),
     resolve: (known: readonly string[]) => {
-      const sorted = known.toSorted()
       const found = new Set<string>()
-      for (const pattern of sources) {
-        if (!GLOB.test(pattern)) found.add(pattern)
-        else for (const name of sorted.filter(matcher(pattern))) found.add(name)
+      for (const { pattern, finds } of sources) {
+        // Known names may be thousands: sorted are those that were found.
+        for (const name of finds ? known.filter(finds).sort() : [pattern]) found.add(name)
       }
       return [...found].filter((name) => !skips.some((skip) => skip(name)))
     },
