@@ -130,7 +130,7 @@ function explain(error: unknown, batch: readonly Line[], before: number): unknow
   const line = typeof index === 'number' ? batch[index] : undefined
   // What the client puts around its error counts the items of one call.
   const { message } = (here ?? index) !== undefined && error.cause instanceof Error ? error.cause : error
-  const said = `${line ? `line ${line.number}: ` : ''}${message.replace(/( Nothing was enqueued)?\.$/, '')}`
+  const said = `${line ? `line ${line.number}: ` : ''}${message.replace(/(\. Nothing was enqueued)?\.$/, '')}`
   const state = enqueued === 0 ? 'Nothing was enqueued' : `${plural(enqueued, 'job')} had been enqueued before`
   return new ResQueueError(error.code, `${said}. ${state}`, { cause: error, data: { ...error.data, enqueued } })
 }

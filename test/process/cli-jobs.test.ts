@@ -90,6 +90,7 @@ describe('enqueue', () => {
     ['[1]', 'line 1502: it is not a JSON object'],
     ['{"klass":"A"}', 'line 1502: it has an unknown field "klass"'],
     ['{"class":"A","retry":0}', 'line 1502: '],
+    ['{"class":"A","args":["\\ud800"]}', 'which has no UTF-8 form. 1,000'],
     ['{"class":"A","track":"false"}', 'line 1502: "track" must be true or false'],
   ] as const)('names the line %j, and how many jobs are in', async ([line, said], { redis, redisUrl, ns }) => {
     const lines = [...Array.from({ length: 1500 }, () => '{"class":"A"}'), '', line]
