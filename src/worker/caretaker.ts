@@ -13,10 +13,8 @@ import type { ParentHooks } from './parenthooks.ts'
 
 /** How long delayed jobs are left alone after a foreign scheduler was seen leading. Milliseconds. */
 const FOREIGN_SCHEDULER_MS = 5000
-/** A renewal that comes so little before the next look is due waits for it. Milliseconds. */
-const EARLY_MS = 100
-/** Of two looks the second may be faster on its way to Redis, whose clock counts. Milliseconds. */
-const FASTER_MS = 5
+/** Timers may be a moment early, and Redis' clock, which counts, a moment slow. Milliseconds. */
+const SLOW_MS = 5
 /** How long the listeners for what one call moved may hold up the next call. Milliseconds. */
 const LISTENERS_MS = 5000
 
@@ -25,7 +23,8 @@ export interface Caretaker {
   /** At start: releases predecessors of this instance, and processes of this host whose pid is dead. */
   recoverPredecessors(own: Registration, patience: Patience): Promise<void>
   /**
-   * Looks for lapsed leases, at most every two seconds over all workers. To be called at every renewal. Never rejects.
+   * Looks for lapsed leases, at most every two seconds over all workers. To be called at every renewal: one that comes
+   * early waits until a look is due, unless another waits or looks already. Never rejects.
    */
   reap(patience: Patience): Promise<void>
   /** Moves due retries and delayed jobs, all that is due. Never rejects. */
@@ -46,6 +45,7 @@ export function createCaretaker(
 ): Caretaker {
   const { maxRecoveries, log, observer, hooks, clock, listenersMs = LISTENERS_MS } = options
   let lastLook = -Infinity
+  let looking = false
   let delayedFrom = -Infinity
   let promoting = false
 
@@ -58,6 +58,22 @@ export function createCaretaker(
       { process: nonce, reason: reason.kind, ...result, kind: undefined },
       `released a gone worker process and recovered ${plural(jobs, 'job')}`,
     )
+  }
+
+  /**
+   * Looks two seconds after the last look was answered. Sooner, Redis would refuse it; left to the next renewal, it
+   * could come four seconds after the last.
+   */
+  const lookInTime = async (patience: Patience): Promise<readonly string[]> => {
+    looking = true
+    try {
+      const early = lastLook + LOOK_MS + SLOW_MS - clock.monotonic()
+      if (early > 0) await sleep(early, patience.signal)
+      return await look(store, patience)
+    } finally {
+      lastLook = clock.monotonic()
+      looking = false
+    }
   }
 
   /**
@@ -94,15 +110,11 @@ export function createCaretaker(
     },
 
     reap: async (patience) => {
-      const now = clock.monotonic()
-      const due = lastLook + LOOK_MS + FASTER_MS
-      if (now < due - EARLY_MS) return
-      lastLook = Math.max(now, due)
+      if (looking) return
       // The next renewal looks again: looks that insist would pile up while Redis refuses them.
       const brief: Patience = { deadlineMs: LOOK_MS, signal: patience.signal }
       try {
-        if (now < due) await sleep(due - now, patience.signal)
-        for (const nonce of await look(store, brief)) await recover(nonce, { kind: 'lease' }, brief)
+        for (const nonce of await lookInTime(brief)) await recover(nonce, { kind: 'lease' }, brief)
       } catch (error) {
         log.debug({ 'error.message': messageOf(error) }, 'no look at leases')
       }
