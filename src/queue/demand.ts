@@ -163,7 +163,7 @@ export interface ForeignLoad {
   readonly processed: number | undefined
 }
 
-/** The ids of the family's workers that `isOurs` does not know, at most `limit`. */
+/** The ids of the family's workers that `isOurs` does not know, sorted, at most `limit`. */
 export async function foreignIds(
   store: Pick<Store, 'command' | 'keys'>,
   isOurs: (id: string) => boolean,
@@ -175,7 +175,7 @@ export async function foreignIds(
     for (const id of page) if (!isOurs(id)) ids.add(id)
     if (ids.size >= limit) break
   }
-  return [...ids].slice(0, limit)
+  return [...ids].sort().slice(0, limit)
 }
 
 /** What these workers do now (`lua/foreign.lua`). */

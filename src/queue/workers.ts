@@ -70,7 +70,7 @@ export async function listWorkers(
   }
   const ours = await viewProcesses(store, registrations)
   const foreign = await foreignIds(store, (id) => nonceOf(id) !== undefined, limit)
-  return [...ours, ...(await viewForeign(store, foreign.toSorted()))]
+  return [...ours, ...(await viewForeign(store, foreign))]
 }
 
 /**

@@ -82,11 +82,15 @@ test('a process is paused and resumed by its nonce', async ({ redis, redisUrl, n
   expect(await redis.exists(`${ns}:ext:inflight:nobody`)).toBe(0)
 })
 
-test('processes beyond the limit are not taken for workers of others', async ({ redis, redisUrl, ns }) => {
+test('processes beyond the limit are not taken for workers of others, of which the first by name are listed', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
   const client = openQueue(redisUrl, ns)
   const { store } = openTestLane(redisUrl, ns)
   for (const nonce of ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', '0123456789ab']) await register(store, registration(nonce))
-  await redis.sadd(`${ns}:workers`, 'ruby:7:mail', 'host.aaa.0:7:mail')
+  await redis.sadd(`${ns}:workers`, 'vm:7:mail', 'ruby:7:mail', 'host.aaa.0:7:mail')
   const listed = await client.workers.list({ limit: 2 })
   expect(listed.map(({ kind }) => kind)).toEqual(['process', 'process', 'foreign', 'foreign'])
   expect(listed.slice(2).map(({ id }) => id)).toEqual(['host.aaa.0:7:mail', 'ruby:7:mail'])
