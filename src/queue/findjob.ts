@@ -1,7 +1,7 @@
 import type { Store } from '../redis/store.ts'
 import { delayedJobs, type DelayedJob } from './delayed.ts'
 import { failedQueues, listFailed, type FailedEntry } from './failed.ts'
-import { parsePayload } from './payload.ts'
+import { parsePayload, type Payload } from './payload.ts'
 import { listQuarantine, type QuarantineEntry } from './quarantine.ts'
 import { peekQueue, queueNames, queueSize } from './queues.ts'
 import { retriesThatFit, type RetryEntry } from './retries.ts'
@@ -87,14 +87,8 @@ export async function findJob(
   }
 }
 
-async function delayed(store: Store, { id, signal }: Search): Promise<Found> {
-  const places: Place[] = []
-  let seen = 0
-  for await (const job of delayedJobs(store, {}, signal)) {
-    if (job.payload?.id === id) places.push({ kind: 'delayed', job })
-    if (++seen >= MOST) return { places, complete: false }
-  }
-  return { places, complete: true }
+function delayed(store: Store, { id, signal }: Search): Promise<Found> {
+  return lookThrough(delayedJobs(store, {}, signal), id, (job) => ({ kind: 'delayed', job }))
 }
 
 async function waiting(store: Store, { id, queue, signal }: Search): Promise<Found> {
@@ -132,11 +126,19 @@ async function running(store: Store, { id }: Search): Promise<Found> {
   return { places, complete: isListed('process') && isListed('foreign') }
 }
 
-async function retried(store: Store, { id, signal }: Search): Promise<Found> {
+function retried(store: Store, { id, signal }: Search): Promise<Found> {
+  return lookThrough(retriesThatFit(store, {}, signal), id, (entry) => ({ kind: 'retry', entry }))
+}
+
+async function lookThrough<T extends { readonly payload: Payload | undefined }>(
+  items: AsyncIterable<T>,
+  id: string,
+  placeOf: (item: T) => Place,
+): Promise<Found> {
   const places: Place[] = []
   let seen = 0
-  for await (const entry of retriesThatFit(store, {}, signal)) {
-    if (entry.payload?.id === id) places.push({ kind: 'retry', entry })
+  for await (const item of items) {
+    if (item.payload?.id === id) places.push(placeOf(item))
     if (++seen >= MOST) return { places, complete: false }
   }
   return { places, complete: true }

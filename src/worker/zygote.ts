@@ -12,8 +12,8 @@ import { forgetExit, hookExit, isExitAwaited } from './exithooks.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig, type LoadConfig, type LoadedCode } from './loading.ts'
 import { obstacles, snapshot } from './obstacles.ts'
 import { frameReader } from './protocol.ts'
-import { openReading } from './reading.ts'
 import { prepareRandomness, renewRandomness } from './randomness.ts'
+import { openReading } from './reading.ts'
 import { watchUnref } from './timers.ts'
 
 const CONTROL_FD = 3
