@@ -158,7 +158,12 @@ describe('queues', () => {
 
   test('pause and resume', async ({ redis, redisUrl, ns }) => {
     const cli = cliOf(redisUrl, ns)
-    expect(await cli('queue', 'pause', 'a', 'b')).toMatchObject({ code: 0, stdout: 'a: paused\nb: paused\n' })
+    await redis.sadd(`${ns}:queues`, 'a')
+    expect(await cli('queue', 'pause', 'a', 'b')).toMatchObject({
+      code: 0,
+      stdout: 'a: paused\nb: paused\n',
+      stderr: 'b: no such queue yet; jobs that are put into it will wait\n',
+    })
     expect((await cli('queue', 'pause', 'a', '-o', 'json')).json).toEqual([
       { queue: 'a', paused: true, changed: false },
     ])
