@@ -54,7 +54,7 @@ export function randomLoad(seed: number): Load {
   return { rate, service }
 }
 
-function poisson(random: Chance, mean: number): number {
+export function poisson(random: Chance, mean: number): number {
   if (mean > 100) {
     const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
     return Math.max(0, Math.round(mean + Math.sqrt(mean) * normal))
@@ -80,7 +80,7 @@ export function steadyTrace(seed: number, rate: number, serviceSeconds: number, 
 }
 
 const wave = (second: number, period: number): number => 0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period)
-const logNormal = (mean: number, sigma: number, random: Chance): number => {
+export const logNormal = (mean: number, sigma: number, random: Chance): number => {
   const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
   return mean * Math.exp(sigma * normal - (sigma * sigma) / 2)
 }

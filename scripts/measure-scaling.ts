@@ -1,0 +1,99 @@
+import { fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { hpa, HPA_AVERAGE_VALUE, keda, resqueue } from '../src/controller/simulate/models.ts'
+import { answerOf, DEPTH_TARGETS, type Question } from '../src/controller/simulate/simulate.ts'
+import { specOf } from '../test/support/scaler.ts'
+import { loadOf, MAX_REPLICAS, steadyHour, type Case } from './scaling-loads.ts'
+
+// What the scaler does with many generated loads, beside KEDA and the HPA: docs/scaling.md has the figures.
+//
+//   node scripts/measure-scaling.ts [loads 840] [steady hours 420]
+
+const [loads, hours] = [840, 420].map((fallback, i) => Number(process.argv[2 + i] ?? fallback)) as [number, number]
+
+/** In time, and the pod minutes that it took. */
+type Price = readonly [share: number, podMinutes: number]
+
+interface Result {
+  readonly kind: 'load' | 'hour'
+  readonly name: string
+  readonly own: Price
+  readonly killed: number
+  readonly changes: number
+  /** KEDA and the HPA with every depth target. */
+  readonly others: readonly Price[]
+}
+
+function resultOf(kind: Result['kind'], { name, slots, trace }: Case): Result {
+  const spec = specOf({ slotsPerReplica: slots, maxReplicas: MAX_REPLICAS })
+  const question: Question = { trace, spec, slots, podStartSeconds: 20, serviceSeconds: null }
+  const { report } = answerOf(question, resqueue(spec, { ...question, queue: 'mailers' }))
+  const depths = kind === 'hour' ? [] : [...DEPTH_TARGETS, HPA_AVERAGE_VALUE]
+  const models = depths.flatMap((depth) => [keda(spec, 'keda', depth), hpa(spec, 'hpa', depth)])
+  const others = models.map((model): Price => {
+    const { startedWithinTarget, podMinutes } = answerOf(question, model).report
+    return [startedWithinTarget, podMinutes]
+  })
+  const { startedWithinTarget, podMinutes, busyPodsKilled, changes } = report
+  return { kind, name, own: [startedWithinTarget, podMinutes], killed: busyPodsKilled, changes, others }
+}
+
+/**
+ * Pod minutes that are not too many: as many as the cheapest that is as punctual needs, or else one and a half times
+ * those of the cheapest with 80 % in time; `null`: none has that.
+ */
+function boundOf({ own: [share], others }: Result): number | null {
+  const cheapest = (least: number): number =>
+    Math.min(...others.filter(([inTime]) => inTime >= least).map(([, podMinutes]) => podMinutes))
+  const bound = Number.isFinite(cheapest(share)) ? cheapest(share) : 1.5 * cheapest(0.8)
+  return Number.isFinite(bound) ? bound : null
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+function report(results: readonly Result[]): void {
+  const ofLoads = results.filter(({ kind }) => kind === 'load')
+  const late = ofLoads.filter(({ own: [share] }) => share < 0.995)
+  for (const { name, own } of late) say(`late      ${(100 * own[0]).toFixed(2)} %  ${name}`)
+  const bounded = ofLoads.flatMap((result) => {
+    const bound = boundOf(result)
+    return bound === null ? [] : [{ ...result, factor: result.own[1] / bound }]
+  })
+  const dear = bounded.filter(({ factor }) => factor > 1).sort((a, b) => b.factor - a.factor)
+  for (const { name, factor } of dear) say(`dear      ${factor.toFixed(2)} ×  ${name}`)
+  const ofHours = results.filter(({ kind }) => kind === 'hour')
+  const restless = ofHours.filter(({ changes }) => changes > 4).sort((a, b) => b.changes - a.changes)
+  for (const { name, changes } of restless) say(`restless  ${changes} changes  ${name}`)
+  say(`99.5 % in time: ${ofLoads.length - late.length} of ${ofLoads.length} loads`)
+  say(`no dearer than others: ${bounded.length - dear.length} of ${bounded.length} loads`)
+  say(`busy pods killed: ${results.reduce((sum, { killed }) => sum + killed, 0)}`)
+  say(`at most 4 changes: ${ofHours.length - restless.length} of ${ofHours.length} steady hours`)
+}
+
+/** What one of several processes does: each its part. */
+function work(first: number, step: number): void {
+  for (let i = first; i < loads; i += step) process.send?.(resultOf('load', loadOf(i)))
+  for (let i = first; i < hours; i += step) process.send?.(resultOf('hour', steadyHour(i)))
+}
+
+async function main(): Promise<void> {
+  const parts = availableParallelism()
+  const results: Result[] = []
+  await Promise.all(
+    Array.from({ length: parts }, (_, number) => {
+      const part = fork(import.meta.filename, [loads, hours, number, parts].map(String))
+      part.on('message', (result: Result) => results.push(result))
+      return new Promise<void>((resolve, reject) => {
+        part.on('error', reject)
+        part.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`a part ended with ${code}`))))
+      })
+    }),
+  )
+  report(results.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true })))
+}
+
+const [first, step] = process.argv.slice(4).map(Number)
+if (first !== undefined && step !== undefined) work(first, step)
+else await main()
