@@ -131,7 +131,7 @@ async function explain(context: Context): Promise<number> {
           demand && [
             `rate      ${demand.rate}  arrivals × seconds each ÷ slots, with headroom`,
             `backlog   ${demand.backlog}  to start what waits in time`,
-            `busy      ${demand.busy}  slots that run a job now`,
+            `busy      ${demand.busy}  slots that run a job`,
             `lookahead ${demand.lookahead}  with the jobs that come due soon`,
           ],
         ],

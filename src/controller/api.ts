@@ -94,7 +94,7 @@ export interface DemandTerms {
   readonly rate: number
   /** What it takes to start every waiting job in time; with a depth target: jobs ÷ `jobsPerReplica`. */
   readonly backlog: number
-  /** Slots that run a job now. */
+  /** Slots that run a job. */
   readonly busy: number
   /** The backlog with the delayed jobs that will be due by the time a new pod could work. */
   readonly lookahead: number

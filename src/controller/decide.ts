@@ -2,7 +2,7 @@ import type { ScalerSpec } from './api.ts'
 import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
 import { blockedBy, choose } from './decide/choose.ts'
 import { demandOf, latencyOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
-import { countForeign, NO_FLOW, NO_FOREIGN } from './decide/foreign.ts'
+import { countForeign, foreignRunning, NO_FLOW, NO_FOREIGN, type ForeignLoad } from './decide/foreign.ts'
 import { emptyRecord, own } from './decide/records.ts'
 import { endsSeen, firstSight, followQueue, SURE_ENDS } from './decide/queue.ts'
 import type { Decision, Memory, Observation, QueueMemory } from './decide/types.ts'
@@ -59,12 +59,16 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
   const isGap = seconds > Math.max(GAP_INTERVALS * pollingIntervalSeconds, GAP_SECONDS)
   const elapsed = { seconds, weight: isGap ? pollingIntervalSeconds : seconds, now }
   const foreign = countForeign(memory?.foreign ?? NO_FOREIGN, observation.foreign, seconds * 1000)
+  const running = foreignRunning(observation.foreign)
   const queues = emptyRecord<QueueMemory>()
   for (const queue of observation.queues) {
     const old = own(memory?.queues, queue.name)
-    const flow = own(foreign.flow, queue.name) ?? NO_FLOW
-    if (old === undefined) queues[queue.name] = firstSight(queue, flow, observation.lastServiceSeconds, now)
-    else queues[queue.name] = seconds > 0 ? followQueue(old, queue, flow, latencyOf(spec, queue.name), elapsed) : old
+    const others: ForeignLoad = {
+      flow: own(foreign.flow, queue.name) ?? NO_FLOW,
+      running: running.get(queue.name) ?? 0,
+    }
+    if (old === undefined) queues[queue.name] = firstSight(queue, others, observation.lastServiceSeconds, now)
+    else queues[queue.name] = seconds > 0 ? followQueue(old, queue, others, latencyOf(spec, queue.name), elapsed) : old
   }
   const text = JSON.stringify(spec)
   const isNew = memory === undefined || memory.spec !== text

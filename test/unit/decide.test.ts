@@ -44,6 +44,18 @@ test('from many to zero after the cooldown, even where the window is longer', ()
   expect(idle.findIndex(({ replicas }) => replicas === 0)).toBe(60 + 30)
 })
 
+test.each([
+  [10, 'more than once', [20, 1, 0]],
+  [40, 'at its end only', [20, 0]],
+])('with a window of %i s and a cooldown of 60 s it goes down %s', (stabilizationWindowSeconds, _, steps) => {
+  const of = specOf({ behavior: { scaleDown: { stabilizationWindowSeconds } } })
+  const decisions = follow(
+    [...times(60, (n: number) => observationOf(n, { running: 80 })), ...times(60, (n: number) => observationOf(n))],
+    { of, replicas: 20 },
+  )
+  expect([...new Set(decisions.map(({ replicas }) => replicas))]).toEqual(steps)
+})
+
 test('minReplicas stay when there is nothing to do', () => {
   const decisions = follow(
     times(200, (n: number) => observationOf(n)),

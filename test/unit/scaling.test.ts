@@ -68,6 +68,27 @@ test.each([0, 1])(
   },
 )
 
+test('short jobs that run side by side by chance do not keep pods that their rate does not ask for', () => {
+  const trace = traceOf('by chance', 3, { rate: () => 3, service: () => 0.2 })
+  const { report, run } = ours({ ...ask(trace, { slotsPerReplica: 1 }), slots: 1 })
+  expect(report.startedWithinTarget).toBe(1)
+  const later = run.samples.filter(({ at }) => at >= 600 && at < 3600).map(({ replicas }) => replicas)
+  expect(Math.max(...later)).toBe(1)
+})
+
+test('while nobody knows how long jobs run, each write upwards at least doubles the replicas', () => {
+  const question = ask(steadyTrace(5, 3, 60, 0.05))
+  const wanted: number[] = [0]
+  answerOf(
+    question,
+    resqueue(question.spec, { ...question, queue: 'mailers' }, ({ replicas }, now) => {
+      if (now < 60 && replicas !== wanted.at(-1)) wanted.push(replicas)
+    }),
+  )
+  expect(wanted.length).toBeGreaterThan(4)
+  wanted.slice(1).forEach((replicas, i) => expect(replicas).toBeGreaterThanOrEqual(2 * (wanted[i] as number)))
+})
+
 test('what is idle goes to the minimum at once when the cooldown is over', () => {
   const { run } = ours(ask(steadyTrace(1, 6, 2, 0.05), { minReplicas: 2 }))
   expect((run.restedAt as number) - (run.endedAt as number)).toBeLessThanOrEqual(75)

@@ -15,7 +15,7 @@ const LEAST_STEP = 0.1
 const LEAST_STEP_DOWN = 0.5
 
 /** The same upwards while the service time is unknown: there is little to be exact about. */
-const COLD_STEP = 0.5
+const COLD_STEP = 1
 
 /** Foresight orders at least so many times the replicas, and at most so many times what is wanted now. */
 const LEAST_FORESIGHT = 1.5
@@ -118,9 +118,11 @@ function aroundZero({ spec, observation, memory, active, now }: Situation, choic
   const { replicas: current } = observation
   if (active) return choice.replicas > 0 ? choice : { replicas: 1, reason: 'Active', limitedBy: null }
   if (current === 0) return { replicas: 0, reason: 'Idle', limitedBy: null }
-  const isOver = now - (memory.idleSince ?? now) >= spec.cooldownSeconds * 1000
-  if (!isOver) {
-    const isStep = current - choice.replicas >= LEAST_STEP_DOWN * current
+  const idleMs = now - (memory.idleSince ?? now)
+  if (idleMs < spec.cooldownSeconds * 1000) {
+    // Soon before the end a step of its own is not worth a write.
+    const isEarly = idleMs < spec.cooldownSeconds * 500
+    const isStep = isEarly && current - choice.replicas >= LEAST_STEP_DOWN * current
     return { replicas: isStep ? Math.max(1, choice.replicas) : current, reason: 'Idle', limitedBy: 'Cooldown' }
   }
   if (now < memory.noDownBefore) return { replicas: current, reason: 'Idle', limitedBy: 'ScaleDownStabilized' }

@@ -1,4 +1,5 @@
 import type { DemandTerms, ScalerSpec } from '../api.ts'
+import { foreignRunning } from './foreign.ts'
 import { own } from './records.ts'
 import { replicasFor, startsBy, type DueWork, type Supply } from './plan.ts'
 import { endsSeen, KNOWN_ENDS, leastRate, recentServiceOf, residualOf, serviceOf, waitingCurve } from './queue.ts'
@@ -14,7 +15,7 @@ const DEPTH_LATENCY_SECONDS = 30
  * most.
  */
 const LATE_SHARE = 0.005
-const MOST_DEVIATIONS = 2
+const MOST_DEVIATIONS = 1.5
 
 /** Jobs of one look that may have come together by chance. */
 const CHANCE_JOBS = 1.5
@@ -73,7 +74,7 @@ export function demandOf(
 ): Demand {
   const newIn = (observation.podStartSeconds ?? POD_START_SECONDS) + spec.pollingIntervalSeconds
   const horizon = lookaheadSeconds(spec, observation.podStartSeconds)
-  const foreignRunning = countBy(observation.foreign.map(({ queue }) => queue))
+  const foreign = foreignRunning(observation.foreign)
   const loads = observation.queues.flatMap((queue): Load[] => {
     const memory = own(memories, queue.name)
     if (memory === undefined) return []
@@ -87,7 +88,7 @@ export function demandOf(
       share: queue.share,
       waiting: part * queue.waiting,
       // Who shares a queue shares its running jobs, or each would keep pods for all of them.
-      running: queue.share * (queue.running + (foreignRunning.get(queue.name) ?? 0)),
+      running: queue.share * (queue.running + (foreign.get(queue.name) ?? 0)),
       serviceSeconds,
       recentService: recentServiceOf(memory),
       rate: part * rateOf(memory, isLong, spec.pollingIntervalSeconds),
@@ -103,7 +104,9 @@ export function demandOf(
   const arrivalRate = sum((load) => load.rate)
   const serviceSeconds = meanOf(loads, (load) => load.serviceSeconds)
   const staying = Math.max(0, running - observation.pods.terminatingRunning)
-  const busy = staying / slots
+  // Among idle slots short jobs come and go by chance: what they keep busy on average counts, not each peak of it.
+  const kept = sum((load) => Math.min(load.running, load.share * load.memory.meanRunning))
+  const busy = Math.min(staying, kept) / slots
   const figures = { waiting, running, arrivalRate, serviceSeconds, busy }
   const common = {
     ...figures,
@@ -130,7 +133,7 @@ export function demandOf(
   const supply = supplyOf(spec, observation, loads, slots, newIn, serviceSeconds, least)
   const backlog = Math.max(
     replicasFor(dueWork(loads, now, false), supply),
-    common.isCold ? coldReplicas(loads, waiting, busy, slots) : 0,
+    common.isCold ? coldReplicas(loads, waiting, staying / slots, slots) : 0,
   )
   const lookahead = common.dueSoon > 0 ? replicasFor(dueWork(loads, now, true), supply) : 0
   const coming = sum((load) => Math.max(load.rate, load.likelyRate) * load.serviceSeconds)
@@ -140,12 +143,12 @@ export function demandOf(
 }
 
 /**
- * Slots beyond the offered load that random arrivals need: no more than keeps the share that waits longer than half of
- * the target below `LATE_SHARE` in a queue with c slots, P(W > t) ≈ e^(−(c − R)·t/r) with the mean residual service
- * time r, and no more than some standard deviations of the load.
+ * Slots beyond the offered load that random arrivals need: no more than keeps the share that waits longer than the
+ * target below `LATE_SHARE` in a queue with c slots, P(W > t) ≈ e^(−(c − R)·t/r) with the mean residual service time r,
+ * and no more than some standard deviations of the load.
  */
 function headroom(offered: number, residualSeconds: number, latencySeconds: number): number {
-  const forTail = (2 * residualSeconds * Math.log(1 / LATE_SHARE)) / latencySeconds
+  const forTail = (residualSeconds * Math.log(1 / LATE_SHARE)) / latencySeconds
   return Math.max(LEAST_HEADROOM * offered, Math.min(MOST_DEVIATIONS * Math.sqrt(offered), forTail))
 }
 
@@ -264,10 +267,4 @@ function ageOf(memory: QueueMemory, now: number): number {
 export function latencyOf({ target }: ScalerSpec, queue: string): number {
   if ('jobsPerReplica' in target) return DEPTH_LATENCY_SECONDS
   return own(target.latencySecondsByQueue, queue) ?? target.latencySeconds
-}
-
-function countBy(names: readonly (string | null)[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>()
-  for (const name of names) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return counts
 }

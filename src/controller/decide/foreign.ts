@@ -4,6 +4,20 @@ import type { Flow, ForeignMemory, ForeignWorker } from './types.ts'
 export const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 export const NO_FOREIGN: ForeignMemory = { workers: {}, flow: {} }
 
+/** What the foreign workers make of one queue. */
+export interface ForeignLoad {
+  readonly flow: Flow
+  /** Jobs that they run now. */
+  readonly running: number
+}
+
+/** Jobs that foreign workers run now, by queue. */
+export function foreignRunning(workers: readonly ForeignWorker[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>()
+  for (const { queue } of workers) if (queue !== null) counts.set(queue, (counts.get(queue) ?? 0) + 1)
+  return counts
+}
+
 /**
  * Flow counters for workers that keep none: jobs ended are the growth of what each worker has processed, jobs started
  * are those and the change of what runs. A worker's jobs count for the queue that it is seen at. A worker that is gone

@@ -1,3 +1,4 @@
+import type { ForeignLoad } from './foreign.ts'
 import type { Flow, QueueMemory, QueueObservation, Stamped } from './types.ts'
 
 /** Time constants of the averages, in seconds. */
@@ -36,14 +37,14 @@ const CURVE_POINTS = 24
 /** What a queue looks like when it is seen for the first time. */
 export function firstSight(
   observed: QueueObservation,
-  foreign: Flow,
+  foreign: ForeignLoad,
   serviceSeconds: number | null,
   now: number,
 ): QueueMemory {
   const age = observed.headAgeSeconds ?? 0
   return {
     waiting: observed.waiting,
-    flow: totalOf(observed.flow, foreign),
+    flow: totalOf(observed.flow, foreign.flow),
     runningMs: observed.runningMs,
     rate: 0,
     fastRate: 0,
@@ -60,6 +61,7 @@ export function firstSight(
     ran: 0,
     aged: 0,
     meanAge: 0,
+    meanRunning: observed.running + foreign.running,
     serviceSeconds: serviceSeconds ?? UNKNOWN_SERVICE_SECONDS,
     seen: serviceSeconds === null ? 0 : SURE_ENDS,
     arrived: [
@@ -76,11 +78,11 @@ export function firstSight(
 export function followQueue(
   old: QueueMemory,
   observed: QueueObservation,
-  foreign: Flow,
+  foreign: ForeignLoad,
   latencySeconds: number,
   { seconds, weight, now }: { readonly seconds: number; readonly weight: number; readonly now: number },
 ): QueueMemory {
-  const flow = totalOf(observed.flow, foreign)
+  const flow = totalOf(observed.flow, foreign.flow)
   // Smaller counters than before were begun anew: what they had counted is unknown.
   const isAnew = flow.started < old.flow.started || flow.ended < old.flow.ended || flow.returned < old.flow.returned
   const started = isAnew ? 0 : flow.started - old.flow.started
@@ -91,16 +93,17 @@ export function followQueue(
   const busy = Math.max(0, ran) / 1000
   const arrivals = Math.max(0, observed.waiting - old.waiting + started)
 
-  const average = (then: number, constant: number): number => {
+  const average = (then: number, present: number, constant: number): number => {
     const keep = Math.exp(-weight / constant)
-    return then * keep + (arrivals / seconds) * (1 - keep)
+    return then * keep + present * (1 - keep)
   }
   const sum = (then: number, more: number, constant: number): number => then * Math.exp(-weight / constant) + more
   const flowed = (then: number, more: number, constant: number): number =>
     sum(then, more * (weight / seconds), constant)
   const service = serviceOf(old)
-  const slowRate = average(old.rate, Math.min(Math.max(service, RATE_SECONDS), SERVICE_SECONDS))
-  const fastRate = average(old.fastRate, FAST_SECONDS)
+  const lastRate = arrivals / seconds
+  const slowRate = average(old.rate, lastRate, Math.min(Math.max(service, RATE_SECONDS), SERVICE_SECONDS))
+  const fastRate = average(old.fastRate, lastRate, FAST_SECONDS)
   const next = {
     waiting: observed.waiting,
     flow,
@@ -112,8 +115,8 @@ export function followQueue(
         ? slowRate
         : Math.min(Math.max(slowRate, leastRate(fastRate, 2 * FAST_SECONDS)), mostRate(fastRate, 2 * FAST_SECONDS)),
     fastRate,
-    lastRate: arrivals / seconds,
-    sustainedRate: Math.min(arrivals / seconds, old.lastRate),
+    lastRate,
+    sustainedRate: Math.min(lastRate, old.lastRate),
     busy: flowed(old.busy, busy, SERVICE_SECONDS),
     ended: flowed(old.ended, left, SERVICE_SECONDS),
     came: arrivals,
@@ -125,6 +128,7 @@ export function followQueue(
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
     meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, weight),
+    meanRunning: average(old.meanRunning, observed.running + foreign.running, FAST_SECONDS),
     seen: Math.min(SURE_ENDS, old.seen + ended),
     arrived: extendCurve(old, observed.waiting, arrivals, latencySeconds, now),
   }

@@ -220,6 +220,8 @@ export interface QueueMemory {
   readonly ran: number
   readonly aged: number
   readonly meanAge: number
+  /** Jobs that run, those of foreign workers among them, on average over the last ten seconds. */
+  readonly meanRunning: number
   /** The estimate that counts while there are no ends. */
   readonly serviceSeconds: number
   /** Jobs that arrived since the look before. */
