@@ -119,9 +119,10 @@ function aroundZero({ spec, observation, memory, active, now }: Situation, choic
   if (active) return choice.replicas > 0 ? choice : { replicas: 1, reason: 'Active', limitedBy: null }
   if (current === 0) return { replicas: 0, reason: 'Idle', limitedBy: null }
   const idleMs = now - (memory.idleSince ?? now)
-  if (idleMs < spec.cooldownSeconds * 1000) {
+  const cooldownMs = spec.cooldownSeconds * 1000
+  if (idleMs < cooldownMs) {
     // Soon before the end a step of its own is not worth a write.
-    const isEarly = idleMs < spec.cooldownSeconds * 500
+    const isEarly = idleMs < cooldownMs / 2
     const isStep = isEarly && current - choice.replicas >= LEAST_STEP_DOWN * current
     return { replicas: isStep ? Math.max(1, choice.replicas) : current, reason: 'Idle', limitedBy: 'Cooldown' }
   }
