@@ -74,7 +74,11 @@ function report(results: readonly Result[]): void {
 
 /** What one of several processes does: each its part. */
 function work(first: number, step: number): void {
-  for (let i = first; i < loads; i += step) process.send?.(resultOf('load', loadOf(i)))
+  for (let i = first; i < loads; i += step) {
+    const load = loadOf(i)
+    // Of a short burst of long jobs there may be none at all.
+    if (load.trace.arrivedAt.length > 0) process.send?.(resultOf('load', load))
+  }
   for (let i = first; i < hours; i += step) process.send?.(resultOf('hour', steadyHour(i)))
 }
 

@@ -91,8 +91,7 @@ async function pause({ operands, output: out, store: open }: Context): Promise<n
   out.each(results)
   const known = (await store.command('smismember', [store.keys.queues, ...operands])) as number[]
   const absent = operands.filter((_, i) => known[i] === 0)
-  if (absent.length > 0)
-    out.note(`${absent.join(', ')}: no such queue yet; jobs that are put into it will wait`)
+  if (absent.length > 0) out.note(`${absent.join(', ')}: no such queue yet; jobs that are put into it will wait`)
   return 0
 }
 

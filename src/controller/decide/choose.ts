@@ -17,8 +17,7 @@ const LEAST_STEP_DOWN = 0.5
 /** The same upwards while the service time is unknown: there is little to be exact about. */
 const COLD_STEP = 1
 
-/** Foresight orders at least so many times the replicas, and at most so many times what is wanted now. */
-const LEAST_FORESIGHT = 1.5
+/** Foresight orders at most so many times what is wanted now. */
 const MOST_FORESIGHT = 2
 
 /** All that the number is made of. */
@@ -83,10 +82,9 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
   const reason = mainTerm(spec, demand, raw)
   // Large fleets go up in steps that are worth a write.
   const step = Math.floor((demand.isCold ? COLD_STEP : LEAST_STEP) * current)
-  // Where much more is likely to be wanted before a new pod works, it is ordered with what is wanted now.
+  // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
   const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
-  const foreseen = likely >= LEAST_FORESIGHT * current ? likely : 0
-  const wanted = Math.max(up(low), foreseen, current + step)
+  const wanted = Math.max(up(low), likely, current + step)
   if (up(low) > current) return { replicas: wanted, reason, limitedBy: null }
   if (up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
   // As the HPA: what is nearly right stays.
