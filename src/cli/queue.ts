@@ -3,6 +3,7 @@ import { ResQueueError } from '../errors.ts'
 import type { Item } from '../queue/match.ts'
 import { pauseQueue, resumeQueue } from '../queue/pause.ts'
 import { dequeue, listQueues, queueInfos, removeQueue } from '../queue/queues.ts'
+import type { Store } from '../redis/store.ts'
 import { integer } from '../values.ts'
 import { plural } from '../wording.ts'
 import { parseJson } from './json.ts'
@@ -89,8 +90,7 @@ async function pause({ operands, output: out, store: open }: Context): Promise<n
     results.push([`${queue}: ${changed ? 'paused' : 'was paused already'}`, { queue, paused: true, changed }])
   }
   out.each(results)
-  const known = (await store.command('smismember', [store.keys.queues, ...operands])) as number[]
-  const absent = operands.filter((_, i) => known[i] === 0)
+  const absent = await unregistered(store, operands)
   if (absent.length > 0) out.note(`${absent.join(', ')}: no such queue yet; jobs that are put into it will wait`)
   return 0
 }
@@ -106,12 +106,18 @@ async function resume({ operands, output: out, store: open }: Context): Promise<
   return 0
 }
 
+/** Those that are not in the set of queues. */
+async function unregistered(store: Store, queues: readonly string[]): Promise<readonly string[]> {
+  const known = (await store.command('smismember', [store.keys.queues, ...queues])) as number[]
+  return queues.filter((_, i) => known[i] === 0)
+}
+
 async function rm(context: Context): Promise<number> {
   const { operands, output: out, signal } = context
   const lane = await context.lane()
-  const known = (await lane.store.command('smismember', [lane.store.keys.queues, ...operands])) as number[]
+  const unknown = await unregistered(lane.store, operands)
   const infos = await queueInfos(lane.store, operands)
-  const absent = infos.find(({ size }, i) => size === 0 && known[i] === 0)
+  const absent = infos.find(({ name, size }) => size === 0 && unknown.includes(name))
   if (absent) throw new ResQueueError('NOT_FOUND', `There is no queue ${absent.name}.`)
   const jobs = infos.reduce((sum, { size }) => sum + size, 0)
   if (
