@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
-import { hpa, HPA_AVERAGE_VALUE, keda, resqueue } from '../src/controller/simulate/models.ts'
-import { answerOf, DEPTH_TARGETS, type Question } from '../src/controller/simulate/simulate.ts'
+import { resqueue } from '../src/controller/simulate/models.ts'
+import { answerOf, type Question } from '../src/controller/simulate/simulate.ts'
+import { dearestAllowed } from '../test/support/prices.ts'
 import { specOf } from '../test/support/scaler.ts'
 import { loadOf, MAX_REPLICAS, steadyHour, type Case } from './scaling-loads.ts'
 
@@ -11,42 +12,23 @@ import { loadOf, MAX_REPLICAS, steadyHour, type Case } from './scaling-loads.ts'
 
 const [loads, hours] = [840, 420].map((fallback, i) => Number(process.argv[2 + i] ?? fallback)) as [number, number]
 
-/** In time, and the pod minutes that it took. */
-type Price = readonly [share: number, podMinutes: number]
-
 interface Result {
   readonly kind: 'load' | 'hour'
   readonly name: string
-  readonly own: Price
+  readonly share: number
   readonly killed: number
   readonly changes: number
-  /** KEDA and the HPA with every depth target. */
-  readonly others: readonly Price[]
+  /** Pod minutes, as a part of what they may be at most; `null`: nothing can be compared. */
+  readonly factor: number | null
 }
 
 function resultOf(kind: Result['kind'], { name, slots, trace }: Case): Result {
   const spec = specOf({ slotsPerReplica: slots, maxReplicas: MAX_REPLICAS })
   const question: Question = { trace, spec, slots, podStartSeconds: 20, serviceSeconds: null }
   const { report } = answerOf(question, resqueue(spec, { ...question, queue: 'mailers' }))
-  const depths = kind === 'hour' ? [] : [...DEPTH_TARGETS, HPA_AVERAGE_VALUE]
-  const models = depths.flatMap((depth) => [keda(spec, 'keda', depth), hpa(spec, 'hpa', depth)])
-  const others = models.map((model): Price => {
-    const { startedWithinTarget, podMinutes } = answerOf(question, model).report
-    return [startedWithinTarget, podMinutes]
-  })
-  const { startedWithinTarget, podMinutes, busyPodsKilled, changes } = report
-  return { kind, name, own: [startedWithinTarget, podMinutes], killed: busyPodsKilled, changes, others }
-}
-
-/**
- * Pod minutes that are not too many: as many as the cheapest that is as punctual needs, or else one and a half times
- * those of the cheapest with 80 % in time; `null`: none has that.
- */
-function boundOf({ own: [share], others }: Result): number | null {
-  const cheapest = (least: number): number =>
-    Math.min(...others.filter(([inTime]) => inTime >= least).map(([, podMinutes]) => podMinutes))
-  const bound = Number.isFinite(cheapest(share)) ? cheapest(share) : 1.5 * cheapest(0.8)
-  return Number.isFinite(bound) ? bound : null
+  const { startedWithinTarget: share, podMinutes, busyPodsKilled: killed, changes } = report
+  const most = kind === 'hour' ? Infinity : dearestAllowed(question, share)
+  return { kind, name, share, killed, changes, factor: Number.isFinite(most) ? podMinutes / most : null }
 }
 
 function say(text: string): void {
@@ -55,12 +37,9 @@ function say(text: string): void {
 
 function report(results: readonly Result[]): void {
   const ofLoads = results.filter(({ kind }) => kind === 'load')
-  const late = ofLoads.filter(({ own: [share] }) => share < 0.995)
-  for (const { name, own } of late) say(`late      ${(100 * own[0]).toFixed(2)} %  ${name}`)
-  const bounded = ofLoads.flatMap((result) => {
-    const bound = boundOf(result)
-    return bound === null ? [] : [{ ...result, factor: result.own[1] / bound }]
-  })
+  const late = ofLoads.filter(({ share }) => share < 0.995)
+  for (const { name, share } of late) say(`late      ${(100 * share).toFixed(2)} %  ${name}`)
+  const bounded = ofLoads.flatMap(({ name, factor }) => (factor === null ? [] : [{ name, factor }]))
   const dear = bounded.filter(({ factor }) => factor > 1).sort((a, b) => b.factor - a.factor)
   for (const { name, factor } of dear) say(`dear      ${factor.toFixed(2)} ×  ${name}`)
   const ofHours = results.filter(({ kind }) => kind === 'hour')

@@ -1,6 +1,6 @@
 import type { Trace } from '../src/controller/simulate/trace.ts'
 import { chance, type Chance } from '../test/support/chance.ts'
-import { logNormal, poisson, steadyTrace } from '../test/support/traces.ts'
+import { drawTrace, logNormal, normal, steadyTrace, wave, type Load } from '../test/support/traces.ts'
 
 /** What a scaler is tried on: a trace, and the slots of a pod. */
 export interface Case {
@@ -21,12 +21,6 @@ const SERVICES: Readonly<Record<string, (mean: number, part: number, random: Cha
   growing: (mean, part) => mean * (0.4 + 1.2 * part),
 }
 
-/** Jobs per second, and jobs that come at once, at a second. */
-interface Shape {
-  readonly rate: (second: number) => number
-  readonly batch: (second: number) => number
-}
-
 interface Size {
   readonly seconds: number
   readonly peak: number
@@ -36,49 +30,48 @@ interface Size {
 
 const never = (): number => 0
 
-const SHAPES: Readonly<Record<string, (size: Size, random: Chance) => Shape>> = {
+const SHAPES: Readonly<Record<string, (size: Size, random: Chance) => Omit<Load, 'service'>>> = {
   wave: ({ peak }, random) => {
     const [base, period] = [baseOf(random), periodOf(random)]
-    const wave = (second: number): number => 0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period)
-    return { rate: (second) => peak * (base + (1 - base) * wave(second)), batch: never }
+    return { rate: (second) => peak * (base + (1 - base) * wave(second, period)) }
   },
-  ramp: ({ peak, seconds }) => ({ rate: (second) => peak * Math.min(1, second / (0.8 * seconds)), batch: never }),
+  ramp: ({ peak, seconds }) => ({ rate: (second) => peak * Math.min(1, second / (0.8 * seconds)) }),
   step: ({ peak }, random) => {
     const [base, period] = [baseOf(random), periodOf(random)]
-    return { rate: (second) => (second > period && second < 2.2 * period ? peak : peak * base), batch: never }
+    return { rate: (second) => (second > period && second < 2.2 * period ? peak : peak * base) }
   },
   'saw teeth': ({ peak }, random) => {
     const period = periodOf(random)
-    return { rate: (second) => (peak * (second % period)) / period, batch: never }
+    return { rate: (second) => (peak * (second % period)) / period }
   },
   'on and off': ({ peak }, random) => {
     const [base, period, on] = [0.3 * baseOf(random), periodOf(random), 0.15 + 0.5 * random.next()]
-    return { rate: (second) => (second % period < on * period ? peak : peak * base), batch: never }
+    return { rate: (second) => (second % period < on * period ? peak : peak * base) }
   },
   bursts: ({ peak }, random) => {
     const [base, period, from] = [0.1 * baseOf(random), periodOf(random), 120 + 300 * random.next()]
     const to = from + 5 + 60 * random.next()
     const isBurst = (second: number): boolean => second % period >= from && second % period < to
-    return { rate: (second) => (isBurst(second) ? peak : peak * base), batch: never }
+    return { rate: (second) => (isBurst(second) ? peak : peak * base) }
   },
   batches: ({ mostAtOnce }, random) => {
     const [period, at] = [Math.round(periodOf(random)), random.between(3, 200)]
     const jobs = Math.max(1, Math.round(mostAtOnce * 100 ** (random.next() - 1)))
-    return { rate: never, batch: (second) => (second % period === at ? jobs : 0) }
+    return { rate: never, atOnce: (second) => (second % period === at ? jobs : 0) }
   },
   'random walk': ({ peak, seconds }, random) => {
     const walk: number[] = []
     let at = Math.log(0.3)
     for (let i = 0; i <= seconds / 30; i++) {
-      at = Math.min(0, 0.99 * at + 0.12 * Math.log(logNormal(1, 1, random) * Math.sqrt(Math.E)))
+      at = Math.min(0, 0.99 * at + 0.12 * normal(random))
       walk.push(Math.exp(at))
     }
-    return { rate: (second) => peak * (walk[Math.floor(second / 30)] as number), batch: never }
+    return { rate: (second) => peak * (walk[Math.floor(second / 30)] as number) }
   },
-  steady: ({ peak }) => ({ rate: () => 0.8 * peak, batch: never }),
+  steady: ({ peak }) => ({ rate: () => 0.8 * peak }),
   'a few jobs': (_, random) => {
     const [jobs, at] = [random.between(1, 12), random.between(3, 200)]
-    return { rate: never, batch: (second) => (second % 900 === at ? jobs : 0) }
+    return { rate: never, atOnce: (second) => (second % 900 === at ? jobs : 0) }
   },
 }
 
@@ -93,33 +86,14 @@ export function loadOf(number: number): Case {
   const mean = random.next() < 0.1 ? 90 : 0.1 * 150 ** random.next()
   const pods = 0.4 * 70 ** random.next()
   const mostAtOnce = 0.8 * MAX_REPLICAS * slots * Math.max(1, 6 / mean)
-  const { rate, batch } = (SHAPES[shape] as (typeof SHAPES)[string])(
-    { seconds, peak: (pods * slots) / mean, mostAtOnce },
-    random,
-  )
-  const arrivedAt: number[] = []
-  const serviceSeconds: number[] = []
-  for (let second = 0; second < seconds; second++) {
-    const atOnce = batch(second)
-    const jobs = atOnce > 0 ? atOnce : poisson(random, rate(second))
-    const within = Array.from({ length: jobs }, () => random.next() * (atOnce > 0 ? 0.5 : 1)).sort((a, b) => a - b)
-    for (const at of within) {
-      arrivedAt.push(second + at)
-      const own = (SERVICES[service] as (typeof SERVICES)[string])(mean, second / seconds, random)
-      serviceSeconds.push(Math.max(0.005, own))
-    }
+  const shapeOf = SHAPES[shape] as (typeof SHAPES)[string]
+  const serviceOf = SERVICES[service] as (typeof SERVICES)[string]
+  const load: Load = {
+    ...shapeOf({ seconds, peak: (pods * slots) / mean, mostAtOnce }, random),
+    service: (second, own) => serviceOf(mean, second / seconds, own),
   }
   const name = `${number}: ${shape}, jobs ${service} of ${mean.toFixed(2)} s, ${slots} slots, at most ${pods.toFixed(1)} pods`
-  return {
-    name,
-    slots,
-    trace: {
-      name,
-      seconds,
-      arrivedAt: new Float64Array(arrivedAt),
-      serviceSeconds: new Float64Array(serviceSeconds),
-    },
-  }
+  return { name, slots, trace: drawTrace(name, seconds, load, random) }
 }
 
 /** An hour at one rate with 5 % of noise. */

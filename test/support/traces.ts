@@ -5,16 +5,24 @@ import { chance, type Chance } from './chance.ts'
 export interface Load {
   readonly rate: (second: number) => number
   readonly service: (second: number, random: Chance) => number
+  /** Jobs that come within half of a second instead; 0: as the rate says. */
+  readonly atOnce?: (second: number) => number
 }
 
 /** A trace with random arrivals around the rate, one hour long. */
-export function traceOf(name: string, seed: number, { rate, service }: Load): Trace {
-  const random = chance(seed)
+export function traceOf(name: string, seed: number, load: Load): Trace {
+  return drawTrace(name, 3600, load, chance(seed))
+}
+
+/** The same for so many seconds. */
+export function drawTrace(name: string, seconds: number, load: Load, random: Chance): Trace {
+  const { rate, service, atOnce = () => 0 } = load
   const arrivedAt: number[] = []
   const serviceSeconds: number[] = []
-  for (let second = 0; second < 3600; second++) {
-    const count = poisson(random, rate(second))
-    const own = Array.from({ length: count }, () => second + random.next()).sort((a, b) => a - b)
+  for (let second = 0; second < seconds; second++) {
+    const batch = atOnce(second)
+    const [count, within] = batch > 0 ? [batch, 0.5] : [poisson(random, rate(second)), 1]
+    const own = Array.from({ length: count }, () => second + random.next() * within).sort((a, b) => a - b)
     for (const at of own) {
       arrivedAt.push(at)
       serviceSeconds.push(Math.max(0.005, service(second, random)))
@@ -22,7 +30,7 @@ export function traceOf(name: string, seed: number, { rate, service }: Load): Tr
   }
   return {
     name,
-    seconds: 3600,
+    seconds,
     arrivedAt: new Float64Array(arrivedAt),
     serviceSeconds: new Float64Array(serviceSeconds),
   }
@@ -45,7 +53,7 @@ export function randomLoad(seed: number): Load {
   ])
   const rate = random.pick<Load['rate']>([
     () => peak,
-    (second) => peak * (base + (1 - base) * (0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period))),
+    (second) => peak * (base + (1 - base) * wave(second, period)),
     (second) => ((second % period) / period < duty ? peak : peak * base),
     (second) => peak * ((second % period) / period),
     (second) => (second > period && second < 2 * period ? peak : peak * base),
@@ -54,11 +62,8 @@ export function randomLoad(seed: number): Load {
   return { rate, service }
 }
 
-export function poisson(random: Chance, mean: number): number {
-  if (mean > 100) {
-    const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
-    return Math.max(0, Math.round(mean + Math.sqrt(mean) * normal))
-  }
+function poisson(random: Chance, mean: number): number {
+  if (mean > 100) return Math.max(0, Math.round(mean + Math.sqrt(mean) * normal(random)))
   let count = 0
   for (let left = random.next(); left > Math.exp(-mean); left *= random.next()) count++
   return count
@@ -79,10 +84,18 @@ export function steadyTrace(seed: number, rate: number, serviceSeconds: number, 
   return { name: `${rate}/s`, seconds: 3600, arrivedAt: new Float64Array(arrivedAt), serviceSeconds: service }
 }
 
-const wave = (second: number, period: number): number => 0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period)
-export const logNormal = (mean: number, sigma: number, random: Chance): number => {
-  const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
-  return mean * Math.exp(sigma * normal - (sigma * sigma) / 2)
+/** From 0 to 1 and back in each period. */
+export function wave(second: number, period: number): number {
+  return 0.5 - 0.5 * Math.cos((2 * Math.PI * second) / period)
+}
+
+/** Of mean 0 and deviation 1. */
+export function normal(random: Chance): number {
+  return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next())
+}
+
+export function logNormal(mean: number, sigma: number, random: Chance): number {
+  return mean * Math.exp(sigma * normal(random) - (sigma * sigma) / 2)
 }
 
 /** Loads of many kinds that 50 pods of 4 slots can bear. */

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { hpa, keda, resqueue, type Model } from '../../src/controller/simulate/models.ts'
-import { answerOf, DEPTH_TARGETS, type Answer, type Question } from '../../src/controller/simulate/simulate.ts'
+import { resqueue } from '../../src/controller/simulate/models.ts'
+import { answerOf, type Answer, type Question } from '../../src/controller/simulate/simulate.ts'
 import type { Trace } from '../../src/controller/simulate/trace.ts'
+import { dearestAllowed } from '../support/prices.ts'
 import { specOf } from '../support/scaler.ts'
 import { LOADS, steadyTrace, traceOf } from '../support/traces.ts'
 
@@ -20,19 +21,6 @@ const ask = (trace: Trace, fields: Record<string, unknown> = {}): Question => ({
 const ours = (question: Question): Answer =>
   answerOf(question, resqueue(question.spec, { ...question, queue: 'mailers' }))
 
-/**
- * Pod minutes of the cheapest KEDA or HPA, with whatever depth target, among those with this share in time; Infinity:
- * there is none.
- */
-function cheapest(question: Question, share: number): number {
-  const models = [...DEPTH_TARGETS, 30].flatMap((depth): Model[] => [
-    keda(question.spec, 'keda', depth),
-    hpa(question.spec, 'hpa', depth),
-  ])
-  const reports = models.map((model) => answerOf(question, model).report)
-  return Math.min(...reports.filter((one) => one.startedWithinTarget >= share).map(({ podMinutes }) => podMinutes))
-}
-
 test.each(Object.entries(LOADS))(
   '%s: jobs start in time, at no more than what others cost that are as punctual, and pods are gone soon after',
   (name, load) => {
@@ -44,9 +32,7 @@ test.each(Object.entries(LOADS))(
     const endedAt = run.endedAt as number
     const goneAt = run.samples.find(({ at, replicas }) => at >= endedAt && replicas === 0)?.at ?? run.restedAt
     expect((goneAt as number) - endedAt).toBeLessThanOrEqual(75)
-    const asPunctual = cheapest(question, report.startedWithinTarget)
-    const bound = Number.isFinite(asPunctual) ? asPunctual : 1.5 * cheapest(question, 0.8)
-    expect(report.podMinutes).toBeLessThanOrEqual(bound)
+    expect(report.podMinutes).toBeLessThanOrEqual(dearestAllowed(question, report.startedWithinTarget))
   },
   30_000,
 )
