@@ -199,7 +199,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
       if (ready.length < idle.length)
         return { kind: 'waiting', afterMs: SOON_MS, why: 'deletion costs were just written' }
       const busy = notReleased().filter((victim) => !ready.includes(victim))
-      const isLong = ready.some(({ since }) => clock.monotonic() - since >= GATHER_MS)
+      const isLong = ready.some(({ costAt = Infinity }) => clock.monotonic() - costAt >= GATHER_MS)
       if (ready.length > 0 && busy.length > 0 && !isLong)
         return { kind: 'waiting', afterMs: SOON_MS, why: `${namesOf(podsOf(busy))} may be idle in a moment` }
       if (ready.length > 0 || staying.length < scale.replicas) return lower(input, victims, ready, clock)

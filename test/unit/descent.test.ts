@@ -50,6 +50,22 @@ test('a scale-down under way goes no further than it was begun for, and ends whe
   for (let i = 0; i < 30; i++) expect(look(80, 15).replicas).toBe(15)
 })
 
+test('soon after a change it begins only when no lower number is in sight: one scale-down does for all', () => {
+  let memory: Memory | undefined
+  let second = 0
+  const look = (running: number, replicas = 20): number => {
+    second += 2
+    const decision = decide(specOf(), observationOf(replicas, { running }), memory, second * 1000)
+    memory = decision.nextMemory
+    return decision.replicas
+  }
+  for (let i = 0; i < 40; i++) expect(look(40, 10)).toBe(10)
+  for (let i = 0; i < 20; i++) expect(look(80)).toBe(20)
+  for (let i = 0; i < 20; i++) expect(look(32)).toBe(20)
+  const wanted = Array.from({ length: 60 }, () => look(4))
+  expect(new Set(wanted)).toEqual(new Set([20, 2]))
+})
+
 test('its steps keep to the policies, which count from step to step', () => {
   const { look, first } = begun({ scaleDown: { policies: [{ type: 'Pods', value: 1, periodSeconds: 20 }] } })
   expect(first).toBe(15)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { resqueue } from '../../src/controller/simulate/models.ts'
 import { answerOf, type Answer, type Question } from '../../src/controller/simulate/simulate.ts'
+import type { Decision } from '../../src/controller/decide/types.ts'
 import type { Trace } from '../../src/controller/simulate/trace.ts'
 import { dearestAllowed } from '../support/prices.ts'
 import { specOf } from '../support/scaler.ts'
@@ -46,6 +47,12 @@ test.each([0, 1])(
       [8, 0.8],
       [12, 1],
       [25, 0.4],
+      [6, 3],
+      [12, 5],
+      [8, 8],
+      [12, 8],
+      [6, 10],
+      [12, 10],
     ].map(
       ([rate, service], seed) =>
         ours(ask(steadyTrace(seed, rate as number, service as number, 0.05), { minReplicas })).report.changes,
@@ -62,17 +69,34 @@ test('short jobs that run side by side by chance do not keep pods that their rat
   expect(Math.max(...later)).toBe(1)
 })
 
+/** What is decided in the first minute of five jobs per second that run for so long, with as many pods as it takes. */
+function firstDecisions(serviceSeconds: number): readonly Decision[] {
+  const question = ask(steadyTrace(5, 5, serviceSeconds, 0.05), { maxReplicas: 1000 })
+  const decisions: Decision[] = []
+  const tell = (decision: Decision, now: number): void => {
+    if (now < 60) decisions.push(decision)
+  }
+  answerOf(question, resqueue(question.spec, { ...question, queue: 'mailers' }, tell))
+  return decisions
+}
+
 test('while nobody knows how long jobs run, each write upwards at least doubles the replicas', () => {
-  const question = ask(steadyTrace(5, 3, 60, 0.05))
-  const wanted: number[] = [0]
-  answerOf(
-    question,
-    resqueue(question.spec, { ...question, queue: 'mailers' }, ({ replicas }, now) => {
-      if (now < 60 && replicas !== wanted.at(-1)) wanted.push(replicas)
-    }),
-  )
-  expect(wanted.length).toBeGreaterThan(4)
-  wanted.slice(1).forEach((replicas, i) => expect(replicas).toBeGreaterThanOrEqual(2 * (wanted[i] as number)))
+  const wanted = firstDecisions(60).map(({ replicas }) => replicas)
+  const steps = [...new Set([0, ...wanted])]
+  expect(steps.length).toBeGreaterThan(3)
+  steps.slice(1).forEach((replicas, i) => expect(replicas).toBeGreaterThanOrEqual(2 * (steps[i] as number)))
+})
+
+test('the first jobs are left to run until short ones have ended; then each that waits gets a slot, in one write', () => {
+  const decisions = firstDecisions(8)
+  const began = decisions.findIndex(({ running }) => running > 0)
+  const early = decisions.slice(began, began + 2)
+  expect(early.map(({ replicas }) => replicas)).toEqual([4, 4])
+  expect(early.some(({ limitedBy }) => limitedBy === 'ScaleUpStabilized')).toBe(true)
+  const grown = decisions.find(({ replicas }) => replicas > 4)
+  expect(grown?.replicas).toBeGreaterThanOrEqual(((grown?.waiting as number) + (grown?.running as number)) / 4)
+  expect(new Set(decisions.map(({ replicas }) => replicas)).size).toBe(2)
+  expect(Math.max(...firstDecisions(2).map(({ replicas }) => replicas))).toBeLessThan(10)
 })
 
 test('what is idle goes to the minimum at once when the cooldown is over', () => {

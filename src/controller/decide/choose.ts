@@ -1,4 +1,5 @@
 import type { ScalerSpec } from '../api.ts'
+import { NOT_SHORT } from './cold.ts'
 import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
 import type { Demand } from './demand.ts'
 import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
@@ -14,8 +15,15 @@ const TRY_MS = 90_000
 const LEAST_STEP = 0.1
 const LEAST_STEP_DOWN = 0.5
 
-/** The same upwards while the service time is unknown: there is little to be exact about. */
+/**
+ * The same upwards while the service time is unknown: there is little to be exact about. And what part of the replicas
+ * more is worth a write, while the first jobs have not run for long.
+ */
 const COLD_STEP = 1
+const COLD_BAND = 0.25
+
+/** Windows without a change after which it goes down though a lower number is in sight. */
+const MOST_WINDOWS = 3
 
 /** Foresight orders at most so many times what is wanted now. */
 const MOST_FORESIGHT = 2
@@ -71,22 +79,27 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
   const { replicas: current } = observation
   const low = Math.min(...memory.lows.map(([, value]) => value))
   const high = Math.max(...memory.highs.map(([, value]) => value))
-  const up = (value: number): number => {
-    const band = demand.isCold ? Math.max(0.1, LEAST_STEP * current) : 0.1
-    return Math.ceil(value - (scaleUp.tolerance === null ? band : scaleUp.tolerance * current) - 1e-9)
-  }
+  const { cold } = demand
+  const worth = cold === null ? 0 : cold.begun < 2 * NOT_SHORT ? COLD_BAND : LEAST_STEP
+  const band = scaleUp.tolerance === null ? Math.max(0.1, worth * current) : scaleUp.tolerance * current
+  const up = (value: number): number => Math.ceil(value - band - 1e-9)
   const down = (value: number): number => {
     const band = scaleDown.tolerance === null ? Math.max(0.1, 0.02 * value) : scaleDown.tolerance * value
     return Math.ceil(value + band - 1e-9)
   }
   const reason = mainTerm(spec, demand, raw)
   // Large fleets go up in steps that are worth a write.
-  const step = Math.floor((demand.isCold ? COLD_STEP : LEAST_STEP) * current)
+  const step = Math.floor((cold === null ? LEAST_STEP : COLD_STEP) * current)
   // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
   const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
-  const wanted = Math.max(up(low), likely, current + step)
-  if (up(low) > current) return { replicas: wanted, reason, limitedBy: null }
-  if (up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
+  // Jobs of which nobody knows how long they run get a slot each, all in one write: more can be of no use. Before that
+  // the first are left to run until short ones have ended, unless it would be all pods that there may be.
+  const first = cold !== null && cold.begun > 0 ? cold : null
+  const oneEach = Math.ceil(first?.oneEach ?? 0)
+  const isTooEarly = first !== null && first.begun < NOT_SHORT && oneEach < spec.maxReplicas
+  const wanted = Math.max(up(low), likely, current + step, oneEach)
+  if (up(low) > current && !isTooEarly) return { replicas: wanted, reason, limitedBy: null }
+  if (up(low) > current || up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
   // As the HPA: what is nearly right stays.
   const { descentTo } = memory
   const least = scaleDown.tolerance === null && descentTo === null ? LEAST_STEP * current : 0
@@ -94,11 +107,11 @@ function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situa
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
   if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
     return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  // Small steps wait until it is quiet, longer where a larger one is in sight, or a large fleet would go down in
-  // hundreds of them.
+  // Small steps wait until it is quiet, and all of them longer where a lower number is in sight, or a large fleet would
+  // go down in hundreds of them.
   const isLast = down(high) - down(raw) <= LEAST_STEP * current
-  const isQuiet = now - memory.changedAt >= (isLast ? 1 : 2) * scaleDown.stabilizationWindowSeconds * 1000
-  if (isQuiet || current - down(high) > LEAST_STEP_DOWN * current)
+  const isQuiet = now - memory.changedAt >= (isLast ? 1 : MOST_WINDOWS) * scaleDown.stabilizationWindowSeconds * 1000
+  if (isQuiet || (isLast && current - down(high) > LEAST_STEP_DOWN * current))
     return { replicas: down(high), reason, limitedBy: null }
   // What was begun goes on as pods become free.
   if (descentTo === null) return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }

@@ -192,11 +192,12 @@ export function waitingCurve({ arrived, waiting }: QueueMemory): readonly Stampe
 }
 
 /**
- * The mean age as the last looks found it. Until a job has ended it only grows, and what is known of it is what it is
- * now.
+ * The mean age as the last looks found it. Until a job has ended it only grows, though other jobs begin: none is known
+ * to be shorter.
  */
 function blend({ meanAge, seen }: QueueMemory, present: number, seconds: number): number {
-  const keep = meanAge === 0 || seen === 0 ? 0 : Math.exp(-seconds / FAST_SECONDS)
+  if (seen === 0) return Math.max(meanAge, present)
+  const keep = meanAge === 0 ? 0 : Math.exp(-seconds / FAST_SECONDS)
   return meanAge * keep + present * (1 - keep)
 }
 

@@ -16,10 +16,10 @@ export const SOON_MS = 500
  */
 export const COST_MS = 1000
 /**
- * So long at most victims that are idle wait for those that are not, from their mark on, so that one write does for
- * all. Milliseconds.
+ * So long at most victims that are idle wait for those that are not, from their cost on, so that one write does for
+ * many. Milliseconds.
  */
-export const GATHER_MS = 10_000
+export const GATHER_MS = 20_000
 
 /** What a step of a drain works with. */
 export interface DrainInput {

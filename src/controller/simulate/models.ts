@@ -46,6 +46,7 @@ export function resqueue(
     scaling: (fleet) => {
       let memory: Memory | undefined
       let hasStarted = false
+      const idleSince = new Map<Pod, number>()
       // The chart writes it into every spec.
       const known = { ...spec, slotsPerReplica: slots }
       const turn = (): void => {
@@ -54,7 +55,7 @@ export function resqueue(
         const decision = decide(known, seen, memory, fleet.now() * 1000)
         memory = decision.nextMemory
         tell(decision, fleet.now())
-        if (spec.scaleDown.drain) apply(fleet, decision.replicas)
+        if (spec.scaleDown.drain) apply(fleet, decision.replicas, idleSince)
         else fleet.scale(decision.replicas)
       }
       return [{ everySeconds: spec.pollingIntervalSeconds, turn }]
@@ -106,8 +107,9 @@ function observe(
 
 /**
  * Up at once; down by pods that are drained and idle, while those that do not work yet would be deleted before them.
+ * `idleSince`: when pods that are drained were first seen idle; kept from turn to turn.
  */
-function apply(fleet: Fleet, wanted: number): void {
+function apply(fleet: Fleet, wanted: number, idleSince: Map<Pod, number>): void {
   const surplus = Math.max(0, fleet.replicas() - wanted)
   const working = fleet.pods().filter((pod) => fleet.isReady(pod))
   const unready = fleet.pods().length - working.length
@@ -120,7 +122,9 @@ function apply(fleet: Fleet, wanted: number): void {
   }
   const free = working.filter(({ drainedAt }) => drainedAt === null).sort(byBusy)
   const settled = drained.slice(0, toDrain).filter((pod) => isSettled(fleet, pod))
-  const isLong = settled.some(({ drainedAt }) => fleet.now() - (drainedAt ?? fleet.now()) >= GATHER_MS / 1000)
+  for (const pod of idleSince.keys()) if (!settled.includes(pod)) idleSince.delete(pod)
+  for (const pod of settled) if (!idleSince.has(pod)) idleSince.set(pod, fleet.now())
+  const isLong = [...idleSince.values()].some((since) => fleet.now() - since >= GATHER_MS / 1000)
   const leaving = settled.length === toDrain || isLong ? settled.length : 0
   for (const pod of free.slice(0, Math.max(0, toDrain - drained.length))) fleet.drain(pod)
   fleet.scale(fleet.replicas() - Math.min(surplus, unready) - leaving)

@@ -1,5 +1,5 @@
 import type { ScalerSpec } from '../api.ts'
-import { latencyOf } from '../decide/demand.ts'
+import { latencyOf } from '../decide/load.ts'
 import { hpa, HPA_AVERAGE_VALUE, keda, KEDA_LIST_LENGTH, resqueue, type Model } from './models.ts'
 import { reportOf, type ModelReport } from './report.ts'
 import { run, type Run } from './run.ts'
