@@ -40,19 +40,22 @@ async function doctor(context: Context): Promise<number> {
   const findings: Finding[] = []
   const refused = new Set<string>()
   const checks = [...redisChecks, ...aclChecks, ...dataChecks, ...workerChecks]
-  for (const [done, check] of checks.entries()) {
-    signal.throwIfAborted()
-    progress.update(done, checks.length)
-    try {
-      findings.push(...(await check.run({ store, config, signal })))
-    } catch (error) {
-      const command = /NOPERM.* run the '([^']+)' command/.exec(messageOf(error))?.[1]
-      if (command === undefined) findings.push(notChecked(check.name, messageOf(error)))
-      else refused.add(command)
+  try {
+    for (const [done, check] of checks.entries()) {
+      signal.throwIfAborted()
+      progress.update(done, checks.length)
+      try {
+        findings.push(...(await check.run({ store, config, signal })))
+      } catch (error) {
+        const command = /NOPERM.* run the '([^']+)' command/.exec(messageOf(error))?.[1]
+        if (command === undefined) findings.push(notChecked(check.name, messageOf(error)))
+        else refused.add(command)
+      }
     }
+  } finally {
+    progress.end()
   }
   if (refused.size > 0 && findings.every(({ id }) => id !== 'acl')) findings.push(notAllowed([...refused]))
-  progress.end()
   findings.sort((a, b) => ORDER[a.level] - ORDER[b.level])
   const counted = findings.filter(({ level }) => level !== 'note').length
   if (out.json) out.list([], findings)

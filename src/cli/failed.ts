@@ -84,7 +84,7 @@ async function ls(context: Context): Promise<number> {
   } while (cursor !== undefined && entries.length < wanted && !signal.aborted)
   out.list(columns, entries.map(failedRow))
   const hint = entries.length === 0 ? await elsewhere(store, query) : ''
-  if (hint !== '') out.note(hint.trimStart())
+  if (hint !== '') out.note(hint)
   if (cursor !== undefined) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
   return 0
 }
@@ -109,7 +109,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
   if (index !== undefined) {
     const entry = await showFailed(store, index, list)
     if (entry) return entry
-    throw new ResQueueError('NOT_FOUND', `There is no failed job at index ${name}.${await elsewhere(store, list)}`)
+    throw await notFound(store, list, `There is no failed job at index ${name}.`)
   }
   let cursor: number | undefined
   do {
@@ -117,14 +117,19 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
     if (page.entries[0]) return page.entries[0]
     cursor = page.next
   } while (cursor !== undefined && !context.signal.aborted)
-  throw new ResQueueError('NOT_FOUND', `There is no failed job with the id ${name}.${await elsewhere(store, list)}`)
+  throw await notFound(store, list, `There is no failed job with the id ${name}.`)
+}
+
+async function notFound(store: Store, list: FailedList, text: string): Promise<ResQueueError> {
+  const hint = await elsewhere(store, list)
+  return new ResQueueError('NOT_FOUND', hint === '' ? text : `${text} ${hint}`)
 }
 
 /** What to say of the other lists where only the common one was looked at. */
 async function elsewhere(store: Store, { listOf: queue }: FailedList): Promise<string> {
   const queues = queue === undefined ? await failedQueues(store) : []
   if (queues.length === 0) return ''
-  return ` Some queues have a failed list of their own; --list names it: ${some(queues, 5)}`
+  return `Some queues have a failed list of their own; --list names it: ${some(queues, 5)}`
 }
 
 type Act = (lane: Lane, selection: FailedSelection, options: MoveOptions) => Promise<Moved | number>

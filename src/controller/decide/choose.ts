@@ -74,48 +74,60 @@ export function blockedBy({ pods }: Observation, blocked: Blocked | null, now: n
 }
 
 /** The demand as whole replicas, after tolerance and stabilization windows. */
-function stabilized({ spec, observation, memory, demand, raw, sure, now }: Situation): Choice {
-  const { scaleUp, scaleDown } = spec.behavior
+function stabilized(situation: Situation): Choice {
+  return raised(situation) ?? lowered(situation)
+}
+
+/** `null`: no more are asked for than there are. */
+function raised({ spec, observation, memory, demand, raw, sure }: Situation): Choice | null {
+  const { tolerance } = spec.behavior.scaleUp
   const { replicas: current } = observation
-  const low = Math.min(...memory.lows.map(([, value]) => value))
-  const high = Math.max(...memory.highs.map(([, value]) => value))
   const { cold } = demand
-  const worth = cold === null ? 0 : cold.begun < 2 * NOT_SHORT ? COLD_BAND : LEAST_STEP
-  const band = scaleUp.tolerance === null ? Math.max(0.1, worth * current) : scaleUp.tolerance * current
+  const first = cold !== null && cold.begun > 0 ? cold : null
+  const low = Math.min(...memory.lows.map(([, value]) => value))
+  const isYoung = first !== null && first.begun < 2 * NOT_SHORT
+  const worth = cold === null ? 0 : isYoung ? COLD_BAND : LEAST_STEP
+  const band = tolerance === null ? Math.max(0.1, worth * current) : tolerance * current
   const up = (value: number): number => Math.ceil(value - band - 1e-9)
+  const reason = mainTerm(spec, demand, raw)
+  const held: Choice = { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
+  if (up(low) <= current) return up(sure) > current ? held : null
+  // Jobs of which nobody knows how long they run get a slot each, all in one write: more can be of no use. Before that
+  // the first are left to run until short ones have ended, unless it would be all pods that there may be.
+  const oneEach = Math.ceil(first?.oneEach ?? 0)
+  if (first !== null && first.begun < NOT_SHORT && oneEach < spec.maxReplicas) return held
+  // Large fleets go up in steps that are worth a write. Jobs that run for longer than the target are counted, not guessed.
+  const step = Math.floor((cold === null || cold.begun >= 1 ? LEAST_STEP : COLD_STEP) * current)
+  // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
+  const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
+  return { replicas: Math.max(up(low), likely, current + step, oneEach), reason, limitedBy: null }
+}
+
+/** The present number, where no fewer are asked for. */
+function lowered({ spec, observation, memory, demand, raw, now }: Situation): Choice {
+  const { tolerance, stabilizationWindowSeconds } = spec.behavior.scaleDown
+  const { replicas: current } = observation
+  const { descentTo } = memory
+  const high = Math.max(...memory.highs.map(([, value]) => value))
   const down = (value: number): number => {
-    const band = scaleDown.tolerance === null ? Math.max(0.1, 0.02 * value) : scaleDown.tolerance * value
+    const band = tolerance === null ? Math.max(0.1, 0.02 * value) : tolerance * value
     return Math.ceil(value + band - 1e-9)
   }
   const reason = mainTerm(spec, demand, raw)
-  // Large fleets go up in steps that are worth a write.
-  const step = Math.floor((cold === null ? LEAST_STEP : COLD_STEP) * current)
-  // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
-  const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
-  // Jobs of which nobody knows how long they run get a slot each, all in one write: more can be of no use. Before that
-  // the first are left to run until short ones have ended, unless it would be all pods that there may be.
-  const first = cold !== null && cold.begun > 0 ? cold : null
-  const oneEach = Math.ceil(first?.oneEach ?? 0)
-  const isTooEarly = first !== null && first.begun < NOT_SHORT && oneEach < spec.maxReplicas
-  const wanted = Math.max(up(low), likely, current + step, oneEach)
-  if (up(low) > current && !isTooEarly) return { replicas: wanted, reason, limitedBy: null }
-  if (up(low) > current || up(sure) > current) return { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
+  const held: Choice = { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
   // As the HPA: what is nearly right stays.
-  const { descentTo } = memory
-  const least = scaleDown.tolerance === null && descentTo === null ? LEAST_STEP * current : 0
+  const least = tolerance === null && descentTo === null ? LEAST_STEP * current : 0
   if (down(raw) >= current || current - down(raw) < least)
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
-  if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
-    return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
+  if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least) return held
   // Small steps wait until it is quiet, and all of them longer where a lower number is in sight, or a large fleet would
   // go down in hundreds of them.
   const isLast = down(high) - down(raw) <= LEAST_STEP * current
-  const isQuiet = now - memory.changedAt >= (isLast ? 1 : MOST_WINDOWS) * scaleDown.stabilizationWindowSeconds * 1000
+  const isQuiet = now - memory.changedAt >= (isLast ? 1 : MOST_WINDOWS) * stabilizationWindowSeconds * 1000
   if (isQuiet || (isLast && current - down(high) > LEAST_STEP_DOWN * current))
     return { replicas: down(high), reason, limitedBy: null }
   // What was begun goes on as pods become free.
-  if (descentTo === null) return { replicas: current, reason, limitedBy: 'ScaleDownStabilized' }
-  return { replicas: Math.max(down(high), descentTo), reason, limitedBy: null }
+  return descentTo === null ? held : { replicas: Math.max(down(high), descentTo), reason, limitedBy: null }
 }
 
 function mainTerm({ target }: ScalerSpec, { terms }: Demand, raw: number): DecisionReason {
