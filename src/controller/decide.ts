@@ -73,8 +73,10 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
   }
   const text = JSON.stringify(spec)
   const isNew = memory === undefined || memory.spec !== text
+  const isIdle = running.size === 0 && observation.queues.every((queue) => queue.waiting === 0 && queue.running === 0)
   // What was asked for while nobody knew how long jobs run is not held on to.
-  const isKnownNow = memory !== undefined && endsSeen(memory.queues) < SURE_ENDS && endsSeen(queues) >= SURE_ENDS
+  const wasGuess = memory !== undefined && endsSeen(memory.queues) < SURE_ENDS
+  const isOver = wasGuess && (isIdle || endsSeen(queues) >= SURE_ENDS)
   const window = spec.behavior.scaleDown.stabilizationWindowSeconds * 1000
   return {
     at: now,
@@ -86,7 +88,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     foreign,
     noDownBefore: isNew || isGap ? now + window : memory.noDownBefore,
     idleSince: isGap ? null : (memory?.idleSince ?? null),
-    highs: isNew || isKnownNow ? [] : memory.highs,
+    highs: isNew || isOver ? [] : memory.highs,
     lows: isNew ? [] : memory.lows,
     changes: memory?.changes ?? [],
     blocked: memory?.blocked ?? null,

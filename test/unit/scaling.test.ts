@@ -99,6 +99,21 @@ test('the first jobs are left to run until short ones have ended; then each that
   expect(Math.max(...firstDecisions(2).map(({ replicas }) => replicas))).toBeLessThan(10)
 })
 
+test('pods for a first batch of which nobody knew how long its jobs run are given up when it is done', () => {
+  const trace = traceOf('one batch', 3, {
+    rate: () => 0,
+    atOnce: (second) => (second === 100 ? 12 : 0),
+    service: () => 0.2,
+  })
+  const { report, run } = ours({ ...ask(trace), slots: 1 })
+  expect(report.startedWithinTarget).toBe(1)
+  const most = Math.max(...run.samples.map(({ replicas }) => replicas))
+  expect(most).toBeGreaterThanOrEqual(12)
+  const endedAt = run.endedAt as number
+  const later = run.samples.find(({ at }) => at >= endedAt + 5)
+  expect(later?.replicas).toBe(1)
+})
+
 test('what is idle goes to the minimum at once when the cooldown is over', () => {
   const { run } = ours(ask(steadyTrace(1, 6, 2, 0.05), { minReplicas: 2 }))
   expect((run.restedAt as number) - (run.endedAt as number)).toBeLessThanOrEqual(75)
