@@ -18,23 +18,32 @@ export interface Cold {
   readonly begun: number
 }
 
+interface Figures {
+  readonly waiting: number
+  readonly running: number
+  /** Running jobs on pods that stay. */
+  readonly staying: number
+  readonly slots: number
+  /** Seconds until a pod works that is ordered now. */
+  readonly newIn: number
+}
+
 /**
  * `null` once it is known how long jobs run: a few have ended, and as many as run, or twenty; where many run, the first
- * to end are the shortest of them. `staying`: running jobs on pods that stay.
+ * to end are the shortest of them.
  */
 export function coldOf(
   loads: readonly Load[],
   memories: Readonly<Record<string, QueueMemory>>,
-  { staying, slots, newIn }: { readonly staying: number; readonly slots: number; readonly newIn: number },
+  { waiting, running, staying, slots, newIn }: Figures,
 ): Cold | null {
-  const sum = (of: (load: Load) => number): number => loads.reduce((total, load) => total + of(load), 0)
-  const [waiting, running] = [sum((load) => load.waiting), sum((load) => load.running)]
   if (endsSeen(memories) >= Math.min(SURE_ENDS, Math.max(KNOWN_ENDS, running))) return null
   const begun = ({ running, memory, latencySeconds }: Load): number =>
     running > 0 ? memory.meanAge / latencySeconds : 0
+  const likelyRate = loads.reduce((sum, load) => sum + load.likelyRate, 0)
   return {
     least: leastOf(loads, waiting, staying / slots, slots),
-    oneEach: (waiting + running + sum((load) => load.likelyRate) * newIn) / slots,
+    oneEach: (waiting + running + likelyRate * newIn) / slots,
     begun: Math.max(0, ...loads.map(begun)),
   }
 }
@@ -47,8 +56,8 @@ export function coldOf(
 function leastOf(loads: readonly Load[], waiting: number, busy: number, slots: number): number {
   const came = loads.reduce((sum, load) => sum + Math.min(load.waiting, load.memory.came * load.share), 0)
   // What has only just begun was seen for half of the time between two looks, on average.
-  const begun = came > slots && came >= waiting ? 2 * came : came
+  const fresh = came > slots && came >= waiting ? 2 * came : came
   const isLong = loads.some(({ memory, latencySeconds }) => memory.meanAge >= NOT_SHORT * latencySeconds)
   const beside = isLong ? busy + Math.min(waiting / slots, 1) : 0
-  return Math.max(begun / slots, beside, waiting > Math.max(1, slots / 2) ? COLD_REPLICAS : waiting / slots)
+  return Math.max(fresh / slots, beside, waiting > Math.max(1, slots / 2) ? COLD_REPLICAS : waiting / slots)
 }

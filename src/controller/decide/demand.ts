@@ -79,13 +79,10 @@ export function demandOf(
   // A slot is as likely to hold a job of a queue as the queue has a part in the work.
   const residualSeconds =
     offered > 0 ? sum((load) => load.rate * load.serviceSeconds * residualOf(load.memory)) / offered : 0
-  const catchUp = loads.reduce(
-    (total, load) => total + (load.waiting * load.serviceSeconds) / (2 * load.latencySeconds),
-    0,
-  )
+  const catchUp = sum((load) => (load.waiting * load.serviceSeconds) / (2 * load.latencySeconds))
   const rate = (offered + headroom(offered, residualSeconds, least) + catchUp) / slots
   const supply = supplyOf(spec, observation, loads, slots, newIn, serviceSeconds, least)
-  const cold = coldOf(loads, memories, { staying, slots, newIn })
+  const cold = coldOf(loads, memories, { waiting, running, staying, slots, newIn })
   const backlog = Math.max(replicasFor(dueWork(loads, now, false), supply), cold?.least ?? 0)
   const lookahead = common.dueSoon > 0 ? replicasFor(dueWork(loads, now, true), supply) : 0
   const coming = sum((load) => load.likelyRate * load.serviceSeconds)
