@@ -116,6 +116,15 @@ test('pods for a first batch of which nobody knew how long its jobs run are give
   expect(later?.replicas).toBe(1)
 })
 
+test('jobs that became two and a half times as long while nothing ran start in time', () => {
+  const trace = traceOf('longer batch', 3, {
+    rate: () => 0,
+    atOnce: (second) => (second === 100 || second === 1000 ? 200 : 0),
+    service: (second) => (second < 1000 ? 1 : 2.5),
+  })
+  expect(ours(ask(trace)).report.startedWithinTarget).toBe(1)
+})
+
 test('what is idle goes to the minimum at once when the cooldown is over', () => {
   const { run } = ours(ask(steadyTrace(1, 6, 2, 0.05), { minReplicas: 2 }))
   expect((run.restedAt as number) - (run.endedAt as number)).toBeLessThanOrEqual(75)

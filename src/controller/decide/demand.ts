@@ -2,7 +2,7 @@ import type { DemandTerms, ScalerSpec } from '../api.ts'
 import { coldOf, type Cold } from './cold.ts'
 import { loadsOf, type Load } from './load.ts'
 import { replicasFor, startsBy, type DueWork, type Supply } from './plan.ts'
-import { residualOf, waitingCurve } from './queue.ts'
+import { isStale, residualOf, waitingCurve } from './queue.ts'
 import type { Observation, QueueMemory } from './types.ts'
 
 /** Seconds that a pod is taken to need until one was measured. */
@@ -18,8 +18,9 @@ const MOST_DEVIATIONS = 1.5
 /** Headroom that there is in any case. */
 export const LEAST_HEADROOM = 0.05
 
-/** Waiting work is taken for so much more than it is likely to be. */
+/** Waiting work is taken for so much more than it is likely to be; and where jobs may have become longer unseen. */
 const SAFETY = 1.2
+const STALE_SAFETY = 1.6
 
 export interface Demand {
   readonly terms: DemandTerms
@@ -148,6 +149,7 @@ function paceOf(loads: readonly Load[]): number {
 function dueWork(loads: readonly Load[], now: number, future: boolean): readonly DueWork[] {
   const due = loads.flatMap((load): DueWork[] => {
     const { latencySeconds, recentService: serviceSeconds, share } = load
+    const safety = isStale(load.memory) ? STALE_SAFETY : SAFETY
     const known =
       load.waiting === 0
         ? []
@@ -155,7 +157,7 @@ function dueWork(loads: readonly Load[], now: number, future: boolean): readonly
             const [since, before] = curve[i - 1] ?? [curve[0]?.[0] ?? now, 0]
             return {
               inSeconds: latencySeconds - (now - since) / 1000,
-              work: (count - before) * share * serviceSeconds * SAFETY,
+              work: (count - before) * share * serviceSeconds * safety,
             }
           })
     const coming = future

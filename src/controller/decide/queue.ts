@@ -149,6 +149,11 @@ export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge }: Q
   return Math.max(ofEnded, Math.min(censored, AGE_FACTOR * meanAge))
 }
 
+/** Whether the service time was known well, but hardly a job has ended for minutes. */
+export function isStale({ seen, recentEnded }: QueueMemory): boolean {
+  return seen >= SURE_ENDS && recentEnded < 1
+}
+
 /** Ends seen in all queues, as far as it takes to know the service time. */
 export function endsSeen(memories: Readonly<Record<string, QueueMemory>>): number {
   return Object.values(memories).reduce((ends, { seen }) => ends + seen, 0)
