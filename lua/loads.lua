@@ -24,12 +24,10 @@ for i = 1, #page[2], 2 do
   if held > 0 and call('MEMORY', 'USAGE', inflight, 'SAMPLES', 0) <= most then
     local all = call('HGETALL', inflight)
     for j = 1, #all, 2 do
-      if tonumber(all[j]) and string.find(all[j + 1], '^%d+ %d+ %d+ ') then
-        local _, ms, queue = decode_record(all[j + 1])
-        if ms then
-          jobs[#jobs + 1] = queue
-          jobs[#jobs + 1] = int(ms)
-        end
+      local _, ms, queue = decode_record(all[j + 1])
+      if tonumber(all[j]) and ms then
+        jobs[#jobs + 1] = queue
+        jobs[#jobs + 1] = int(ms)
       end
     end
   end

@@ -9,7 +9,8 @@
 --          reason "instance": evidence is the instance name under which a successor registered
 --          reason "dead": evidence is its registration as read, and its pid was seen dead
 --          reason "silent": its pod is gone; evidence is how many ms its lease has left at most, having missed a renewal
--- Returns  {"released", put back, failed, quarantined} | {"alive"} where the reason does not hold | {"absent"}
+-- Returns  {"released", put back, failed, quarantined} | {"alive"} where the reason does not hold | {"absent"};
+--          an error, after all others were put back, where a record cannot be read
 -- @include base
 -- @include record
 -- @include ring
@@ -80,12 +81,16 @@ local function failed_by_prune(id, queue, raw)
   return false
 end
 
-local records = {}
+local records, unreadable = {}, nil
 for i = 1, #held, 2 do
   local slot = held[i]
   if slot ~= 'registered' and slot ~= 'k' and slot ~= 'paused' then
     local k, ms, queue, at = decode_record(held[i + 1])
-    records[#records + 1] = { k = k, ms = ms, queue = queue, raw = string.sub(held[i + 1], at), slot = slot }
+    if k then
+      records[#records + 1] = { k = k, ms = ms, queue = queue, raw = string.sub(held[i + 1], at), slot = slot }
+    else
+      unreadable = slot
+    end
   end
 end
 table.sort(records, function(a, b) return a.k > b.k end)
@@ -119,6 +124,9 @@ end
 for queue, f in pairs(flows) do
   local old = pcall_('GET', e .. 'flow:' .. queue)
   call('SET', e .. 'flow:' .. queue, add_flow(type(old) == 'string' and old or '', 0, f[1], f[2], 0))
+end
+if unreadable then
+  return redis.error_reply('ERR field ' .. unreadable .. ' of ' .. inflight .. ' is no in-flight record')
 end
 if stuck > 0 then
   return { 'alive' }

@@ -28,20 +28,19 @@ end
 local records = call('HLEN', inflight) - 2 - (own[2] and 1 or 0)
 
 if beat then
-  local missing = false
+  local started
   for slot = 0, slots - 1 do
-    local id = name .. '.' .. slot .. pid .. list
-    if pcall_('SADD', p .. 'workers', id) == 1 then missing = true end
+    local host = name .. '.' .. slot .. pid
+    local id = host .. list
+    local missing = pcall_('SADD', p .. 'workers', id) == 1
     pcall_('HSET', p .. 'workers:heartbeat', id, iso(now))
-  end
-  if missing then
-    for slot = 0, slots - 1 do
-      local host = name .. '.' .. slot .. pid
-      call('SET', p .. 'worker:' .. host .. list .. ':started', iso(now))
+    if missing then
+      started = started or string.match(call('HGET', e .. 'processes', nonce) or '', '"started":(%d+)') or now
+      call('SET', p .. 'worker:' .. id .. ':started', iso(tonumber(started)))
       local record = call('HGET', inflight, slot)
       if record then
         local _, ms, queue, at = decode_record(record)
-        call('SET', p .. 'worker:' .. host .. list, '{"queue":' .. quote(queue) .. ',"run_at":"' .. iso(ms)
+        call('SET', p .. 'worker:' .. id, '{"queue":' .. quote(queue) .. ',"run_at":"' .. iso(ms)
           .. '","worker":"' .. host .. '","payload":' .. string.sub(record, at) .. '}')
       end
     end

@@ -2,9 +2,9 @@ import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { promoteDelayed, promoteRetries } from '../queue/promote.ts'
-import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
+import { createRecoverer } from '../queue/recoverer.ts'
+import { look, LOOK_MS } from '../queue/recovery.ts'
 import type { Patience } from '../redis/store.ts'
-import { plural } from '../wording.ts'
 import type { Connection } from './connections.ts'
 import { isOver, type Pod } from './pods.ts'
 import type { PodSource } from './podwatch.ts'
@@ -46,16 +46,11 @@ export function createCaretaker(
   let lastPromotion = -Infinity
   let tending = false
 
-  const recover = async (nonce: string, reason: ReleaseReason): Promise<void> => {
-    const result = await release(store, nonce, reason, maxRecoveries, PATIENCE)
-    if (result.kind !== 'released') return
-    const jobs = result.back + result.failed + result.quarantined
-    recovered(jobs)
-    log.warn(
-      { process: nonce, connection: connection.name, reason: reason.kind, jobs },
-      `released a gone worker process and recovered ${plural(jobs, 'job')}`,
-    )
-  }
+  const recover = createRecoverer(store, {
+    maxRecoveries,
+    log: log.child({ connection: connection.name }),
+    recovered,
+  })
 
   const isGone = ({ registration }: ProcessView): boolean => {
     const { pod_uid, pod_namespace, container } = registration
@@ -76,20 +71,22 @@ export function createCaretaker(
           if (!isGone(process)) continue
           const { nonce, lease_ms } = process.registration
           const leftMs = lease_ms - MISSED_MS
-          if (process.load.leaseLeftMs <= leftMs) await recover(nonce, { kind: 'silent', leftMs })
+          if (process.load.leaseLeftMs <= leftMs) await recover(nonce, { kind: 'silent', leftMs }, PATIENCE)
           soon = true
         }
         const now = clock.monotonic()
         if (view.reading.processes > 0 && now - lastLook >= LOOK_MS) {
           lastLook = now
-          for (const nonce of await look(store, PATIENCE)) await recover(nonce, { kind: 'lease' })
+          for (const nonce of await look(store, PATIENCE)) await recover(nonce, { kind: 'lease' }, PATIENCE)
         }
         if (now - lastPromotion >= OVERDUE_MS) {
           const overdue = view.reading.due.some(({ dueMs }) => view.reading.now - dueMs > OVERDUE_MS)
           if (overdue) {
             lastPromotion = now
-            await promoteRetries(store, PATIENCE)
-            await promoteDelayed(store, PATIENCE)
+            // Both are tried, whatever becomes of the other.
+            const moved = await Promise.allSettled([promoteRetries(store, PATIENCE), promoteDelayed(store, PATIENCE)])
+            const refused = moved.find((one) => one.status === 'rejected')
+            if (refused) throw refused.reason
             soon = true
           }
         }

@@ -2,7 +2,7 @@ import type { ScalerSpec } from './api.ts'
 import { addHigh, addLow, longestPeriod } from './decide/behavior.ts'
 import { blockedBy, choose } from './decide/choose.ts'
 import { demandOf, LEAST_HEADROOM, POD_START_SECONDS } from './decide/demand.ts'
-import { countForeign, foreignRunning, NO_FLOW, NO_FOREIGN, type ForeignLoad } from './decide/foreign.ts'
+import { countForeign, foreignRunning, NO_FLOW, NO_FOREIGN, type ForeignWork } from './decide/foreign.ts'
 import { latencyOf } from './decide/load.ts'
 import { emptyRecord, own } from './decide/records.ts'
 import { endsSeen, firstSight, followQueue, SURE_ENDS } from './decide/queue.ts'
@@ -64,7 +64,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
   const queues = emptyRecord<QueueMemory>()
   for (const queue of observation.queues) {
     const old = own(memory?.queues, queue.name)
-    const others: ForeignLoad = {
+    const others: ForeignWork = {
       flow: own(foreign.flow, queue.name) ?? NO_FLOW,
       running: running.get(queue.name) ?? 0,
     }

@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts'
 import { unmarkDraining } from '../queue/draining.ts'
 import type { ApiServer } from './apiserver.ts'
 import { lower } from './drain/lower.ts'
-import { clearMarks, keyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
+import { clearMarks, podKeyOf, MOST_MARKS, renewMarks } from './drain/marks.ts'
 import { COST_MS, GATHER_MS, namesOf, SOON_MS, type DrainInput, type DrainStep } from './drain/step.ts'
 import { unmarkedVictim, type Victim, type Victims } from './drain/victims.ts'
 import { heldBy, mayRun } from './observe.ts'
@@ -63,7 +63,7 @@ export function createDrain(log: Logger, clock: Clock = systemClock): Drain {
     if (which.length === 0 || !term.valid()) return
     const pods = podsOf(which)
     // Work first: a cost that stays for a moment harms nobody, since nothing is lowered without looking at costs.
-    await unmarkDraining(store, term.token, pods.map(keyOf), queues.slice(0, MOST_MARKS))
+    await unmarkDraining(store, term.token, pods.map(podKeyOf), queues.slice(0, MOST_MARKS))
     for (const { uid } of pods) victims.delete(uid)
     await setCost(api, podsOf(which.filter(({ costAt }) => costAt !== undefined)), null)
   }

@@ -7,7 +7,7 @@ import {
   readRegistrations,
   type DemandReading,
   type ForeignLoad,
-  type Load,
+  type ProcessLoad,
   type QueueReading,
 } from '../queue/demand.ts'
 import { queueNames } from '../queue/queues.ts'
@@ -27,7 +27,7 @@ const MOST_QUEUES = 10_000
 /** A worker process of ours with what it holds. */
 export interface ProcessView {
   readonly registration: Registration
-  readonly load: Load
+  readonly load: ProcessLoad
 }
 
 /** One look at a Redis, shared by all scalers that use it. */
@@ -78,7 +78,7 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
     const patience: Patience = { deadlineMs: PATIENCE_MS, signal }
     const dynamic = [...wants.values()].some(({ selection }) => selection.dynamic)
     if (dynamic && (!names || at - names.at >= NAMES_MS)) {
-      const queues = await queueNames(store)
+      const queues = await queueNames(store, patience)
       names = { queues: queues.slice(0, MOST_QUEUES), count: queues.length, at }
     }
     const known = dynamic ? (names?.queues ?? []) : []

@@ -20,9 +20,13 @@ const LARGEST_INFLIGHT = 1024 * 1024
 
 /** What ever happened in a queue through our workers, rising for ever. */
 export interface Flow {
+  /** Taken by a worker. */
   readonly started: number
+  /** Ended in whatever way. */
   readonly ended: number
+  /** Put back: recovered or interrupted. */
   readonly returned: number
+  /** Milliseconds that the ended ones ran. */
   readonly busyMs: number
 }
 
@@ -101,7 +105,7 @@ export async function readDemand(
 }
 
 /** What a registered process holds. */
-export interface Load {
+export interface ProcessLoad {
   readonly nonce: string
   readonly held: number
   /** Milliseconds until its lease lapses; negative where it has. */
@@ -113,8 +117,11 @@ export interface Load {
 }
 
 /** What every registered process holds, in pages of 1000 (`lua/loads.lua`). */
-export async function readLoads(store: Pick<Store, 'run'>, patience?: Patience): Promise<ReadonlyMap<string, Load>> {
-  const loads = new Map<string, Load>()
+export async function readLoads(
+  store: Pick<Store, 'run'>,
+  patience?: Patience,
+): Promise<ReadonlyMap<string, ProcessLoad>> {
+  const loads = new Map<string, ProcessLoad>()
   let cursor = '0'
   do {
     const fields = (await store.run(loadsScript, [cursor, PAGE, LARGEST_INFLIGHT], patience)) as (
@@ -126,7 +133,7 @@ export async function readLoads(store: Pick<Store, 'run'>, patience?: Patience):
     for (let i = 2; i + 3 < fields.length; i += 4) {
       const nonce = String(fields[i])
       const flat = fields[i + 3] as string[]
-      const jobs: Load['jobs'][number][] = []
+      const jobs: ProcessLoad['jobs'][number][] = []
       for (let j = 0; j + 1 < flat.length; j += 2) jobs.push({ queue: String(flat[j]), sinceMs: Number(flat[j + 1]) })
       loads.set(nonce, { nonce, held: Number(fields[i + 1]), leaseLeftMs: Number(fields[i + 2]), jobs })
     }

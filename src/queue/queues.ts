@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { pagesOf } from '../redis/pages.ts'
 import { loadScript } from '../redis/scripts.ts'
-import type { Store } from '../redis/store.ts'
+import type { Patience, Store } from '../redis/store.ts'
 import { briefOf } from './brief.ts'
 import { exactBytes, portions, shaOf } from './entries.ts'
 import { queueName } from './enqueue.ts'
@@ -35,8 +35,8 @@ export interface QueueInfo {
 }
 
 /** Names of all queues, sorted. */
-export async function queueNames(store: Store): Promise<readonly string[]> {
-  return ((await store.command('smembers', [store.keys.queues])) as string[]).sort()
+export async function queueNames(store: Store, patience?: Patience): Promise<readonly string[]> {
+  return ((await store.command('smembers', [store.keys.queues], patience)) as string[]).sort()
 }
 
 /** One page of the queues, by name, with sizes and the age of their heads. */

@@ -70,8 +70,9 @@ export function nonceOf(id: string): string | undefined {
 }
 
 /**
- * Registers a process with its lease (protocol, "Leases"). Returns whether it was taken: `gone` says that this nonce
- * was released before and a new one must be drawn. Throws `NEWER_LAYOUT` where a newer ResQueue owns the namespace.
+ * Registers a process with its lease (protocol, "Leases"). `gone`: its nonce was released before, and nothing is
+ * written; the next renewal finds the process unknown, and it registers under a new one. Throws `NEWER_LAYOUT` where a
+ * newer ResQueue owns the namespace.
  */
 export async function register(store: Store, registration: Registration, patience?: Patience): Promise<'ok' | 'gone'> {
   const ids = Array.from({ length: registration.slots }, (_, slot) => workerId(registration, slot))

@@ -3,11 +3,11 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { parsePayload } from '../queue/payload.ts'
 import { promoteDelayed, promoteRetries, type Promoted } from '../queue/promote.ts'
-import { look, LOOK_MS, release, type ReleaseReason } from '../queue/recovery.ts'
+import { createRecoverer } from '../queue/recoverer.ts'
+import { look, LOOK_MS } from '../queue/recovery.ts'
 import { processes, type Registration } from '../queue/registry.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import type { WorkerObserver } from '../telemetry/observer.ts'
-import { plural } from '../wording.ts'
 import { sightOf } from './identity.ts'
 import type { ParentHooks } from './parenthooks.ts'
 
@@ -49,16 +49,7 @@ export function createCaretaker(
   let delayedFrom = -Infinity
   let promoting = false
 
-  const recover = async (nonce: string, reason: ReleaseReason, patience: Patience): Promise<void> => {
-    const result = await release(store, nonce, reason, maxRecoveries, patience)
-    if (result.kind !== 'released') return
-    const jobs = result.back + result.failed + result.quarantined
-    observer.recovered(jobs)
-    log.warn(
-      { process: nonce, reason: reason.kind, ...result, kind: undefined },
-      `released a gone worker process and recovered ${plural(jobs, 'job')}`,
-    )
-  }
+  const recover = createRecoverer(store, { maxRecoveries, log, recovered: (jobs) => observer.recovered(jobs) })
 
   /**
    * Looks two seconds after the last look was answered. Sooner, Redis would refuse it; left to the next renewal, it
@@ -95,6 +86,33 @@ export function createCaretaker(
     )
   }
 
+  const moveRetries = async (patience: Patience): Promise<void> => {
+    while ((await promoteRetries(store, patience)).more);
+  }
+
+  const moveDelayed = async (patience: Patience): Promise<void> => {
+    if (clock.monotonic() < delayedFrom) return
+    for (let more = true; more;) {
+      const promotion = await promoteDelayed(store, patience)
+      if (promotion.kind === 'locked') {
+        delayedFrom = clock.monotonic() + FOREIGN_SCHEDULER_MS
+        log.debug({ lock: promotion.by }, 'another scheduler leads; delayed jobs are left to it')
+        return
+      }
+      more = promotion.more
+      if (hooks.has('beforeDelayedEnqueue')) await tell(promotion.items, patience.signal)
+    }
+  }
+
+  /** What cannot be moved (a key of another type, say) does not keep the rest. */
+  const tryTo = async (move: (patience: Patience) => Promise<void>, patience: Patience): Promise<void> => {
+    try {
+      await move(patience)
+    } catch (error) {
+      log.warn({ 'error.message': messageOf(error) }, 'due jobs could not be moved; tried again at the next interval')
+    }
+  }
+
   return {
     recoverPredecessors: async (own, patience) => {
       for await (const other of processes(store, patience)) {
@@ -123,25 +141,9 @@ export function createCaretaker(
     promote: async (due, patience) => {
       if (promoting) return
       promoting = true
-      try {
-        if (due.retry) while ((await promoteRetries(store, patience)).more);
-        if (due.delayed && clock.monotonic() >= delayedFrom) {
-          for (let more = true; more;) {
-            const promotion = await promoteDelayed(store, patience)
-            if (promotion.kind === 'locked') {
-              delayedFrom = clock.monotonic() + FOREIGN_SCHEDULER_MS
-              log.debug({ lock: promotion.by }, 'another scheduler leads; delayed jobs are left to it')
-              return
-            }
-            more = promotion.more
-            if (hooks.has('beforeDelayedEnqueue')) await tell(promotion.items, patience.signal)
-          }
-        }
-      } catch (error) {
-        log.warn({ 'error.message': messageOf(error) }, 'due jobs could not be moved; tried again at the next interval')
-      } finally {
-        promoting = false
-      }
+      if (due.retry) await tryTo(moveRetries, patience)
+      if (due.delayed) await tryTo(moveDelayed, patience)
+      promoting = false
     },
   }
 }

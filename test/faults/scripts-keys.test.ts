@@ -6,7 +6,8 @@ import { look } from '../../src/queue/recovery.ts'
 import { renew } from '../../src/queue/renew.ts'
 import { test } from '../support/fixtures.ts'
 import { fill, payloads } from '../support/payloads.ts'
-import { DONE, ENDINGS, FAILED, modelProcess } from '../support/process-model.ts'
+import { DONE, ENDINGS, FAILED, modelProcess, payloadOf } from '../support/process-model.ts'
+import { snapshot } from '../support/redis.ts'
 
 const KEYS_TO_SPOIL = [
   'queue:q',
@@ -118,4 +119,25 @@ test('a full Redis still lets a process renew, finish and put back, while looks 
   }
   expect(await redis.llen(`${ns}:failed`)).toBe(1)
   expect(await redis.llen(`${ns}:queue:q`)).toBe(2)
+})
+
+test('renewal restores what a foreign prune removed', async ({ redis, ns, redisUrl }) => {
+  await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns, { slots: 2 })
+  await model.register()
+  await model.reserve(0)
+  const id = `host.${model.registration.nonce}.0:4711:q`
+  const other = `${ns}:worker:host.${model.registration.nonce}.1:4711:q:started`
+  await redis.set(other, 'untouched')
+  const before = await snapshot(redis, ns)
+  await redis.srem(`${ns}:workers`, id)
+  await redis.del(`${ns}:worker:${id}`, `${ns}:worker:${id}:started`)
+  await redis.hdel(`${ns}:workers:heartbeat`, id)
+  await renew(model.store, model.registration, { beat: true, statistics: [], look: [], drainMark: '' }, {})
+  const after = await snapshot(redis, ns)
+  expect(Object.keys(after)).toEqual(Object.keys(before))
+  expect(await redis.get(other)).toBe('untouched')
+  expect(await redis.get(`${ns}:worker:${id}`)).toContain(`"payload":${payloadOf(0)}`)
+  const started = new Date(model.registration.started).toISOString().replace(/\.\d+/, '')
+  expect(await redis.get(`${ns}:worker:${id}:started`)).toBe(started)
 })

@@ -232,22 +232,6 @@ test('a job that a foreign prune has failed for exactly this registration is not
   expect(await redis.get(statusOf(1))).toContain('"status":1')
 })
 
-test('renewal restores what a foreign prune removed', async ({ redis, ns, redisUrl }) => {
-  await fill(redis, ns, 0, 1)
-  const model = modelProcess(redisUrl, ns, { slots: 2 })
-  await model.register()
-  await model.reserve(0)
-  const before = await snapshot(redis, ns)
-  const id = `host.${model.registration.nonce}.0:4711:q`
-  await redis.srem(`${ns}:workers`, id)
-  await redis.del(`${ns}:worker:${id}`, `${ns}:worker:${id}:started`)
-  await redis.hdel(`${ns}:workers:heartbeat`, id)
-  await renew(model.store, model.registration, { beat: true, statistics: [], look: [], drainMark: '' }, {})
-  const after = await snapshot(redis, ns)
-  expect(Object.keys(after)).toEqual(Object.keys(before))
-  expect(await redis.get(`${ns}:worker:${id}`)).toContain(`"payload":${payloadOf(0)}`)
-})
-
 test('equal payloads that wait for their retry stay apart, and each attempt is counted', async ({
   redis,
   ns,

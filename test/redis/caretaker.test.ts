@@ -77,3 +77,67 @@ test('a beforeDelayedEnqueue listener that never settles is left to itself: what
     expect(said).toHaveLength(round)
   }
 })
+
+test('a gone process that cannot be released is named once, and others are released all the same', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const store = openStore({ url: redisUrl, namespace: ns })
+  own('store', () => store.close())
+  const job = (n: number): string => `{"class":"Job","args":[${n}],"queue":"q"}`
+  const record = (n: number): string => `${n} 1700000000000 1 q${job(n)}`
+  const nonces = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', 'cccccccccccc']
+  for (const nonce of nonces) {
+    await redis.hset(
+      `${ns}:ext:processes`,
+      nonce,
+      JSON.stringify({ nonce, name: `h.${nonce}`, tail: ':1:q', slots: 2 }),
+    )
+    await redis.hset(`${ns}:ext:suspects`, nonce, 1)
+  }
+  await redis.set(`${ns}:ext:inflight:aaaaaaaaaaaa`, 'text')
+  await redis.hset(`${ns}:ext:inflight:bbbbbbbbbbbb`, { registered: 1, k: 2, 0: record(1), 1: 'garbage' })
+  await redis.hset(`${ns}:ext:inflight:cccccccccccc`, { registered: 1, k: 1, 0: record(2) })
+
+  let skipped = 0
+  let jobs = 0
+  const said: { readonly message: string; readonly key?: string }[] = []
+  const caretaker = createCaretaker(store, {
+    maxRecoveries: 3,
+    log: { ...silentLogger, warn: (fields, message) => void said.push({ ...fields, message }) },
+    observer: { ...observer, recovered: (more: number) => void (jobs += more) },
+    hooks: await loadParentHooks(undefined, silentLogger),
+    clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + skipped },
+  })
+  for (let round = 0; round < 2; round++) {
+    const [seconds] = await redis.time()
+    await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+    await caretaker.reap({})
+    skipped += 3000
+  }
+  expect((await redis.lrange(`${ns}:queue:q`, 0, -1)).sort()).toEqual([job(1), job(2)])
+  expect(await redis.hgetall(`${ns}:ext:inflight:bbbbbbbbbbbb`)).toEqual({ registered: '1', k: '2', 1: 'garbage' })
+  expect((await redis.hkeys(`${ns}:ext:processes`)).sort()).toEqual(nonces.slice(0, 2))
+  expect(jobs).toBe(1)
+  const stuck = said.filter(({ message }) => message.startsWith('a gone worker process cannot be released'))
+  expect(stuck).toHaveLength(2)
+  expect(new Set(stuck.map(({ key }) => key))).toEqual(
+    new Set(nonces.slice(0, 2).map((nonce) => `${ns}:ext:inflight:${nonce}`)),
+  )
+})
+
+test('due jobs of one kind are moved though those of the other cannot be', async ({ redis, redisUrl, ns }) => {
+  const store = openStore({ url: redisUrl, namespace: ns })
+  own('store', () => store.close())
+  const said: string[] = []
+  const log: Logger = { ...silentLogger, warn: (_fields, message) => void said.push(message) }
+  const hooks = await loadParentHooks(undefined, log)
+  const caretaker = createCaretaker(store, { maxRecoveries: 3, log, observer, hooks, clock: systemClock })
+  await redis.set(`${ns}:ext:retry`, 'text')
+  await redis.zadd(`${ns}:delayed_queue_schedule`, 1, 1)
+  await redis.rpush(`${ns}:delayed:1`, '{"class":"Job","args":[],"queue":"q"}')
+  await caretaker.promote({ retry: true, delayed: true }, {})
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
+  expect(said).toEqual([expect.stringContaining('due jobs could not be moved')])
+})

@@ -1,4 +1,4 @@
-import type { Load } from './load.ts'
+import type { QueueLoad } from './load.ts'
 import { endsSeen, KNOWN_ENDS, SURE_ENDS } from './queue.ts'
 import type { QueueMemory } from './types.ts'
 
@@ -33,12 +33,12 @@ interface Figures {
  * to end are the shortest of them.
  */
 export function coldOf(
-  loads: readonly Load[],
+  loads: readonly QueueLoad[],
   memories: Readonly<Record<string, QueueMemory>>,
   { waiting, running, staying, slots, newIn }: Figures,
 ): Cold | null {
   if (endsSeen(memories) >= Math.min(SURE_ENDS, Math.max(KNOWN_ENDS, running))) return null
-  const begun = ({ running, memory, latencySeconds }: Load): number =>
+  const begun = ({ running, memory, latencySeconds }: QueueLoad): number =>
     running > 0 ? memory.meanAge / latencySeconds : 0
   const likelyRate = loads.reduce((sum, load) => sum + load.likelyRate, 0)
   return {
@@ -53,7 +53,7 @@ export function coldOf(
  * Of what comes in a stream, so many seconds as lie between two looks; and a few replicas at once as soon as one is not
  * enough. Once it is clear that they are not short, what waits is not reckoned to find a slot that works already.
  */
-function leastOf(loads: readonly Load[], waiting: number, busy: number, slots: number): number {
+function leastOf(loads: readonly QueueLoad[], waiting: number, busy: number, slots: number): number {
   const came = loads.reduce((sum, load) => sum + Math.min(load.waiting, load.memory.came * load.share), 0)
   // What has only just begun was seen for half of the time between two looks, on average.
   const fresh = came > slots && came >= waiting ? 2 * came : came

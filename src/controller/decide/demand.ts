@@ -1,6 +1,6 @@
 import type { DemandTerms, ScalerSpec } from '../api.ts'
 import { coldOf, type Cold } from './cold.ts'
-import { loadsOf, type Load } from './load.ts'
+import { loadsOf, type QueueLoad } from './load.ts'
 import { replicasFor, startsBy, type DueWork, type Supply } from './plan.ts'
 import { isStale, residualOf, waitingCurve } from './queue.ts'
 import type { Observation, QueueMemory } from './types.ts'
@@ -52,7 +52,7 @@ export function demandOf(
 ): Demand {
   const newIn = (observation.podStartSeconds ?? POD_START_SECONDS) + spec.pollingIntervalSeconds
   const loads = loadsOf(spec, observation, memories, lookaheadSeconds(spec, observation.podStartSeconds))
-  const sum = (of: (load: Load) => number): number => loads.reduce((total, load) => total + of(load), 0)
+  const sum = (of: (load: QueueLoad) => number): number => loads.reduce((total, load) => total + of(load), 0)
   const waiting = sum((load) => load.waiting)
   const running = sum((load) => load.running)
   const offered = sum((load) => load.rate * load.serviceSeconds)
@@ -105,7 +105,7 @@ function headroom(offered: number, residualSeconds: number, latencySeconds: numb
 function supplyOf(
   spec: ScalerSpec,
   { replicas, pods }: Observation,
-  loads: readonly Load[],
+  loads: readonly QueueLoad[],
   slots: number,
   newIn: number,
   serviceSeconds: number,
@@ -132,7 +132,7 @@ function supplyOf(
 /**
  * What busy slots began in the last seconds, against what they usually do: little while they are stuck in long jobs.
  */
-function paceOf(loads: readonly Load[]): number {
+function paceOf(loads: readonly QueueLoad[]): number {
   const running = loads.reduce((sum, load) => sum + load.running, 0)
   const serviceSeconds =
     running > 0 ? loads.reduce((sum, load) => sum + load.running * load.serviceSeconds, 0) / running : 1
@@ -146,7 +146,7 @@ function paceOf(loads: readonly Load[]): number {
 }
 
 /** Waiting work by the time at which it has to have started; with `future`, also delayed jobs. */
-function dueWork(loads: readonly Load[], now: number, future: boolean): readonly DueWork[] {
+function dueWork(loads: readonly QueueLoad[], now: number, future: boolean): readonly DueWork[] {
   const due = loads.flatMap((load): DueWork[] => {
     const { latencySeconds, recentService: serviceSeconds, share } = load
     const safety = isStale(load.memory) ? STALE_SAFETY : SAFETY
@@ -172,10 +172,10 @@ function dueWork(loads: readonly Load[], now: number, future: boolean): readonly
 }
 
 /** Weighted by the jobs that arrive; where none do, by those that wait or run. */
-function meanOf(loads: readonly Load[], of: (load: Load) => number): number {
+function meanOf(loads: readonly QueueLoad[], of: (load: QueueLoad) => number): number {
   for (const weigh of [
-    (load: Load) => load.rate + load.waiting / 60,
-    (load: Load) => load.waiting + load.running,
+    (load: QueueLoad) => load.rate + load.waiting / 60,
+    (load: QueueLoad) => load.waiting + load.running,
     () => 1,
   ]) {
     const weight = loads.reduce((sum, load) => sum + weigh(load), 0)

@@ -1,11 +1,12 @@
 import { emptyRecord, own } from './records.ts'
-import type { Flow, ForeignMemory, ForeignWorker } from './types.ts'
+import type { Flow } from '../../queue/demand.ts'
+import type { ForeignMemory, ForeignWorker } from './types.ts'
 
 export const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }
 export const NO_FOREIGN: ForeignMemory = { workers: {}, flow: {} }
 
 /** What the foreign workers make of one queue. */
-export interface ForeignLoad {
+export interface ForeignWork {
   readonly flow: Flow
   /** Jobs that they run now. */
   readonly running: number

@@ -10,7 +10,7 @@ const DEPTH_LATENCY_SECONDS = 30
 const CHANCE_JOBS = 1.5
 
 /** A queue with what is remembered of it and the figures that follow. */
-export interface Load {
+export interface QueueLoad {
   readonly memory: QueueMemory
   readonly latencySeconds: number
   readonly share: number
@@ -30,9 +30,9 @@ export function loadsOf(
   observation: Observation,
   memories: Readonly<Record<string, QueueMemory>>,
   horizon: number,
-): readonly Load[] {
+): readonly QueueLoad[] {
   const foreign = foreignRunning(observation.foreign)
-  return observation.queues.flatMap((queue): Load[] => {
+  return observation.queues.flatMap((queue): QueueLoad[] => {
     const memory = own(memories, queue.name)
     if (memory === undefined) return []
     const latencySeconds = latencyOf(spec, queue.name)
@@ -40,7 +40,7 @@ export function loadsOf(
     const isLong = serviceSeconds > latencySeconds
     const part = queue.paused ? 0 : queue.share
     const rate = part * rateOf(memory, isLong, spec.pollingIntervalSeconds)
-    const load: Load = {
+    const load: QueueLoad = {
       memory,
       latencySeconds,
       share: queue.share,

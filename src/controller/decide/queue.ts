@@ -1,5 +1,6 @@
-import type { ForeignLoad } from './foreign.ts'
-import type { Flow, QueueMemory, QueueObservation, Stamped } from './types.ts'
+import type { ForeignWork } from './foreign.ts'
+import type { Flow } from '../../queue/demand.ts'
+import type { QueueMemory, QueueObservation, Stamped } from './types.ts'
 
 /** Time constants of the averages, in seconds. */
 const RATE_SECONDS = 60
@@ -37,7 +38,7 @@ const CURVE_POINTS = 24
 /** What a queue looks like when it is seen for the first time. */
 export function firstSight(
   observed: QueueObservation,
-  foreign: ForeignLoad,
+  foreign: ForeignWork,
   serviceSeconds: number | null,
   now: number,
 ): QueueMemory {
@@ -78,7 +79,7 @@ export function firstSight(
 export function followQueue(
   old: QueueMemory,
   observed: QueueObservation,
-  foreign: ForeignLoad,
+  foreign: ForeignWork,
   latencySeconds: number,
   { seconds, weight, now }: { readonly seconds: number; readonly weight: number; readonly now: number },
 ): QueueMemory {

@@ -1,3 +1,4 @@
+import type { Flow } from '../../queue/demand.ts'
 import type { DemandTerms } from '../api.ts'
 
 /** What is known of one queue of a scaler at one moment. Numbers are of the whole queue, whoever works it. */
@@ -20,17 +21,6 @@ export interface QueueObservation {
   readonly due: readonly Due[]
   /** This scaler's part of the queue, 0 to 1: 1, unless several scalers list it. */
   readonly share: number
-}
-
-export interface Flow {
-  /** Taken by a worker. */
-  readonly started: number
-  /** Ended in whatever way. */
-  readonly ended: number
-  /** Put back: recovered or interrupted. */
-  readonly returned: number
-  /** Milliseconds that the ended ones ran. */
-  readonly busyMs: number
 }
 
 export interface Due {

@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import { markDraining } from '../../queue/draining.ts'
 import { inRollout, isActive, isDrainedCost, isOf, podOf, safeVictims, type Pod, type PodObject } from '../pods.ts'
 import { collection, getScale, listAll, PODS, putScale } from '../resources.ts'
-import { confirmMarks, GIVEN_UP_MS, keyOf } from './marks.ts'
+import { confirmMarks, GIVEN_UP_MS, podKeyOf } from './marks.ts'
 import { namesOf, SOON_MS, type DrainInput, type DrainStep } from './step.ts'
 import type { Victim, Victims } from './victims.ts'
 
@@ -30,7 +30,7 @@ export async function lower(
   const mine = [...ready, ...[...victims.values()].filter(({ releasedAt }) => releasedAt !== undefined)]
   const confirmed = mine.length === 0 ? new Set<string>() : await confirmMarks(input, mine)
   const confirmedAt = clock.monotonic()
-  const mayDie = (pod: Pod): boolean => confirmed.has(keyOf(pod))
+  const mayDie = (pod: Pod): boolean => confirmed.has(podKeyOf(pod))
   // A mark that is lost, as in a failover, is set again at the next step; what is left may be too short or too long.
   for (const victim of mine) victim.renewedAt = -Infinity
   // Cost managers write costs too. Ours is written again at the next step: without it the pod would wait for ever.
@@ -51,7 +51,7 @@ export async function lower(
   // The next leader took our marks away: one that is set now would stay.
   if (!term.valid()) return { kind: 'changed' }
   // Before the scale is lowered: we may be killed right after it.
-  const keys = given.map(({ victim }) => keyOf(victim.pod))
+  const keys = given.map(({ victim }) => podKeyOf(victim.pod))
   const kept = keys.length === 0 ? new Set() : await markDraining(store, term.token, keys, GIVEN_UP_MS)
   if (kept.size < keys.length || !term.valid() || clock.monotonic() - confirmedAt > CONFIRMED_MS)
     return { kind: 'changed' }

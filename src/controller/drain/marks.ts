@@ -23,7 +23,7 @@ export interface Marking {
   readonly term: Term
 }
 
-export function keyOf(pod: Pod): PodKey {
+export function podKeyOf(pod: Pod): PodKey {
   return podKey(pod.namespace, pod.uid)
 }
 
@@ -41,11 +41,11 @@ export async function renewMarks(
   const draining = due.filter(({ releasedAt }) => releasedAt === undefined)
   for (const [some, lastsMs] of [[givenUp, GIVEN_UP_MS] as const, [draining, undefined] as const]) {
     if (some.length === 0) continue
-    const keys = some.slice(0, MOST_MARKS).map(({ pod }) => keyOf(pod))
+    const keys = some.slice(0, MOST_MARKS).map(({ pod }) => podKeyOf(pod))
     const marked = await markDraining(store, term.token, keys, lastsMs)
     const at = clock.monotonic()
     for (const victim of some) {
-      if (!marked.has(keyOf(victim.pod))) victims.delete(victim.pod.uid)
+      if (!marked.has(podKeyOf(victim.pod))) victims.delete(victim.pod.uid)
       else Object.assign(victim, { renewedAt: at, since: Math.min(victim.since, at) })
     }
   }
@@ -62,7 +62,7 @@ export async function confirmMarks(
     store,
     term.token,
     which.map(({ pod }) => ({
-      pod: keyOf(pod),
+      pod: podKeyOf(pod),
       processes: processesIn(view, pod).map(({ registration }) => registration.nonce),
       foreign: others?.get(pod.name) ?? [],
     })),
@@ -75,10 +75,10 @@ export async function clearMarks(
   victims: Victims,
   pods: readonly Pod[],
 ): Promise<number> {
-  const keys = pods.slice(0, MOST_MARKS).map(keyOf)
+  const keys = pods.slice(0, MOST_MARKS).map(podKeyOf)
   const unmark = async (which: readonly PodKey[], others: boolean): Promise<number> =>
     which.length === 0 ? 0 : unmarkDraining(store, term.token, which, queues.slice(0, MOST_MARKS), { others })
   // Our own on pods that we do not drain are of a scaler that was deleted and made anew.
   const strangers = pods.filter(({ uid }) => !victims.has(uid)).slice(0, MOST_MARKS)
-  return (await unmark(keys, true)) + (await unmark(strangers.map(keyOf), false))
+  return (await unmark(keys, true)) + (await unmark(strangers.map(podKeyOf), false))
 }
