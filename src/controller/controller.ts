@@ -42,8 +42,11 @@ export interface Controller {
   run(signal: AbortSignal): Promise<Verdict>
 }
 
-/** Scalers worked at a time. Most of a turn is waiting for a look at Redis that many share. */
-const CONCURRENCY = 64
+/**
+ * Scalers worked at a time. A turn is mostly waiting for a look at Redis that many share, and those of a Redis that
+ * hangs must not take the places of others.
+ */
+const CONCURRENCY = 1000
 /** How long what scalers have to do with each other is believed. Milliseconds. */
 const SHARING_MS = 1000
 /** The files of the connections are looked at, and the CRD is compared, this often. Milliseconds. */
@@ -132,6 +135,7 @@ export function createController(options: ControllerOptions): Controller {
       while (!now.signal.aborted) {
         loopAt = clock.monotonic()
         connections.refresh()
+        pods.keep(new Set([...scalers.all()].map(({ metadata }) => metadata.namespace)))
         if (clock.monotonic() - comparedAt >= CRD_MS) {
           const served = await servedSpecFields(api, now.signal).catch(() => undefined)
           if (served) outdated = SPEC_FIELDS.filter((field) => !served.includes(field)).map((field) => `spec.${field}`)

@@ -42,6 +42,8 @@ export interface ObserveInput {
   readonly pods: readonly Pod[]
   /** `spec.replicas` of the target. */
   readonly replicas: number
+  /** Whether a pod of this name was in the namespace, whatever it belonged to, and is gone. */
+  readonly isGone: (name: string) => boolean
   readonly starts: StartTimes
   /** The scaler's part of a queue, 0 to 1. */
   readonly shareOf: (queue: string) => number
@@ -73,7 +75,7 @@ export function mayRun(view: RedisView, pod: Pod): boolean {
 
 /** Puts what Redis and the API server say together into what `decide` looks at. */
 export function observe(input: ObserveInput): Observed {
-  const { scaler, selection, view, pods, replicas, starts, shareOf, hold, now } = input
+  const { scaler, selection, view, pods, replicas, isGone, starts, shareOf, hold, now } = input
   const active = pods.filter(isActive)
   const fleet = fleetOf(active, view)
   const isOurs = fleet === 'ours' || fleet === 'unaware'
@@ -101,7 +103,8 @@ export function observe(input: ObserveInput): Observed {
   // A worker of another program that was killed never signs off: in a pod that is gone it runs nothing any more.
   const there = new Set(pods.filter((pod) => !isOver(pod)).map(({ name }) => name))
   const target = scaler.spec.scaleTargetRef.name
-  const living = view.foreign.filter(({ id }) => there.has(hostOf(id)) || !isNamedAfter(target, hostOf(id)))
+  const lives = (host: string): boolean => there.has(host) || !(isNamedAfter(target, host) || isGone(host))
+  const living = view.foreign.filter(({ id }) => lives(hostOf(id)))
   return {
     fleet,
     queues,
@@ -117,10 +120,11 @@ export function observe(input: ObserveInput): Observed {
         terminatingRunning: pods.filter((pod) => pod.terminating).reduce((sum, pod) => sum + heldBy(view, pod), 0),
       },
       queues: queues.map((queue) => queueOf(queue, view, due, shareOf(queue))),
-      foreign: living.map(({ id, queue, processed }) => ({
+      foreign: living.map(({ id, queue, processed, runAt }) => ({
         id,
-        processed: processed ?? 0,
+        processed: processed ?? null,
         queue: queue ?? null,
+        runAt,
       })),
       registeredSlots: slots[Math.floor((slots.length - 1) / 2)] ?? null,
       podStartSeconds: starts.p90,

@@ -16,6 +16,8 @@ export interface PodSource {
   readonly of: (deployment: string) => readonly Pod[]
   /** Pods that were here and are gone, by uid, with the monotonic ms at which that was seen. */
   readonly vanished: ReadonlyMap<string, number>
+  /** The names of the latest of those: none of them is a pod's now. */
+  readonly gone: ReadonlySet<string>
 }
 
 /** The pods of the namespaces that have scalers, watched from the first time they are asked for. */
@@ -23,6 +25,8 @@ export interface Pods {
   readonly of: (namespace: string) => PodSource
   /** Only where they are watched already. */
   readonly known: (namespace: string) => PodSource | undefined
+  /** Ends the watches of all other namespaces. */
+  readonly keep: (namespaces: ReadonlySet<string>) => void
   /** Resolves when no watch runs any more. To be called when the signal has aborted and nobody asks for pods. */
   readonly ended: () => Promise<unknown>
 }
@@ -33,11 +37,12 @@ export function openPods(
   broke: (error: unknown) => void,
   changed: (namespace: string, pod: Pod) => void,
 ): Pods {
-  const sources = new Map<string, PodSource>()
-  const running: Promise<void>[] = []
+  const sources = new Map<string, { readonly source: PodSource; readonly close: () => void }>()
+  const running = new Set<Promise<void>>()
 
-  const open = (namespace: string): PodSource => {
+  const open = (namespace: string): { readonly source: PodSource; readonly close: () => void } => {
     const vanished = new Map<string, number>()
+    const gone = new Set<string>()
     const byDeployment = new Map<string, Map<string, Pod>>()
     const index = (uid: string, now: Pod | undefined, before: Pod | undefined): void => {
       const name = deploymentOf(now ?? before)
@@ -54,22 +59,32 @@ export function openPods(
       keep: podOf,
       changed: (uid, now, before) => {
         index(uid, now, before)
-        if (!now) {
+        if (now) gone.delete(now.name)
+        else {
           const at = performance.now()
           for (const [old, since] of vanished) {
             if (at - since < VANISHED_MS && vanished.size < MOST_VANISHED) break
             vanished.delete(old)
           }
           vanished.set(uid, at)
+          if (before) gone.add(before.name)
+          for (const oldest of gone) {
+            if (gone.size <= MOST_VANISHED) break
+            gone.delete(oldest)
+          }
         }
         const pod = now ?? before
         if (pod) changed(namespace, pod)
       },
       trouble: broke,
     })
-    running.push(watch.run(signal))
-    return {
+    const over = new AbortController()
+    const run = watch.run(AbortSignal.any([signal, over.signal]))
+    running.add(run)
+    void run.finally(() => running.delete(run))
+    const source: PodSource = {
       vanished,
+      gone,
       items: watch.items,
       of: (deployment) => [...(byDeployment.get(deployment)?.values() ?? [])],
       ready: watch.ready,
@@ -77,17 +92,22 @@ export function openPods(
         return watch.synced
       },
     }
+    return { source, close: () => over.abort() }
   }
   return {
     ended: () => Promise.all(running),
-    known: (namespace) => sources.get(namespace),
-    of: (namespace) => {
-      let source = sources.get(namespace)
-      if (!source) {
-        source = open(namespace)
-        sources.set(namespace, source)
+    known: (namespace) => sources.get(namespace)?.source,
+    keep: (namespaces) => {
+      for (const [namespace, { close }] of sources) {
+        if (namespaces.has(namespace)) continue
+        sources.delete(namespace)
+        close()
       }
-      return source
+    },
+    of: (namespace) => {
+      const opened = sources.get(namespace) ?? open(namespace)
+      sources.set(namespace, opened)
+      return opened.source
     },
   }
 }

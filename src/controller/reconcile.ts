@@ -87,6 +87,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     }
     const found = world.connections.find(spec.redis.name, namespace)
     if (found.kind === 'ok') return found.connection
+    await state.abandon?.()
     return new Obstacle(
       found.kind === 'unknown' ? REASONS.connectionUnknown : REASONS.connectionForbidden,
       found.message,
@@ -180,6 +181,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       view,
       pods,
       replicas,
+      isGone: (name) => world.pods(scaler.namespace).gone.has(name),
       starts: state.starts,
       shareOf: (queue) => sharing().shareOf(state.key, queue),
       hold,
@@ -280,6 +282,7 @@ function holdOf(state: State, now: number): Hold | null {
   if (!state.writes.contested(now)) return null
   return {
     reason: REASONS.contested,
-    message: 'three of the last five writes of the scale were undone: an HPA, KEDA or a deploy tool writes it too',
+    message:
+      'three of the last five writes of the scale were undone: an HPA, KEDA or a deploy tool writes it too. Nothing is written until an hour after them, or until the spec is edited',
   }
 }

@@ -42,7 +42,7 @@ export function sayings(found: Findings): Sayings {
     ScalingLimited: limited(decision),
     Paused: scaler.spec.paused
       ? { status: 'True', reason: REASONS.paused, message: 'spec.paused is true: the scale is left alone' }
-      : { status: 'False', reason: REASONS.notPaused, message: 'the scale is written' },
+      : { status: 'False', reason: REASONS.notPaused, message: 'spec.paused is false' },
     DrainSupported: drains(scaler, observed),
     QueuesMatch: queuesMatch(observed),
   }

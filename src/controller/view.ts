@@ -75,20 +75,27 @@ export function createViewer(store: Store, signal: AbortSignal, clock: Clock = s
 
   const look = async (): Promise<RedisView> => {
     const at = clock.monotonic()
-    const patience: Patience = { deadlineMs: PATIENCE_MS, signal }
+    const patience: Patience = { deadlineMs: PATIENCE_MS, signal, punctual: true }
     const dynamic = [...wants.values()].some(({ selection }) => selection.dynamic)
-    if (dynamic && (!names || at - names.at >= NAMES_MS)) {
+    const aheadMs = Math.max(0, ...[...wants.values()].map((want) => want.aheadMs))
+    const readNames = async (): Promise<void> => {
       const queues = await queueNames(store, patience)
       names = { queues: queues.slice(0, MOST_QUEUES), count: queues.length, at }
     }
-    const known = dynamic ? (names?.queues ?? []) : []
-    const wanted = new Set([...wants.values()].flatMap(({ selection }) => selection.resolve(known)))
-    const aheadMs = Math.max(0, ...[...wants.values()].map((want) => want.aheadMs))
-    const [reading, loads] = await Promise.all([
-      readDemand(store, [...wanted], aheadMs, patience),
-      readLoads(store, patience),
-    ])
-    if (names && reading.knownQueues !== names.count) names = undefined // read at the next look
+    const knownNames = (): readonly string[] => (dynamic ? (names?.queues ?? []) : [])
+    const readWanted = (): Promise<DemandReading> => {
+      const wanted = new Set([...wants.values()].flatMap(({ selection }) => selection.resolve(knownNames())))
+      return readDemand(store, [...wanted], aheadMs, patience)
+    }
+    if (dynamic && (!names || at - names.at >= NAMES_MS)) await readNames()
+    const [first, loads] = await Promise.all([readWanted(), readLoads(store, patience)])
+    let reading = first
+    if (dynamic && reading.knownQueues !== names?.count) {
+      // A queue that came just now may be all there is to scale for.
+      await readNames()
+      reading = await readWanted()
+    }
+    const known = knownNames()
 
     const unknown = [...loads.keys()].filter((nonce) => !registrations.has(nonce))
     for (const registration of await readRegistrations(store, unknown, patience))

@@ -168,6 +168,8 @@ export interface ForeignLoad {
   readonly queue: string | undefined
   /** How many jobs it has processed since it started; undefined where it does not count. */
   readonly processed: number | undefined
+  /** When it took the job that it runs, as its record says: another time is another job. Empty while it is idle. */
+  readonly runAt: string
 }
 
 /** The ids of the family's workers that `isOurs` does not know, sorted, at most `limit`. */
@@ -196,10 +198,13 @@ export async function readForeign(
     const fields = (await store.run(foreignScript, page, patience)) as (string | number)[]
     for (const [i, id] of page.entries()) {
       const [busy, record, processed] = fields.slice(1 + 3 * i, 4 + 3 * i)
+      const isBusy = Number(busy) === 1
       const queue = /"queue":"((?:[^"\\]|\\.)*)"/.exec(String(record))?.[1] ?? ''
+      const runAt = /"run_at":"([^"]*)"/.exec(String(record))?.[1] ?? ''
       loads.push({
         id,
-        queue: Number(busy) === 1 ? queue : undefined,
+        queue: isBusy ? queue : undefined,
+        runAt: isBusy ? runAt : '',
         processed: processed === '' ? undefined : Number(processed) || 0,
       })
     }

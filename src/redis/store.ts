@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { sleep, systemClock, type Clock } from '../clock.ts'
+import { settlesWithin, sleep, systemClock, type Clock } from '../clock.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { connect, type Connection, type Role } from './connection.ts'
 import { keysOf, type Keys } from './keys.ts'
@@ -16,6 +16,11 @@ export interface Patience {
    */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal | undefined
+  /**
+   * Not to wait beyond the deadline for the answer to a call that went out, as a frozen Redis makes one do. For what
+   * only reads.
+   */
+  readonly punctual?: boolean
   /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
   readonly stubborn?: boolean
   /** Told of every failed try, and once with undefined when a try succeeds after failed ones. */
@@ -122,7 +127,7 @@ export function openStore(
 
   /** Sends `attempt` until it is answered, Redis refuses for good, or patience ends. */
   const insist = async <T>(attempt: (c: Connection) => Promise<T>, patience: Patience = {}): Promise<T> => {
-    const { deadlineMs = 5000, signal, stubborn = false, trouble } = patience
+    const { deadlineMs = 5000, signal, punctual = false, stubborn = false, trouble } = patience
     let troubled = false
     const until = clock.monotonic() + deadlineMs
     let refused: ResQueueError | undefined
@@ -132,7 +137,12 @@ export function openStore(
       if (c.status === 'ready') {
         try {
           counts.commands++
-          const reply = await attempt(c)
+          const answer = attempt(c)
+          if (punctual && !(await settlesWithin(answer, until - clock.monotonic(), signal))) {
+            signal?.throwIfAborted()
+            throw unavailable(address, deadlineMs, undefined)
+          }
+          const reply = await answer
           if (troubled) trouble?.(undefined)
           return reply
         } catch (error) {

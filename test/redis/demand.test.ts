@@ -155,8 +155,8 @@ describe('what a scaler reads', () => {
     const ids = await foreignIds(store, (id) => id.includes(ours.nonce), 100)
     expect(ids).toEqual([ruby, node])
     expect(await readForeign(store, [ruby, node])).toEqual([
-      { id: ruby, queue: 'mail', processed: 41 },
-      { id: node, queue: undefined, processed: undefined },
+      { id: ruby, queue: 'mail', processed: 41, runAt: '2026-11-22T18:24:39Z' },
+      { id: node, queue: undefined, processed: undefined, runAt: '' },
     ])
   })
 })

@@ -11,7 +11,8 @@ import { own } from '../support/scope.ts'
 
 test('what a killed Ruby worker was running counts as long as its pod is there', async ({ redis, redisUrl, ns }) => {
   const [here, gone, other] = ['mailers-7f6c9d5b8-x2x4z', 'mailers-7f6c9d5b8-bb9kq', 'mailers-mail-7f6c9d5b8-bb9kq']
-  const hosts = [here, gone, other, 'mailers-batch-0', 'laptop'] as const
+  const neighbour = 'reports-5d4f8b6c7-k8s2p'
+  const hosts = [here, gone, other, neighbour, 'mailers-batch-0', 'laptop'] as const
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
   for (const host of hosts) {
@@ -28,6 +29,7 @@ test('what a killed Ruby worker was running counts as long as its pod is there',
     view: await viewer.look(0),
     pods: [pod('1', { name: here })],
     replicas: 1,
+    isGone: (name) => name === neighbour,
     starts: createStartTimes(),
     shareOf: () => 1,
     hold: null,
@@ -36,7 +38,7 @@ test('what a killed Ruby worker was running counts as long as its pod is there',
   const counted = observation.foreign.map(({ id, queue }) => `${id} ${queue}`).sort()
   expect(counted).toEqual(
     hosts
-      .filter((host) => host !== gone)
+      .filter((host) => host !== gone && host !== neighbour)
       .map((host) => `${host}:1:mailers mailers`)
       .sort(),
   )

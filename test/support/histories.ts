@@ -28,7 +28,12 @@ export const observation: fc.Arbitrary<Observation> = fc.record({
   }),
   queues: fc.uniqueArray(queue, { maxLength: 3, selector: ({ name }) => name }),
   foreign: fc.array(
-    fc.record({ id: fc.string(), processed: fc.nat(), queue: fc.option(fc.constantFrom('mailers', 'x')) }),
+    fc.record({
+      id: fc.string(),
+      processed: fc.option(fc.nat()),
+      queue: fc.option(fc.constantFrom('mailers', 'x')),
+      runAt: fc.constantFrom('', 'a', 'b'),
+    }),
     {
       maxLength: 3,
     },

@@ -179,12 +179,37 @@ test('workers of other programs count by what they have processed', () => {
     observationOf(
       n,
       {},
-      { foreign: times(4, 0).map((_, i) => ({ id: `host-${i}:1:mailers`, processed: second, queue: 'mailers' })) },
+      {
+        foreign: times(4, 0).map((_, i) => ({
+          id: `host-${i}:1:mailers`,
+          processed: second,
+          queue: 'mailers',
+          runAt: `${second}`,
+        })),
+      },
     )
   const decision = last(follow(times(200, foreign), { replicas: 1 }))
   expect(decision.running).toBe(4)
   expect(decision.arrivalRate).toBeCloseTo(4, 0)
   expect(decision.serviceSeconds).toBeCloseTo(1, 1)
+})
+
+test('where they do not even count, a job has ended once they are idle or run another', () => {
+  const foreign = (n: number, second: number): Observation => {
+    const one = (i: number): Observation['foreign'][number] => {
+      const isIdle = (second / 2 + i) % 4 === 0
+      return {
+        id: `host-${i}:1:q`,
+        processed: null,
+        queue: isIdle ? null : 'mailers',
+        runAt: isIdle ? '' : `${second}`,
+      }
+    }
+    return observationOf(n, {}, { foreign: times(4, 0).map((_, i) => one(i)) })
+  }
+  const decision = last(follow(times(200, foreign), { replicas: 1 }))
+  expect(decision.serviceSeconds).toBeLessThan(3)
+  expect(decision.replicas).toBeLessThan(3)
 })
 
 test('of a shared queue a scaler takes its part', () => {

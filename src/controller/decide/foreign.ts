@@ -21,7 +21,8 @@ export function foreignRunning(workers: readonly ForeignWorker[]): ReadonlyMap<s
 
 /**
  * Flow counters for workers that keep none: jobs ended are the growth of what each worker has processed, jobs started
- * are those and the change of what runs. A worker's jobs count for the queue that it is seen at. A worker that is gone
+ * are those and the change of what runs. Of a worker that does not count either, a job has ended when it is idle or
+ * runs another one: those that began and ended between two looks stay unknown. A worker's jobs count for the queue that it is seen at. A worker that is gone
  * takes its counter along: what it did since the last look stays unknown.
  */
 export function countForeign(
@@ -40,18 +41,19 @@ export function countForeign(
       busyMs: old.busyMs + busyMs,
     }
   }
-  const seen = emptyRecord<readonly [number, string | null]>()
-  for (const { id, processed, queue } of workers) {
-    const [processedThen, queueThen] = own(memory.workers, id) ?? [processed, null]
+  const seen = emptyRecord<ForeignMemory['workers'][string]>()
+  for (const { id, processed, queue, runAt } of workers) {
+    const [processedThen, queueThen, runAtThen] = own(memory.workers, id) ?? [processed, null, runAt]
+    const isOther = queueThen !== null && (queue === null || runAt !== runAtThen)
     // Between two looks it may have changed queues: what it ended counts where it was, or else where it is.
-    const ended = Math.max(0, processed - processedThen)
+    const ended = processed === null ? Number(isOther) : Math.max(0, processed - (processedThen ?? 0))
     const place = queueThen ?? queue
     if (place !== null) add(place, Math.max(0, ended - (queueThen === null ? 0 : 1)), ended, 0)
     if (queue !== null) {
       const isSame = queueThen === queue && ended === 0
       add(queue, isSame ? 0 : 1, 0, elapsedMs)
     }
-    seen[id] = [processed, queue]
+    seen[id] = [processed, queue, runAt]
   }
   return { workers: seen, flow }
 }

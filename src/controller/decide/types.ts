@@ -31,10 +31,12 @@ export interface Due {
 /** A worker of another program, as the family's keys show it. */
 export interface ForeignWorker {
   readonly id: string
-  /** Its `stat:processed:<id>`. */
-  readonly processed: number
+  /** Its `stat:processed:<id>`; `null`: it does not count. */
+  readonly processed: number | null
   /** The queue of the job that it runs; `null`: it is idle. */
   readonly queue: string | null
+  /** When it took that job, in whatever form; empty where it does not say. */
+  readonly runAt: string
 }
 
 /** The pods of the target, without those of older ReplicaSets that nobody counts any more. */
@@ -223,7 +225,7 @@ export interface QueueMemory {
 }
 
 export interface ForeignMemory {
-  readonly workers: Readonly<Record<string, readonly [processed: number, queue: string | null]>>
+  readonly workers: Readonly<Record<string, readonly [processed: number | null, queue: string | null, runAt: string]>>
   /** Started, ended and busy milliseconds of foreign workers, by queue. */
   readonly flow: Readonly<Record<string, Flow>>
 }
