@@ -1,5 +1,6 @@
--- Pushes payloads to the tails of their queues. Everything that can fail is read first, and the first write is a push,
--- which Redis refuses as a whole when it is full: either all is enqueued or nothing.
+-- Pushes payloads to the tails of their queues. Everything that can fail comes before the first push, and Redis refuses
+-- the first write when it is full: either all is enqueued or nothing. What comes behind the pushes must not fail the
+-- call: its caller would enqueue once more.
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     client nonce, call number, number of the call that it follows or "", number of queues, number of tracked
@@ -17,28 +18,32 @@ local at, plan = 6, {}
 for i = 1, n_queues do
   local queue, n = ARGV[at], tonumber(ARGV[at + 1])
   local list, token = p .. 'queue:' .. queue, e .. 'token:' .. queue
-  if n_queues > 1 then
+  local is_new = call('SISMEMBER', p .. 'queues', queue) == 0
+  if n_queues > 1 or is_new then
     call('LLEN', list)
   end
   -- A token key of another type is left alone: polling finds the work.
-  plan[i] = { list, at + 2, at + 1 + n, queue, call('SISMEMBER', p .. 'queues', queue) == 0, redis.pcall('LLEN', token) == 0 and token }
+  plan[i] = { list, at + 2, at + 1 + n, queue, is_new, redis.pcall('LLEN', token) == 0 and token }
   at = at + 2 + n
 end
 
+for i = 1, n_queues do
+  local one = plan[i]
+  if one[5] then call('SADD', p .. 'queues', one[4]) end
+end
 for i = 1, n_queues do
   local one = plan[i]
   call('RPUSH', one[1], unpack(ARGV, one[2], one[3]))
 end
 for i = 1, n_queues do
   local one = plan[i]
-  if one[5] then call('SADD', p .. 'queues', one[4]) end
-  if one[6] then call('RPUSH', one[6], '1') end
+  if one[6] then redis.pcall('RPUSH', one[6], '1') end
 end
 if n_tracked > 0 then
   local seconds = call('TIME')[1]
   local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
   for i = at, at + n_tracked - 1 do
-    call('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
+    redis.pcall('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
   end
 end
 return answer()

@@ -21,15 +21,15 @@ end
 
 for i = 6, last, 2 do
   local ts, item = ARGV[i], ARGV[i + 1]
-  call('RPUSH', p .. 'delayed:' .. ts, item)
-  call('ZADD', schedule, ts, ts)
   call('SADD', p .. 'timestamps:' .. item, 'delayed:' .. ts)
+  call('ZADD', schedule, ts, ts)
+  call('RPUSH', p .. 'delayed:' .. ts, item)
 end
 if n_tracked > 0 then
   local seconds = call('TIME')[1]
   local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
   for i = last + 1, last + n_tracked do
-    call('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
+    redis.pcall('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
   end
 end
 return answer()

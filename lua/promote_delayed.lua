@@ -50,6 +50,11 @@ local function move(list, ts, raw)
 end
 
 local due = call('ZRANGEBYSCORE', schedule, '-inf', clock[1], 'LIMIT', 0, 10)
+if #due > 0 then
+  -- First of all a write that Redis lets through when it is full. Who may not pop would move the same jobs again and
+  -- again.
+  call('LPOP', KEYS[1])
+end
 for _, ts in ipairs(due) do
   local list, step, over = p .. 'delayed:' .. ts, 1, false
   -- Ever more at a time, so that neither many small ones nor few large ones take long.

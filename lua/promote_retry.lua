@@ -17,6 +17,9 @@ while moved < most and budget > 0 do
   if #due == 0 then
     return { moved, 0 }
   end
+  -- First of all a write that Redis lets through when it is full. Who may not do it would move the same jobs again and
+  -- again.
+  call('ZREM', retry, '')
   for i = 1, #due do
     local member = due[i]
     local attempt, length, skip, at = string.match(member, '^%S+ (%d+) (%d+) (%d+) ()')
@@ -27,13 +30,12 @@ while moved < most and budget > 0 do
     else
       queue, raw = '', member
     end
-    local appended = length and append(p .. 'queue:' .. queue, raw)
-    if appended or quarantine(queue, raw) then
-      if appended then
-        local key = job_key(queue, raw)
-        local attempts, recoveries, last = read_attempts(key) -- equal payloads share it
-        write_attempts(key, math.max(attempts, tonumber(attempt)), recoveries, last)
-      end
+    if length then
+      local key = job_key(queue, raw)
+      local attempts, recoveries, last = read_attempts(key) -- equal payloads share it
+      write_attempts(key, math.max(attempts, tonumber(attempt)), recoveries, last)
+    end
+    if length and append(p .. 'queue:' .. queue, raw) or quarantine(queue, raw) then
       call('ZREM', retry, member)
       moved = moved + 1
       if length then

@@ -36,6 +36,8 @@ if (reason == 'lease' and call('EXISTS', lease) == 1)
 end
 -- Passes when Redis is full, even for a missing key, and so does what follows it.
 call('PEXPIRE', lease, 1)
+-- A user who may not do this would put the same jobs back again and again: refused before the first.
+call('HDEL', inflight, '')
 
 local known = registration and decode(registration) or {}
 local function worker_id(slot)

@@ -50,7 +50,7 @@ local function rare()
 -- @include append
 -- @include putback
     rare_functions = {
-      append_failure = append_failure, decode_record = decode_record, is_job = is_job, job_key = job_key, put_back = put_back, quarantine = quarantine,
+      append_failure = append_failure, decode_record = decode_record, is_job = is_job, job_key = job_key, put = put, put_back = put_back, quarantine = quarantine,
       read_attempts = read_attempts, status_key = status_key, status_value = status_value, write_attempts = write_attempts,
       write_status = write_status,
     }
@@ -228,8 +228,7 @@ if may_take > 0 and n_queues > 0 then
 end
 local found = call('MGET', unpack(lookup, 1, n_lookup))
 
--- A full Redis refuses a script whose first write needs memory. Taking a job begins with one that needs none;
--- everything else, with one that does nothing.
+-- A full Redis refuses a script whose first write needs memory: each begins with one that does nothing.
 local may_write = false
 if not found[5] or n_ends > 0 then
   call('HDEL', inflight, '')

@@ -1,6 +1,14 @@
--- Appends to a list; returns false where the key holds another type.
+-- Puts something into a key; returns false where that holds another type. What else Redis refuses is raised: it says
+-- nothing of the key.
+local function put(command, key, ...)
+  local reply = pcall_(command, key, ...)
+  if type(reply) == 'number' then return true end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then call(command, key, ...) end
+  return false
+end
+
 local function append(list, value)
-  return type(pcall_('RPUSH', list, value)) == 'number'
+  return put('RPUSH', list, value)
 end
 
 -- Writes the record of a failure to the lists that a worker keeps: "r" the common one, "m" one per queue, "rm" both.

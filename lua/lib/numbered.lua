@@ -10,8 +10,9 @@ if before then
   end
 end
 
+-- A refusal comes too late: told of it, the caller would do all of it once more.
 local function answer(text)
-  redis.call('SET', client_key, text and number .. ' ' .. text or number, 'PX', 600000)
+  redis.pcall('SET', client_key, text and number .. ' ' .. text or number, 'PX', 600000)
   return text or ''
 end
 

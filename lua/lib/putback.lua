@@ -39,7 +39,7 @@ local function put_back(queue, raw, counted, began, most, worker)
     end
     write_attempts(key, attempts, recoveries, last)
   end
-  if type(pcall_('LPUSH', p .. 'queue:' .. queue, raw)) ~= 'number' then
+  if not put('LPUSH', p .. 'queue:' .. queue, raw) then
     return quarantine(queue, raw) and 'quarantined' or nil
   end
   pcall_('SADD', p .. 'queues', queue)

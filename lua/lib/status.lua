@@ -6,12 +6,13 @@ end
 
 local STATUS_TTL = 86400
 
--- Writes a status where the job is tracked; terminal ones expire after a day.
+-- Writes a status where the job is tracked; terminal ones expire after a day. A refusal is no reason to stop between
+-- what was done with the job and what is to be done.
 local function write_status(key, old, code, result)
   if code >= 3 then
-    call('SET', key, status_value(code, old, result), 'EX', STATUS_TTL)
+    redis.pcall('SET', key, status_value(code, old, result), 'EX', STATUS_TTL)
   else
-    call('SET', key, status_value(code, old, result))
+    redis.pcall('SET', key, status_value(code, old, result))
   end
 end
 

@@ -16,7 +16,7 @@ for i = 1, n_ends do
       code = 1
       local error_text = argv[a + 2]
       local member = nonce .. '.' .. one.claim .. ' ' .. argv[a + 1] .. ' ' .. #one.queue .. ' ' .. #error_text .. ' ' .. one.queue .. error_text .. raw
-      if type(pcall_('ZADD', e .. 'retry', int(now + tonumber(argv[a])), member)) == 'number' then
+      if r.put('ZADD', e .. 'retry', int(now + tonumber(argv[a])), member) then
         local key = r.job_key(one.queue, raw)
         local _, recoveries, last = r.read_attempts(key)
         r.write_attempts(key, tonumber(argv[a + 1]), recoveries, last)

@@ -1,6 +1,6 @@
 -- A part of turn.lua: takes jobs for the free slots.
--- Everything that can go wrong with a job comes before its LPOP, and its record is written right after it: a script that
--- stops in between would lose the job, since Lua does not roll back.
+-- A job's record is written before the job is popped: a script that stops in between (a permission was revoked) would
+-- lose it otherwise, since Lua does not roll back.
 -- `runs`: what was taken at a time, as queue, its place in the list, first and last job. Job i goes to slot free[i], and its
 -- payload stands at reply[5 + i]. Of the first `n_looked` jobs the status was looked up: status_at[i], nil without an id.
 local reply, runs, n_taken, n_looked, status_at = {
@@ -51,21 +51,25 @@ if state == '' and n_free > 0 then
           pops = pops + 1
         end
         if pops == 0 then break end
-        call('LTRIM', key, pops == n_wanted and wanted_text or format('%d', pops), '-1') -- an LPOP of so many that does not answer them once more
-        may_write = true
+        if not may_write then
+          call('HDEL', inflight, '')
+          may_write = true
+        end
+        if bad then call('RPUSH', e .. 'quarantine', unpack(bad)) end
         if n_fill > 0 then
           fill[n_fill + 1], fill[n_fill + 2] = 'k', format('%d', highest)
           call('HSET', inflight, unpack(fill, 1, n_fill + 2))
           k_written = true
           runs[#runs + 1] = { queue, place, taken_before + 1, n_taken }
         end
+        local rest = pops == n_wanted and wanted_text or format('%d', pops)
+        if pcall_('LTRIM', key, rest, '-1').err then -- an LPOP of so many that does not answer them once more
+          for i = 1, n_fill, 2 do call('HDEL', inflight, fill[i]) end
+          call('LTRIM', key, rest, '-1')
+        end
         if looked_up then n_looked = n_taken end
         local f = flow(queue)
-        f[1] = f[1] + pops
-        if bad then
-          call('RPUSH', e .. 'quarantine', unpack(bad))
-          f[2] = f[2] + n_bad
-        end
+        f[1], f[2] = f[1] + pops, f[2] + n_bad
         if ring_leftover == '1' and #items >= wanted then leftover[queue] = true end
         if #items < wanted then break end
         items, looked_up = nil, false

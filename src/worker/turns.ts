@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
 import { turn, type End, type Held } from '../queue/turn.ts'
 import { createAhead, type Ahead } from './ahead.ts'
 import { createSlots } from './slots.ts'
@@ -178,7 +178,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
 
   const stopFor = (error: unknown): void => {
     resting = true
-    options.broken(new Error(`The reserve loop stopped: ${messageOf(error)}`, { cause: error }))
+    const isTold = error instanceof ResQueueError
+    options.broken(isTold ? error : new Error(`The reserve loop stopped: ${messageOf(error)}`, { cause: error }))
   }
 
   const begin = (held: Held): void => {
