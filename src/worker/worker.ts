@@ -240,6 +240,8 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
 
   const assemble = (caretaker: Caretaker, runner: ReturnType<typeof createRunner>): Works => {
     const crew = createCrew(concurrency, runner, (end) => turns.end(end))
+    /** Claims whose end was refused and told. */
+    const unrecorded = new Set<number>()
     const turns = startTurns({
       store,
       clock,
@@ -271,11 +273,14 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       },
       rested: leaving.settle,
       gone: () => fencing.fence(),
-      refused: (end) =>
+      refused: ({ slot, claim }) => {
+        if (unrecorded.has(claim)) return
+        unrecorded.add(claim)
         log.error(
-          { slot: end.slot, claim: end.claim },
-          'the end of a job can be recorded nowhere: keys of another type are in the way',
-        ),
+          { slot, claim, keys: [store.keys.failed, store.keys.quarantine] },
+          'the end of a job can be recorded nowhere, because keys hold another type; tried again every second',
+        )
+      },
       broken: leaving.fail,
     })
     const fencing = createFencing({
