@@ -3,7 +3,7 @@ import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts
 import { whenNothingIsLeft, whenToldToStop } from './exithooks.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
-import { logFields } from './logfields.ts'
+import { logFields, logMessage } from './logfields.ts'
 import { performJob } from './perform.ts'
 import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './protocol.ts'
 
@@ -113,7 +113,7 @@ export function createChild(host: ChildHost): Child {
     error: (message, fields) => line('error', message, fields),
   }
   function line(level: keyof JobLog, message: string, fields: Record<string, unknown> | undefined): void {
-    host.send(frame(FRAME.log, `["${level}",${JSON.stringify(String(message))},${logFields(fields)}]`))
+    host.send(frame(FRAME.log, `["${level}",${JSON.stringify(logMessage(message))},${logFields(fields)}]`))
   }
 
   provideCurrentJob(() => current)

@@ -5,7 +5,7 @@ import { loadChildHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
 import { loadJobs, type JobRegistry } from './jobs.ts'
-import { logFields } from './logfields.ts'
+import { logFields, logMessage } from './logfields.ts'
 import type { LoadedCode } from './loading.ts'
 import type { Outcome } from './outcome.ts'
 import { performJob, type Report, type Surroundings } from './perform.ts'
@@ -16,7 +16,7 @@ let loads = 0
 
 function logOf(job: JobRun, { events }: EngineOptions): JobLog {
   const line = (level: keyof JobLog) => (message: string, fields?: Record<string, unknown>) => {
-    events.log(job, level, String(message), JSON.parse(logFields(fields)) as Record<string, unknown>)
+    events.log(job, level, logMessage(message), JSON.parse(logFields(fields)) as Record<string, unknown>)
   }
   return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
 }

@@ -38,7 +38,7 @@ export const FRAME = {
 
 const HEADER = 5
 const KNOWN: ReadonlySet<number> = new Set(Object.values(FRAME).filter((type) => type !== FRAME.garbled))
-/** Longer than any report: results and errors are bounded. Four bytes of text, read as a length, are more. */
+/** Longer than any frame: results, errors and lines of a log are bounded. Four bytes of text, read as a length, are more. */
 const MOST_BYTES = 64 * 1_048_576
 
 /** One frame, ready to be written. */

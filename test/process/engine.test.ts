@@ -188,6 +188,16 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
     expect(logs).toEqual([['info', 'odd', { fields: '{ big: 1n, cycle: { big: 1n } }' }]])
   })
 
+  test('a line that is too long is cut, and fails no job', async () => {
+    const { run, logs } = await bench({ isolation })
+    expect(await run('TalkLong')).toMatchObject({ kind: 'succeeded' })
+    const fields = `{"text":"${'x'.repeat(65_536)}`.slice(0, 65_536)
+    expect(logs).toEqual([
+      ['info', 'x'.repeat(65_536), {}],
+      ['info', 'long', { fields }],
+    ])
+  })
+
   test('an error among the fields of a line is logged with what JSON would leave out', async () => {
     const { run, logs } = await bench({ isolation })
     expect(await run('TalkOfErrors')).toMatchObject({ kind: 'succeeded' })
