@@ -1,21 +1,24 @@
 import type { JobError } from './outcome.ts'
 import { verdictOf } from './verdict.ts'
 
+const MAX_TYPE = 200
 const MAX_MESSAGE = 32_768
+const MAX_FRAME = 1000
 const MAX_FRAMES = 100
 const MAX_CAUSES = 5
 
 function typeOf(error: Error): string {
   // A class that does not name itself inherits the name of the one above it.
   const own = error.constructor?.name
-  return error.name === 'Error' && own && own !== 'Object' ? own : error.name || 'Error'
+  const name = error.name === 'Error' && own && own !== 'Object' ? own : error.name || 'Error'
+  return String(name).slice(0, MAX_TYPE)
 }
 
 function frames(error: Error): string[] {
   return String(error.stack ?? '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
-    .map((line) => line.trim())
+    .map((line) => line.trim().slice(0, MAX_FRAME))
 }
 
 /** Anything that was thrown, in the form that crosses the process boundary and is recorded. Never throws. */
@@ -61,7 +64,7 @@ function messageFrom(error: Error): string {
 function causes(error: Error, depth: number): string[] {
   if (depth === 0) return []
   return [...membersOf(error), ...(isError(error.cause) ? [error.cause] : [])].flatMap((cause) => [
-    `caused by ${typeOf(cause)}: ${messageFrom(cause).slice(0, 1000)}`,
+    `caused by ${typeOf(cause)}: ${messageFrom(cause).slice(0, MAX_FRAME)}`,
     ...frames(cause),
     ...causes(cause, depth - 1),
   ])

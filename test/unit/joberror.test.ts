@@ -26,6 +26,18 @@ test('whatever was thrown can be recorded', () => {
   }
 })
 
+test('no part of an error is longer than its record should be', () => {
+  const stack = `Error: x\n    at ${'f'.repeat(3e6)}\n`.repeat(2)
+  const cause = Object.assign(new Error('m'.repeat(3e6)), { name: 'C'.repeat(3e6), stack })
+  const error = Object.assign(new Error('m'.repeat(3e6), { cause }), { name: 'N'.repeat(3e6), stack })
+  const frames = Array(2).fill(`at ${'f'.repeat(997)}`)
+  expect(jobError(error)).toEqual({
+    type: 'N'.repeat(200),
+    message: 'm'.repeat(32_768),
+    backtrace: [...frames, `caused by ${'C'.repeat(200)}: ${'m'.repeat(1000)}`, ...frames],
+  })
+})
+
 test('errors of another realm are errors', () => {
   const thrown: unknown = runInNewContext('new TypeError("elsewhere", { cause: new RangeError("deep down") })')
   expect(jobError(thrown)).toMatchObject({
