@@ -17,6 +17,9 @@ export interface Payload {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
+/** Rails' ActiveJob enqueues every job as this class, and the job's own class inside its argument. */
+export const ACTIVE_JOB = 'ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper'
+
 /** What a payload's `x` says about its own run. */
 export interface Extras {
   readonly retry?: RetryPolicy
@@ -69,10 +72,8 @@ export function payloadOf(value: unknown): Parsed {
  */
 export function enqueuedAt(payload: Payload): number | undefined {
   const { queue_time, timestamp, enqueued_at } = payload.fields
-  const inner = payload.args[0]
-  const wrapped =
-    typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)['enqueued_at'] : undefined
-  return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(wrapped)
+  const inner = payload.class === ACTIVE_JOB ? record(payload.args[0]) : undefined
+  return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(inner?.['enqueued_at'])
 }
 
 /**

@@ -1,7 +1,4 @@
-import type { Payload } from '../queue/payload.ts'
-
-/** Rails' ActiveJob enqueues every job as this class, and the job's own class inside its argument. */
-const ACTIVE_JOB = 'ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper'
+import { ACTIVE_JOB, type Payload } from '../queue/payload.ts'
 
 /** The class that people know a job by: ActiveJob's own one where it is wrapped, else the payload's. */
 export function shownClass(payload: Pick<Payload, 'class' | 'args'>): string {

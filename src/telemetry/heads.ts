@@ -1,7 +1,9 @@
 import { HEAD_BYTES } from '../queue/demand.ts'
-import { enqueuedAt, parsePayload } from '../queue/payload.ts'
+import { ACTIVE_JOB, enqueuedAt, parsePayload } from '../queue/payload.ts'
 
 const TIME_FIELD = /,\s*(?="(?:queue_time|timestamp|enqueued_at)"\s*:)/g
+/** What ActiveJob alone writes, between its arguments and its time: the wrapper's class is cut off. */
+const ACTIVE_JOB_FIELD = /,\s*(?="exception_executions"\s*:)/g
 
 /**
  * When the head of a queue was enqueued, in ms since the epoch, from the end of its bytes; undefined where that does
@@ -11,9 +13,15 @@ const TIME_FIELD = /,\s*(?="(?:queue_time|timestamp|enqueued_at)"\s*:)/g
  */
 export function headEnqueuedAt(size: number, end: string): number | undefined {
   if (size <= HEAD_BYTES) return timeIn(end)
-  for (const { index, 0: comma } of end.matchAll(TIME_FIELD)) {
-    const fields = end.slice(index + comma.length)
-    const time = timeIn(`{"class":"",${fields}`) ?? timeIn(`{"class":"","args":[{${fields}`)
+  return (
+    timeBehind(end, TIME_FIELD, '{"class":"",') ??
+    timeBehind(end, ACTIVE_JOB_FIELD, `{"class":"${ACTIVE_JOB}","args":[{`)
+  )
+}
+
+function timeBehind(end: string, field: RegExp, beginning: string): number | undefined {
+  for (const { index, 0: comma } of end.matchAll(field)) {
+    const time = timeIn(beginning + end.slice(index + comma.length))
     if (time !== undefined) return time
   }
   return undefined

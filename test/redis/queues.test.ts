@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { jobOf, type Item } from '../../src/index.ts'
+import { ACTIVE_JOB } from '../../src/queue/payload.ts'
 import { test } from '../support/fixtures.ts'
 import { startProxy } from '../support/proxy.ts'
 import { snapshot } from '../support/redis.ts'
@@ -23,7 +24,7 @@ test('queues are listed by name with size, pause, and the age and class of their
   )
   await redis.rpush(
     `${ns}:queue:active`,
-    `{"class":"W","args":[{"job_class":"J","enqueued_at":"${new Date((now - 10) * 1000).toISOString()}"}]}`,
+    `{"class":"${ACTIVE_JOB}","args":[{"job_class":"J","enqueued_at":"${new Date((now - 10) * 1000).toISOString()}"}]}`,
   )
   await redis.set(`${ns}:queue:odd`, 'text')
   await client.queues.pause('b')
@@ -32,7 +33,7 @@ test('queues are listed by name with size, pause, and the age and class of their
   const about = (n: number): unknown => expect.closeTo(n, 0) as unknown
   expect(queues).toEqual([
     { name: 'a', size: 2, paused: false, nextClass: 'A', latencySeconds: about(100) },
-    { name: 'active', size: 1, paused: false, nextClass: 'W', latencySeconds: about(10) },
+    { name: 'active', size: 1, paused: false, nextClass: ACTIVE_JOB, latencySeconds: about(10) },
     { name: 'b', size: 1, paused: true, nextClass: 'Ruby::Job', latencySeconds: undefined },
     { name: 'c', size: 0, paused: false, nextClass: undefined, latencySeconds: undefined },
     { name: 'huge', size: 1, paused: false, nextClass: 'H "x"', latencySeconds: about(50) },

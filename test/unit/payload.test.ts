@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { encodeExtras } from '../../src/queue/extras.ts'
 import type { RetryOption } from '../../src/retry.ts'
-import { enqueuedAt, extrasOf, parsePayload, type Payload } from '../../src/queue/payload.ts'
+import { ACTIVE_JOB, enqueuedAt, extrasOf, parsePayload, type Payload } from '../../src/queue/payload.ts'
 import { elements, readGolden } from '../wire/golden.ts'
 
 function payload(raw: string): Payload {
@@ -72,7 +72,11 @@ test.each([
   ['{"class":"A","enqueued_at":1795371757491}', 1795371757491],
   ['{"class":"A","enqueued_at":"2026-11-22T18:22:37Z"}', Date.parse('2026-11-22T18:22:37Z')],
   ['{"class":"A","enqueued_at":"1795371757.5"}', 1795371757500],
-  ['{"class":"J","args":[{"job_class":"M","enqueued_at":"2026-11-22T18:22:37Z"}]}', Date.parse('2026-11-22T18:22:37Z')],
+  [
+    `{"class":"${ACTIVE_JOB}","args":[{"job_class":"M","enqueued_at":"2026-11-22T18:22:37Z"}]}`,
+    Date.parse('2026-11-22T18:22:37Z'),
+  ],
+  ['{"class":"ImportOrders","args":[{"order":7,"enqueued_at":"2020-01-01T00:00:00Z"}]}', undefined],
   ['{"class":"A"}', undefined],
   ['{"class":"A","queue_time":"soon"}', undefined],
   ['{"class":"A","queue_time":-1}', undefined],

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { HEAD_BYTES } from '../../src/queue/demand.ts'
+import { ACTIVE_JOB } from '../../src/queue/payload.ts'
 import { createAges } from '../../src/telemetry/ages.ts'
 import { headEnqueuedAt } from '../../src/telemetry/heads.ts'
 import { workerChecks } from '../../src/telemetry/health.ts'
@@ -15,13 +16,21 @@ describe("the time in a head's last bytes", () => {
     return headEnqueuedAt(raw.length, raw.slice(-HEAD_BYTES))
   }
   const seconds = 1_795_371_757.25
+  const activeJobEnd = {
+    executions: 1,
+    exception_executions: { '[StandardError]': 1 },
+    locale: 'en',
+    timezone: 'UTC',
+    enqueued_at: '2026-11-22T18:22:37Z',
+    scheduled_at: null,
+  }
 
   test.for<[string, unknown, number | undefined]>([
     ['short, ours', { class: 'A', args: [], id: 'i', prefix: '', queue_time: seconds }, seconds * 1000],
     ['short, Ruby', { class: 'A', args: [1] }, undefined],
     [
       'short, ActiveJob',
-      { class: 'W', args: [{ job_class: 'A', enqueued_at: '2026-11-22T18:22:37Z' }] },
+      { class: ACTIVE_JOB, args: [{ job_class: 'A', enqueued_at: '2026-11-22T18:22:37Z' }] },
       1_795_371_757_000,
     ],
     ['short, malformed', '{"class":"A","queue_time":17', undefined],
@@ -35,8 +44,18 @@ describe("the time in a head's last bytes", () => {
     ['long, spaces', `{"class": "A", "args": ["${filler}"], "enqueued_at": ${seconds}}`, seconds * 1000],
     [
       'long, ActiveJob',
-      { class: 'W', args: [{ arguments: [filler], enqueued_at: '2026-11-22T18:22:37Z', scheduled_at: null }] },
+      { class: ACTIVE_JOB, args: [{ job_class: 'A', arguments: [filler], ...activeJobEnd }] },
       1_795_371_757_000,
+    ],
+    [
+      "short, a job's own field",
+      { class: 'ImportOrders', args: [{ order: 7, enqueued_at: '2020-01-01T00:00:00Z' }] },
+      undefined,
+    ],
+    [
+      "long, a job's own field",
+      { class: 'ImportOrders', args: [{ filler, enqueued_at: '2020-01-01T00:00:00Z' }] },
+      undefined,
     ],
     ['long, no time', { class: 'A', args: [filler] }, undefined],
     [
