@@ -6,7 +6,8 @@ const AGAIN_MS = 50
 
 /**
  * Writes to a descriptor in order, without waiting for it. What cannot be written (a full disk, a reader that left or
- * stands still) is dropped: no line of a log is worth a job, and the next ones are tried again.
+ * stands still) is dropped: no line of a log is worth a job, and the next ones are tried again. At the end of the
+ * process what waits is written at once: a write that is still under way may come behind it, or be lost.
  */
 export function createSink(fd: number): { write(text: string): void } {
   let waiting = ''
