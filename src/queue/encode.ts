@@ -57,8 +57,8 @@ export function encodePayload(draft: Draft): string {
 /**
  * Arguments as JSON. Refused: functions, symbols, BigInt, NaN and infinities, invalid dates, cycles, undefined inside a
  * list, Map, Set and Promise (they would silently become `{}`), strings with a lone surrogate (no UTF-8 exists for
- * them, so PHP and Ruby could not read the job), nesting beyond 900. A property that is undefined is left out, as
- * JSON.stringify does.
+ * them, so PHP and Ruby could not read the job), nesting beyond 900. A property that is undefined, or whose toJSON
+ * returns that, is left out, as JSON.stringify does.
  */
 function encodeArgs(args: readonly unknown[]): string {
   if (args.length === 0) return '[]'
@@ -95,25 +95,29 @@ function check(value: unknown, depth: number): void {
 function checkObject(value: object, depth: number): void {
   if (depth > MAX_DEPTH) throw refuse(`are nested deeper than ${MAX_DEPTH} levels`)
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) check(value[i], depth + 1)
+    for (let i = 0; i < value.length; i++) check(plain(value[i], i), depth + 1)
     return
   }
   const fields = value as Record<string, unknown>
-  if (typeof fields['toJSON'] === 'function') {
-    const json: unknown = (fields['toJSON'] as () => unknown)()
-    if (json === null && value instanceof Date) throw refuse('hold an invalid Date')
-    if (json !== value) check(json, depth)
-    return
-  }
   if (value instanceof Map || value instanceof Set)
     throw refuse(`hold a ${value instanceof Map ? 'Map' : 'Set'}; pass a plain object or an array`)
   const keys = Object.keys(fields)
   if (keys.length === 0 && value instanceof Promise) throw refuse('hold a Promise; await it first')
   for (const key of keys) {
     if (!key.isWellFormed()) throw refuse('hold a key with a lone surrogate, which has no UTF-8 form')
-    const inner = fields[key]
+    const inner = plain(fields[key], key)
     if (inner !== undefined) check(inner, depth + 1)
   }
+}
+
+/** What JSON.stringify writes of a value: what its toJSON returns, where it has one. */
+function plain(value: unknown, key: string | number): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON !== 'function') return value
+  const json: unknown = toJSON.call(value, String(key))
+  if (json === null && value instanceof Date) throw refuse('hold an invalid Date')
+  return json
 }
 
 function headOf(name: string): string {

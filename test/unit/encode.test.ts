@@ -39,6 +39,16 @@ test('bytes are canonical JSON.stringify output for all that JSON can carry', ()
   )
 })
 
+class Itself {
+  readonly n: number
+  constructor(n: number) {
+    this.n = n
+  }
+  toJSON(): this {
+    return this
+  }
+}
+
 const cycle: Record<string, unknown> = {}
 cycle['a'] = { b: [cycle, cycle] }
 let deep: unknown = 1
@@ -68,6 +78,8 @@ test.each<[string, unknown]>([
       },
     },
   ],
+  ['a toJSON that returns undefined in a list', [{ toJSON: () => undefined }]],
+  ['a toJSON that returns itself with NaN', new Itself(NaN)],
   ['a toJSON that returns NaN', { at: { toJSON: () => NaN } }],
   ['an invalid Date', { at: new Date('never') }],
 ])('%s is refused', (_, value) => {
@@ -81,6 +93,10 @@ test('what JSON.stringify has a form for is taken', () => {
     {
       at: new Date(0),
       left: undefined,
+      leftToo: { toJSON: () => undefined },
+      named: { toJSON: (key: string) => (key === 'named' ? key : NaN) },
+      list: [{ toJSON: (key: string) => (key === '0' ? key : NaN) }],
+      itself: new Itself(1),
       o: Object.create(null) as object,
       pair: '😀',
       url: new URL('http://x/'),
