@@ -1,7 +1,7 @@
 import { defined } from '../defined.ts'
 import { familyJson } from '../json.ts'
 import type { Ending } from '../queue/turn.ts'
-import type { RetryPolicy } from '../retry.ts'
+import { MOST_SECONDS, type RetryPolicy } from '../retry.ts'
 import type { Result } from '../telemetry/observer.ts'
 import type { JobPolicy, JobRun } from './engine.ts'
 import type { JobError, Outcome } from './outcome.ts'
@@ -130,7 +130,8 @@ function retryDelay(
   if (error.fatal || kind === 'cancelled') return undefined
   const allowed = policy?.attempts ?? (error.retryAfterMs === undefined ? 1 : RETRIES_WITHOUT_POLICY + 1)
   if (attempt >= allowed) return undefined
-  if (error.retryAfterMs !== undefined) return error.retryAfterMs
+  // Job code may throw what no `Retry` of ours asks for.
+  if (error.retryAfterMs !== undefined) return Math.min(Math.max(error.retryAfterMs, 0), MOST_SECONDS * 1000)
   return policy && backoff(policy, attempt, random)
 }
 

@@ -39,7 +39,7 @@ function describe(thrown: unknown): JobError {
     message: messageFrom(thrown).slice(0, MAX_MESSAGE),
     backtrace: [...frames(thrown), ...causes(thrown, MAX_CAUSES)].slice(0, MAX_FRAMES),
     ...(verdict?.kind === 'fatal' ? { fatal: true } : {}),
-    ...(verdict?.kind === 'retry' ? { retryAfterMs: verdict.afterMs } : {}),
+    ...(verdict?.kind === 'retry' && Number.isFinite(verdict.afterMs) ? { retryAfterMs: verdict.afterMs } : {}),
   }
 }
 

@@ -1,5 +1,6 @@
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
+import { judge } from '../../src/worker/endings.ts'
 import { jobError } from '../../src/worker/joberror.ts'
 import { verdictOf } from '../../src/worker/verdict.ts'
 
@@ -62,4 +63,20 @@ test('an error that gathered others tells of them, where it has no message of it
       ...told,
     ]),
   })
+})
+
+test.each([
+  [1e300, 3_155_760_000_000],
+  [-5, 0],
+  [1500, 1500],
+  [NaN, undefined],
+  [Infinity, undefined],
+  ['soon', undefined],
+])('a wish to be retried after %s ms is bounded', (afterMs, delayMs) => {
+  const error = jobError(Object.assign(new Error('again'), { resqueueVerdict: { kind: 'retry', afterMs } }))
+  const job = { id: 'a', queue: 'q', class: 'A', payload: '{"class":"A"}', attempt: 1 }
+  const judgement = judge(job, { kind: 'failed', error }, undefined, undefined, 'w', 0)
+  expect(judgement).toMatchObject(
+    delayMs === undefined ? { kind: 'fail' } : { kind: 'end', ending: { verb: 'retry', delayMs } },
+  )
 })
