@@ -58,11 +58,7 @@ static int report(int control, uint8_t type, uint32_t seat, uint32_t generation,
   out.value = value;
   out.begun = begun[seat] == generation;
   out.extra = extra;
-  if (usage != NULL) {
-    out.peak_bytes = (uint64_t)usage->ru_maxrss * 1024u;
-    out.cpu_micros = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
-                     (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
-  }
+  if (usage != NULL) out.peak_bytes = (uint64_t)usage->ru_maxrss * 1024u;
   return write_all(control, &out, sizeof out);
 }
 

@@ -29,7 +29,6 @@ struct __attribute__((packed)) report {
   int32_t value;  /* F: 0 or errno; E: wait status */
   uint32_t begun; /* E, P: 1 when the child's JavaScript has begun */
   uint64_t peak_bytes;
-  uint64_t cpu_micros;
   uint64_t extra; /* F: the fork's duration in ns; E: how many processes are left of jobs that are over */
 };
 

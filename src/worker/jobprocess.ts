@@ -4,7 +4,6 @@ export interface ProcessEnd {
   readonly code?: number
   readonly signal?: NodeJS.Signals
   readonly peakMemoryBytes?: number
-  readonly cpuSeconds?: number
   /** Why the process is gone through no doing of its own or ours (its zygote died, it could not be made). */
   readonly lost?: string
   /** It could not be made: no process ever was. */

@@ -47,7 +47,6 @@ export interface ProcessReport {
   readonly signal?: NodeJS.Signals
   /** What it held at most, shared memory included; of a process that ran jobs before, the most in all of them. */
   readonly peakMemoryBytes?: number
-  readonly cpuSeconds?: number
   /** The last 2 KB of what the job wrote to stderr. */
   readonly stderr?: string
 }

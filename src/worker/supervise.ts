@@ -53,8 +53,8 @@ function outOfMemory(end: ProcessEnd, stderr: string): boolean {
 }
 
 function processReport(end: ProcessEnd, stderr: string): ProcessReport {
-  const { pid, code, signal, peakMemoryBytes, cpuSeconds } = end
-  return defined({ pid, exitCode: code, signal, peakMemoryBytes, cpuSeconds, stderr: stderr || undefined })
+  const { pid, code, signal, peakMemoryBytes } = end
+  return defined({ pid, exitCode: code, signal, peakMemoryBytes, stderr: stderr || undefined })
 }
 
 function garbled(seen: string): Intervention {

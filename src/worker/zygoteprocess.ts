@@ -53,12 +53,11 @@ export interface Zygote {
 }
 
 /** `wait` status → code or signal. */
-function endFrom(pid: number, status: number, peakMemoryBytes: number, cpuMicros: number): ProcessEnd {
-  const usage = { pid, peakMemoryBytes, cpuSeconds: cpuMicros / 1e6 }
+function endFrom(pid: number, status: number, peakMemoryBytes: number): ProcessEnd {
   const signal = status & 0x7f
   return signal === 0
-    ? { ...usage, code: (status >> 8) & 0xff }
-    : { ...usage, signal: signalNames.get(signal) ?? 'SIGKILL' }
+    ? { pid, peakMemoryBytes, code: (status >> 8) & 0xff }
+    : { pid, peakMemoryBytes, signal: signalNames.get(signal) ?? 'SIGKILL' }
 }
 
 /** Starts a zygote and resolves once job code is loaded in it. Rejects with `JOBS` or `CONFIG` when it is not. */
@@ -146,10 +145,10 @@ export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNe
       const begun = body.readUInt32LE(16) !== 0
       if (type === FRAME.pong) return news.pong(seat, generation, begun)
       if (type === FRAME.ended) {
-        const end = endFrom(pid, value, Number(body.readBigUInt64LE(20)), Number(body.readBigUInt64LE(28)))
-        return news.ended(seat, generation, end, begun, Number(body.readBigUInt64LE(36)))
+        const end = endFrom(pid, value, Number(body.readBigUInt64LE(20)))
+        return news.ended(seat, generation, end, begun, Number(body.readBigUInt64LE(28)))
       }
-      if (value === 0) return news.forked(seat, generation, pid, Number(body.readBigUInt64LE(36)) / 1e9)
+      if (value === 0) return news.forked(seat, generation, pid, Number(body.readBigUInt64LE(28)) / 1e9)
       const name = Object.entries(constants.errno).find(([, number]) => number === value)?.[0] ?? String(value)
       news.notForked(seat, generation, `fork: ${name}`)
     }
