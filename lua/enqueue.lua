@@ -39,11 +39,5 @@ for i = 1, n_queues do
   local one = plan[i]
   if one[6] then redis.pcall('RPUSH', one[6], '1') end
 end
-if n_tracked > 0 then
-  local seconds = call('TIME')[1]
-  local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
-  for i = at, at + n_tracked - 1 do
-    redis.pcall('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
-  end
-end
+-- @include tracked
 return answer()

@@ -25,11 +25,6 @@ for i = 6, last, 2 do
   call('ZADD', schedule, ts, ts)
   call('RPUSH', p .. 'delayed:' .. ts, item)
 end
-if n_tracked > 0 then
-  local seconds = call('TIME')[1]
-  local waiting = '{"status":1,"updated":' .. seconds .. ',"started":' .. seconds .. ',"result":null}'
-  for i = last + 1, last + n_tracked do
-    redis.pcall('SET', p .. 'job:' .. ARGV[i] .. ':status', waiting)
-  end
-end
+local at = last + 1
+-- @include tracked
 return answer()
