@@ -60,7 +60,7 @@ export interface Engine {
   kill(): void
   /**
    * Loads job code anew for jobs that start after it resolves. On failure the old code stays and the promise rejects
-   * (`JOBS`).
+   * (`JOBS`, `CONFIG`, `UNAVAILABLE`).
    */
   reload(): Promise<void>
   /** Ends idle processes. Running jobs must have been awaited or aborted before. */

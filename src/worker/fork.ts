@@ -33,7 +33,8 @@ const MAX_PAUSE_MS = 10_000
 
 /**
  * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would
- * share or the self-test fails, with `JOBS` or `CONFIG` when code does not load.
+ * share or the self-test fails, with `JOBS` or `CONFIG` when code does not load, with `UNAVAILABLE` when no process can
+ * be made.
  */
 export async function startFork(options: EngineOptions, addon: Addon, trouble: BackendTrouble): Promise<Backend> {
   /** By number; where there is none, how many children that number had is in `generations`. */

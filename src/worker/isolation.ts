@@ -30,7 +30,8 @@ function whyNotFork(): string | undefined {
 
 /**
  * Starts an engine: loads job code where it will run and proves that the isolation works. Rejects with `JOBS` or
- * `CONFIG`. `auto` and `fork` fall back to `spawn` with one notice that says why.
+ * `CONFIG` when code does not load, with `UNAVAILABLE` when no process can be made. `auto` and `fork` fall back to
+ * `spawn` with one notice that says why.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { events } = options

@@ -46,7 +46,7 @@ export interface WorkerHandle {
   readonly view: WorkerView
   /**
    * Resolves when the worker has left, with its exit code: 0, 130 or 143. Rejects when it cannot start (`JOBS`,
-   * `CONFIG`, `REDIS_…`).
+   * `CONFIG`, `UNAVAILABLE`, `REDIS_…`).
    */
   readonly done: Promise<{ readonly exitCode: number }>
   /** What a signal of this name does; docs/configuration.md, "Signals". */

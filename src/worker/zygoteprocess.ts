@@ -60,7 +60,10 @@ function endFrom(pid: number, status: number, peakMemoryBytes: number): ProcessE
     : { pid, peakMemoryBytes, signal: signalNames.get(signal) ?? 'SIGKILL' }
 }
 
-/** Starts a zygote and resolves once job code is loaded in it. Rejects with `JOBS` or `CONFIG` when it is not. */
+/**
+ * Starts a zygote and resolves once job code is loaded in it. Fails with `JOBS` or `CONFIG` when it is not, with
+ * `UNAVAILABLE` when the zygote cannot be made.
+ */
 export function startZygote(addon: Addon, options: EngineOptions, news: ZygoteNews): Promise<Zygote> {
   const [controlFd, childControl] = addon.socketpair()
   // Its own session: a terminal's Ctrl-C is for the worker, which then ends its jobs in its own way.
