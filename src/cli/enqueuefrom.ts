@@ -2,7 +2,7 @@ import { createReadStream, statSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import { messageOf, ResQueueError } from '../errors.ts'
-import type { EnqueueOptions, JobRequest } from '../queue/enqueue.ts'
+import { prepare, type EnqueueOptions, type JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
 import { plural } from '../wording.ts'
 import { parseJson } from './json.ts'
@@ -26,7 +26,10 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
   let total: number | undefined
   if (isFile(file)) {
     total = 0
-    for await (const _ of requestsOf(file, defaults, signal)) total++
+    for await (const line of requestsOf(file, defaults, signal)) {
+      check(line)
+      total++
+    }
   }
   const client = await context.client()
   const progress = context.progress('Enqueued')
@@ -118,8 +121,21 @@ function requestOf(text: string, number: number, defaults: Defaults): JobRequest
     if (typeof request['class'] !== 'string' || request['class'] === '') throw bad('it names no "class"')
     return request as unknown as JobRequest
   } catch (error) {
-    throw new ResQueueError('USAGE', `line ${number}: ${messageOf(error)}`, { cause: error })
+    throw atLine(number, error)
   }
+}
+
+/** Refuses what the client would: where that is known before the first job is sent, none is. */
+function check({ number, request }: Line): void {
+  try {
+    prepare(request, undefined)
+  } catch (error) {
+    throw atLine(number, error)
+  }
+}
+
+function atLine(number: number, error: unknown): ResQueueError {
+  return new ResQueueError('USAGE', `line ${number}: ${messageOf(error)}`, { cause: error })
 }
 
 /** Names the line, and says how many jobs are in. */

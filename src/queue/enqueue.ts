@@ -177,7 +177,11 @@ export function secondOf(at: unknown, inSeconds: unknown, now: number): number |
   return Math.ceil(now / 1000 + checkSeconds(inSeconds, '"in"'))
 }
 
-function prepare(request: JobRequest, given: unknown): Prepared {
+/**
+ * Builds and checks what is sent for a request; `given` is what listeners will be told of its arguments. Throws
+ * `INVALID_ARGUMENT`.
+ */
+export function prepare(request: JobRequest, given: unknown): Prepared {
   const { args = [], prefix = '', track = false, retry, timeout } = request
   const queue = queueName(request.queue)
   const job = jobName(request.class)

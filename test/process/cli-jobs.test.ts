@@ -115,6 +115,25 @@ test('a line of a file ends with a line feed, and with nothing else that Unicode
   expect(raws.map((raw) => (JSON.parse(raw) as { args: unknown[] }).args)).toEqual(texts.map((text) => [text]))
 })
 
+test.for([
+  ['{"class":"A","retry":0}', 'line 1502: retry must be'],
+  ['{"class":"A","timeout":-1}', 'line 1502: '],
+  ['{"class":"A","in":-1}', 'line 1502: "in" must be'],
+  ['{"class":"A","at":1795371757491}', 'line 1502: "at" is in seconds'],
+  ['{"class":"A","id":7}', 'line 1502: "id" must be'],
+  ['{"class":"A","args":["\\ud800"]}', 'which has no UTF-8 form'],
+  ['{"klass":"A"}', 'line 1502: it has an unknown field "klass"'],
+] as const)('nothing of a file with the line %j is enqueued', async ([line, said], { redis, redisUrl, ns }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'jobs.ndjson')
+  await writeFile(file, [...Array.from({ length: 1500 }, () => '{"class":"A"}'), '', line].join('\n'))
+  const ran = await cliOf(redisUrl, ns)('enqueue', 'mail', '--from', file)
+  expect(ran.code).toBe(64)
+  expect(ran.stderr).toContain(said)
+  expect(await redis.exists(`${ns}:queues`)).toBe(0)
+})
+
 test('jobs come from a pipe that is named like a file, and can be read but once', async ({ redis, redisUrl, ns }) => {
   const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
   own('folder', () => rmSync(folder, { recursive: true, force: true }))
