@@ -16,7 +16,7 @@ import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
 import { some } from '../wording.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
-import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
+import { demandSelection, inTurn, massAction, oldestFirst, type Place } from './mass.ts'
 import {
   all,
   classFilter,
@@ -143,8 +143,11 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
     demandSelection(context, filtered, 'INDEX or ID, --queue, --class, --error, --since, --until')
   const lane = await context.lane()
   const list = listOf(context)
-  const named: FailedEntry[] = []
-  for (const name of operands) named.push(await find(context, name))
+  const named: (Place & { readonly id?: string })[] = []
+  for (const name of operands) {
+    const { index, sha } = await find(context, name)
+    named.push({ index, sha, ...(indexOf(name) === undefined ? { id: name } : {}) })
+  }
   return massAction(context, {
     verb,
     done: verb === 'Retry' ? 'retried' : 'removed',
@@ -153,7 +156,12 @@ async function many(context: Context, verb: 'Retry' | 'Remove', act: Act): Promi
     destroys: verb === 'Remove',
     act: (options) =>
       operands.length > 0
-        ? oldestFirst(named, options, (place, rest) => act(lane, { ...list, ...place }, rest))
+        ? // What was named by its id is meant wherever it stands by then.
+          oldestFirst(named, options, ({ index, sha, id }, rest) =>
+            id === undefined
+              ? act(lane, { ...list, index, sha }, rest)
+              : act(lane, { ...list, id, sha }, { ...rest, limit: 1 }),
+          )
         : inTurn([{ ...list, ...filter, all: get(all) }], options, (selection, rest) => act(lane, selection, rest)),
   })
 }

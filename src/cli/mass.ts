@@ -96,8 +96,8 @@ export async function inTurn<Selection>(
   return { moved, skipped }
 }
 
-/** An entry that was named, as it stood in its list. */
-interface Place {
+/** Where an entry that was named stood in its list. */
+export interface Place {
   readonly index: number
   readonly sha: string
 }
@@ -105,14 +105,14 @@ interface Place {
 /**
  * Acts on entries of one list that were named, each once, the oldest first: whatever was moved has shifted the rest.
  */
-export async function oldestFirst(
-  named: readonly Place[],
+export async function oldestFirst<Named extends Place>(
+  named: readonly Named[],
   options: MoveOptions,
-  act: (place: Place, options: MoveOptions) => Promise<Moved | number>,
+  act: (entry: Named, options: MoveOptions) => Promise<Moved | number>,
 ): Promise<Moved> {
-  const places = [...new Map(named.map((entry) => [entry.index, entry])).values()].sort((a, b) => a.index - b.index)
-  return inTurn(places, options, ({ index, sha }, rest, moved) =>
-    act({ index: options.dryRun ? index : index - moved, sha }, rest),
+  const entries = [...new Map(named.map((entry) => [entry.index, entry])).values()].sort((a, b) => a.index - b.index)
+  return inTurn(entries, options, (entry, rest, moved) =>
+    act(options.dryRun ? entry : { ...entry, index: entry.index - moved }, rest),
   )
 }
 

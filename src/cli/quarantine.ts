@@ -88,7 +88,7 @@ async function many(context: Context, verb: 'Release' | 'Remove'): Promise<numbe
     destroys: verb === 'Remove',
     act: (options) =>
       operands.length > 0
-        ? oldestFirst(named, options, (place, rest) => act(lane, place, rest))
+        ? oldestFirst(named, options, ({ index, sha }, rest) => act(lane, { index, sha }, rest))
         : inTurn([filter], options, (selection, rest) => act(lane, selection, rest)),
   })
 }

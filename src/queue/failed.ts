@@ -145,7 +145,7 @@ export function hasFilter(filter: FailedFilter): boolean {
  * Whether an entry is worth parsing: text that lacks a plain name cannot hold it as a value, unless escapes hide it.
  * Looking for one class among thousands of others is mostly this.
  */
-function mayMatch(text: string, { queue, class: name, id }: FailedFilter): boolean {
+export function mayMatch(text: string, { queue, class: name, id }: FailedFilter): boolean {
   return [queue, name, id].every(
     (part) => part === undefined || !/^[\w.-]+$/.test(part) || text.includes(part) || text.includes('\\u'),
   )

@@ -6,6 +6,7 @@ import {
   failedListName,
   hasFilter,
   matchesFailed,
+  mayMatch,
   parseFailed,
   showFailed,
   type FailedEntry,
@@ -24,7 +25,7 @@ const clearScript = loadScript('list_clear')
 /** Which failed entries to act on: one by its index, those that fit a filter, or all. What is given must fit. */
 export interface FailedSelection extends FailedList, FailedFilter {
   readonly index?: number
-  /** Beside `index`: only if it is still that entry. */
+  /** Only an entry with these bytes: beside `index`, only if it is still that entry. */
   readonly sha?: string
   /** Must be true where nothing else is given. */
   readonly all?: boolean
@@ -67,16 +68,17 @@ async function act(
     parsed.set(entry, known)
     return known
   }
+  const fits = (entry: FailedEntry): boolean =>
+    matchesFailed(entry, selection) && (sha === undefined || entry.sha === sha)
   const mover: Mover = {
     list,
     script,
     before: [list],
-    fits: (entry) => matchesFailed(read(entry), selection),
+    fits: (entry) => mayMatch(entry.text, selection) && fits(read(entry)),
     detail: (entry, bytes) => detail(read(entry), bytes),
   }
   const only = index === undefined ? undefined : await showFailed(lane.store, index, selection)
-  if (index !== undefined && (!only || (sha !== undefined && only.sha !== sha) || !matchesFailed(only, selection)))
-    return { moved: 0, skipped: 0 }
+  if (index !== undefined && (!only || !fits(only))) return { moved: 0, skipped: 0 }
   return moveEntries(lane, mover, only, options)
 }
 

@@ -1,7 +1,11 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { spawnCli } from '../support/process.ts'
+import { spawnCli, spawnCommand } from '../support/process.ts'
+import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { cliOf } from './cli.ts'
 
@@ -161,6 +165,24 @@ describe('failed jobs', () => {
     })
     expect(await cli('failed', 'rm', '--all', '--yes')).toMatchObject({ stdout: '4 failed jobs removed\n' })
     expect(await redis.exists(`${ns}:failed`)).toBe(0)
+  })
+
+  test('that are named by id are removed wherever they stand when a person has answered', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
+    await redis.rpush(`${ns}:failed`, entry('A', 1), entry('A', 2), entry('A', 3), entry('A', 4))
+    const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
+    own('folder', () => rmSync(folder, { recursive: true, force: true }))
+    const [screen, command] = [join(folder, 'screen'), `"${process.execPath}" src/bin.ts failed rm id-2 id-4`]
+    const terminal = spawnCommand('script', ['-qefc', command, screen], { env: { REDIS_URL: redisUrl, PREFIX: ns } })
+    await waitFor(() => existsSync(screen) && readFileSync(screen, 'utf8').includes('Remove 2 failed jobs? [y/N]'))
+    await redis.lpop(`${ns}:failed`)
+    terminal.stdin.end('y\n')
+    expect(await terminal.waitForExit()).toMatchObject({ code: 0 })
+    expect(terminal.stdout).toContain('2 failed jobs removed')
+    expect(await redis.lrange(`${ns}:failed`, 0, -1)).toEqual([entry('A', 3)])
   })
 
   test('of one queue have a list of their own', async ({ redis, redisUrl, ns }) => {

@@ -144,6 +144,7 @@ test('a selection by index, sha, id, queue, class, error and time', async ({ red
   expect(await client.failed.retry({ class: 'One' }, { dryRun: true })).toEqual({ moved: 2, skipped: 0 })
   expect(await ids(client)).toEqual(['a', 'b', 'c', 'd'])
   expect(await client.failed.retry({ index: 0, sha: seen?.sha ?? '' })).toEqual({ moved: 1, skipped: 0 })
+  expect(await client.failed.retry({ id: 'd', sha: seen?.sha ?? '' })).toEqual({ moved: 0, skipped: 0 })
   expect(await client.failed.retry({ id: 'd' })).toEqual({ moved: 1, skipped: 0 })
   expect(await client.failed.remove({ class: 'One' })).toBe(1)
   expect(await ids(client)).toEqual(['b'])
