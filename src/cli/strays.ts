@@ -1,15 +1,6 @@
 import { nonceOf } from '../queue/registry.ts'
+import { scan } from '../redis/pages.ts'
 import type { Store } from '../redis/store.ts'
-
-/** Members of a set, a page at a time. */
-export async function* members(store: Store, key: string): AsyncGenerator<readonly string[]> {
-  let cursor = '0'
-  do {
-    const [next, page] = (await store.command('sscan', [key, cursor, 'COUNT', 500])) as [string, string[]]
-    cursor = next
-    if (page.length > 0) yield page
-  } while (cursor !== '0')
-}
 
 /**
  * Registrations in the family's `workers` that look like ours and have no process behind them: display entries that
@@ -17,7 +8,7 @@ export async function* members(store: Store, key: string): AsyncGenerator<readon
  */
 export async function strayIds(store: Store): Promise<readonly string[]> {
   const strays = new Set<string>()
-  for await (const page of members(store, store.keys.workers)) {
+  for await (const page of scan(store, 'sscan', store.keys.workers)) {
     const ours = page.flatMap((id) => {
       const nonce = nonceOf(id)
       return nonce === undefined ? [] : [{ id, nonce }]

@@ -22,7 +22,7 @@ export async function* scan(
   do {
     const reply = await store.command(command, [key, cursor, 'COUNT', 500], patience)
     const [next, page] = reply as [string, string[]]
-    yield page
+    if (page.length > 0) yield page
     cursor = next
   } while (cursor !== '0')
 }

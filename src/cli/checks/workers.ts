@@ -3,9 +3,10 @@ import { queueInfos, queueNames } from '../../queue/queues.ts'
 import { nonceOf } from '../../queue/registry.ts'
 import { selectQueues } from '../../queue/selection.ts'
 import { listWorkers } from '../../queue/workers.ts'
+import { scan } from '../../redis/pages.ts'
 import type { Store } from '../../redis/store.ts'
 import { plural, some } from '../../wording.ts'
-import { members, strayIds } from '../strays.ts'
+import { strayIds } from '../strays.ts'
 import { age } from '../text.ts'
 import { quote, type Check, type Finding, type Patient } from './finding.ts'
 
@@ -45,7 +46,7 @@ async function family({ store }: Patient): Promise<readonly Finding[]> {
   const malformed: string[] = []
   const unreadable: string[] = []
   const registered = new Set<string>()
-  for await (const page of members(store, keys.workers)) {
+  for await (const page of scan(store, 'sscan', keys.workers)) {
     for (const id of page) registered.add(id)
     malformed.push(...page.filter(breaksDashboards))
     const busy = await store.pipeline(page.map((id) => ['get', keys.worker(id)]))
@@ -80,10 +81,7 @@ async function heartbeats(store: Store, registered: ReadonlySet<string>): Promis
   const now = Number(((await store.command('time', [])) as [string])[0]) * 1000
   let oldest = 0
   let seen = 0
-  let cursor = '0'
-  do {
-    const [next, page] = (await store.command('hscan', [keys.heartbeat, cursor, 'COUNT', 500])) as [string, string[]]
-    cursor = next
+  for await (const page of scan(store, 'hscan', keys.heartbeat)) {
     for (let i = 0; i + 1 < page.length; i += 2) {
       seen++
       const [id, text] = [page[i] as string, page[i + 1] as string]
@@ -94,7 +92,8 @@ async function heartbeats(store: Store, registered: ReadonlySet<string>): Promis
         oldest = Math.max(oldest, now - at.getTime())
       }
     }
-  } while (cursor !== '0' && seen < MOST)
+    if (seen >= MOST) break
+  }
   const findings: Finding[] = []
   if (bad.length > 0) {
     findings.push({
