@@ -1,11 +1,13 @@
 import { sleep } from '../clock.ts'
 import { maxRecoveries } from '../config.ts'
+import { ResQueueError } from '../errors.ts'
 import { LOOK_MS, look, release, type ReleaseReason } from '../queue/recovery.ts'
 import { processes } from '../queue/registry.ts'
 import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
 import type { Store } from '../redis/store.ts'
 import { sightOf } from '../worker/identity.ts'
 import { plural } from '../wording.ts'
+import { answers } from './checks/finding.ts'
 import { dryRun } from './options.ts'
 import { strayIds } from './strays.ts'
 import type { Context } from './verb.ts'
@@ -31,41 +33,60 @@ export async function prune(context: Context): Promise<number> {
     ])
     return 0
   }
-  const total = { workers: 0, put_back: 0, failed: 0, quarantined: 0, stray_registrations: strays.length }
+  const total = { workers: 0, put_back: 0, failed: 0, quarantined: 0, stray_registrations: 0 }
+  let code = 0
+  // What Redis refuses of one must not keep the others from their turn.
+  const tell = (what: string, error: unknown): void => {
+    if (!(error instanceof ResQueueError) || error.code === 'REDIS_UNAVAILABLE') throw error
+    output.note(`${what}: ${error.message.replace(/\.$/, '')}. Mend this and prune again`)
+    code = error.exitCode
+  }
+  const refused = new Set<string>()
   const bury = async (nonce: string, reason: ReleaseReason): Promise<void> => {
-    const result = await release(store, nonce, reason, get(maxRecoveries))
-    if (result.kind !== 'released') return
-    total.workers++
-    total.put_back += result.back
-    total.failed += result.failed
-    total.quarantined += result.quarantined
+    if (refused.has(nonce)) return
+    try {
+      const result = await release(store, nonce, reason, get(maxRecoveries))
+      if (result.kind !== 'released') return
+      total.workers++
+      total.put_back += result.back
+      total.failed += result.failed
+      total.quarantined += result.quarantined
+    } catch (error) {
+      refused.add(nonce)
+      tell(`Worker ${nonce} was left with what ${store.keys.inflight(nonce)} holds`, error)
+    }
   }
   // On this machine a pid can be judged at once.
   for await (const registration of processes(store)) {
     if (sightOf(registration) === 'dead')
       await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
   }
-  await buryLapsed(store, new Set(dead.map(({ id }) => id)), bury, signal)
-  await removeStrays(store, strays)
+  const suspects = dead.map(({ id }) => id)
+  await buryLapsed(store, () => suspects.filter((nonce) => !refused.has(nonce)), bury, signal)
+  try {
+    for (const id of strays) total.stray_registrations += await removeStray(store, id)
+  } catch (error) {
+    tell('Stray registrations were left', error)
+  }
   output.done(
-    `${plural(total.workers, 'dead worker')} removed; ${plural(total.put_back, 'job')} put back, ${total.failed} failed, ${total.quarantined} quarantined; ${plural(strays.length, 'stray registration')} removed`,
+    `${plural(total.workers, 'dead worker')} removed; ${plural(total.put_back, 'job')} put back, ${total.failed} failed, ${total.quarantined} quarantined; ${plural(total.stray_registrations, 'stray registration')} removed`,
     total,
   )
-  return 0
+  return code
 }
 
-/** Looks until all suspects are released or proved alive, or patience ends. */
+/** Looks until all suspects are released, proved alive or given up, or patience ends. */
 async function buryLapsed(
   store: Store,
-  suspects: ReadonlySet<string>,
+  suspects: () => readonly string[],
   bury: (nonce: string, reason: ReleaseReason) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const until = performance.now() + PATIENCE_MS
   while (performance.now() < until && !signal.aborted) {
     const left: string[] = []
-    for (const nonce of suspects) {
-      const [registered, lease] = await store.pipeline([
+    for (const nonce of suspects()) {
+      const [registered, lease] = await answers(store, [
         ['hexists', store.keys.processes, nonce],
         ['exists', store.keys.lease(nonce)],
       ])
@@ -77,16 +98,16 @@ async function buryLapsed(
   }
 }
 
-async function removeStrays(store: Store, ids: readonly string[]): Promise<void> {
+/** Removes a display entry; returns how many there were: 0 where somebody else was faster. */
+async function removeStray(store: Store, id: string): Promise<number> {
   const { keys } = store
-  for (const id of ids) {
-    await store.pipeline([
-      ['srem', keys.workers, id],
-      ['hdel', keys.heartbeat, id],
-      ['del', keys.worker(id)],
-      ['del', keys.workerStarted(id)],
-      ['del', keys.stat(`processed:${id}`)],
-      ['del', keys.stat(`failed:${id}`)],
-    ])
-  }
+  const [removed] = await answers(store, [
+    ['srem', keys.workers, id],
+    ['hdel', keys.heartbeat, id],
+    ['del', keys.worker(id)],
+    ['del', keys.workerStarted(id)],
+    ['del', keys.stat(`processed:${id}`)],
+    ['del', keys.stat(`failed:${id}`)],
+  ])
+  return removed as number
 }

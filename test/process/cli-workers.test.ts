@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
+import { startRedis } from '../support/redis.ts'
 import { cliOf } from './cli.ts'
 
 const NOW = Date.now()
@@ -163,6 +164,43 @@ describe('workers', () => {
       'rb:9:mail',
     ])
   })
+})
+
+test('a prune goes on with the others where Redis refuses one, and ends with what it refused', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  for (const nonce of ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', 'cccccccccccc'])
+    await register(redis, ns, nonce, { alive: false })
+  await hold(redis, ns, 'bbbbbbbbbbbb')
+  for (const nonce of ['aaaaaaaaaaaa', 'cccccccccccc']) await redis.set(`${ns}:ext:inflight:${nonce}`, 'x')
+  await redis.sadd(`${ns}:workers`, 'h.dddddddddddd.0:9:mail')
+  const ran = await cliOf(redisUrl, ns)('worker', 'prune', '-o', 'json')
+  expect(ran.code).toBe(69)
+  expect(ran.json).toMatchObject({ workers: 1, put_back: 1, stray_registrations: 1 })
+  expect(ran.stderr.trim().split('\n').sort()).toEqual(
+    ['aaaaaaaaaaaa', 'cccccccccccc'].map((nonce): unknown =>
+      expect.stringMatching(
+        `^Worker ${nonce} was left with what ${ns}:ext:inflight:${nonce} holds: .*WRONGTYPE.*again$`,
+      ),
+    ),
+  )
+  expect(await redis.lrange(`${ns}:queue:mail`, 0, -1)).toEqual([RAW])
+})
+
+test('a prune that may not remove stray registrations says so', async () => {
+  const server = await startRedis()
+  const admin = server.client()
+  await admin.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-srem')
+  await admin.sadd('x:workers', 'h.dddddddddddd.0:9:mail')
+  const ran = await cliOf(`redis://app:pw@127.0.0.1:${server.port}`, 'x')('worker', 'prune', '-o', 'json')
+  expect(ran).toMatchObject({
+    code: 69,
+    json: { workers: 0, stray_registrations: 0 },
+    stderr: expect.stringMatching(/^Stray registrations were left: .*resqueue doctor --acl/),
+  })
+  expect(await admin.scard('x:workers')).toBe(1)
 })
 
 test('a job is found by its id wherever it is', async ({ redis, redisUrl, ns }) => {
