@@ -69,23 +69,29 @@ async function ls(context: Context): Promise<number> {
   const store = await context.store()
   const wanted = get(limit)
   const entries: FailedEntry[] = []
-  const query: FailedQuery = { ...listOf(context), ...filterOf(context) }
+  const filter = filterOf(context)
+  const query: FailedQuery = { ...listOf(context), ...filter }
   let total = 0
   let cursor: number | undefined
   do {
     const page = await listFailed(store, {
       ...query,
       ...defined({ cursor }),
-      limit: Math.min(wanted - entries.length, 1000),
+      // One more than is shown tells whether there are more.
+      limit: Math.min(wanted + 1 - entries.length, 1000),
     })
     for (const entry of page.entries) entries.push(entry)
     total = page.total
     cursor = page.next
-  } while (cursor !== undefined && entries.length < wanted && !signal.aborted)
-  out.list(columns, entries.map(failedRow))
+  } while (cursor !== undefined && entries.length <= wanted && !signal.aborted)
+  const shown = entries.slice(0, wanted)
+  out.list(columns, shown.map(failedRow))
   const hint = entries.length === 0 ? await elsewhere(store, query) : ''
   if (hint !== '') out.note(hint)
-  if (cursor !== undefined) out.note(`The newest ${entries.length} of ${total} failed jobs; --limit 0 shows all`)
+  if (cursor !== undefined || entries.length > wanted) {
+    const ofAll = Object.keys(filter).length === 0 ? ` of ${total}` : ''
+    out.note(`The newest ${shown.length}${ofAll} failed jobs; --limit 0 shows all`)
+  }
   return 0
 }
 

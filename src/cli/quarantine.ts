@@ -36,20 +36,20 @@ async function ls({ get, output: out, store: open }: Context): Promise<number> {
   const queue = get(queueFilter)
   const rows: Row[] = []
   let total = 0
-  for (let offset = 0; rows.length < wanted;) {
+  // One more than is shown tells whether there are more.
+  for (let offset = 0; rows.length <= wanted;) {
     const page = await listQuarantine(store, { offset, limit: 1000 })
     total = page.total
-    rows.push(
-      ...page.entries
-        .filter((entry) => queue === undefined || entry.queue === queue)
-        .map(rowOf)
-        .slice(0, wanted - rows.length),
-    )
+    rows.push(...page.entries.filter((entry) => queue === undefined || entry.queue === queue).map(rowOf))
     offset += page.entries.length
     if (page.entries.length < 1000) break
   }
-  out.list(columns, rows)
-  if (queue === undefined && rows.length < total) out.note(`${rows.length} of ${total} payloads; --limit 0 shows all`)
+  const shown = rows.slice(0, wanted)
+  out.list(columns, shown)
+  if (rows.length > wanted) {
+    const ofAll = queue === undefined ? ` of ${total}` : ''
+    out.note(`The first ${shown.length}${ofAll} payloads; --limit 0 shows all`)
+  }
   return 0
 }
 

@@ -35,14 +35,16 @@ async function ls(context: Context): Promise<number> {
   const wanted = get(limit)
   const filter = filterOf(context)
   const rows: Row[] = []
+  let more = false
   for await (const entry of retriesThatFit(store, filter, signal)) {
+    more = rows.length >= wanted
+    if (more) break
     rows.push(rowOf(entry))
-    if (rows.length >= wanted) break
   }
   out.list(columns, rows)
-  if (rows.length >= wanted && Object.keys(filter).length === 0) {
-    const total = await countRetries(store)
-    if (total > rows.length) out.note(`The first ${rows.length} of ${total} retries; --limit 0 shows all`)
+  if (more) {
+    const ofAll = Object.keys(filter).length === 0 ? ` of ${await countRetries(store)}` : ''
+    out.note(`The first ${rows.length}${ofAll} retries; --limit 0 shows all`)
   }
   return 0
 }

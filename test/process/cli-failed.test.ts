@@ -211,6 +211,27 @@ describe('failed jobs', () => {
   })
 })
 
+test('a listing says where it leaves something out that fits, and only there', async ({ redis, redisUrl, ns }) => {
+  const cli = cliOf(redisUrl, ns)
+  const names = ['A', 'B', 'A', 'B', 'A', 'B']
+  for (const [i, name] of names.entries()) {
+    await redis.rpush(`${ns}:failed`, entry(name, i))
+    await redis.rpush(`${ns}:ext:quarantine`, `1795371757491 1 ${name}junk`)
+    await redis.zadd(`${ns}:ext:retry`, 2_208_988_800_000, `aaaaaaaaaaaa.${i} 1 1 7 qE: oops${payload(name, i)}`)
+  }
+  const said = async (...words: string[]): Promise<string> => (await cli(...words)).stderr
+  const all = '--limit 0 shows all\n'
+  expect(await said('failed', 'ls', '--limit', '1')).toBe(`The newest 1 of 6 failed jobs; ${all}`)
+  expect(await said('failed', 'ls', '--class', 'A', '--limit', '1')).toBe(`The newest 1 failed jobs; ${all}`)
+  expect(await said('failed', 'ls', '--class', 'A', '--limit', '3')).toBe('')
+  expect(await said('retry', 'ls', '--limit', '1')).toBe(`The first 1 of 6 retries; ${all}`)
+  expect(await said('retry', 'ls', '--class', 'A', '--limit', '1')).toBe(`The first 1 retries; ${all}`)
+  expect(await said('retry', 'ls', '--class', 'A', '--limit', '3')).toBe('')
+  expect(await said('quarantine', 'ls', '--limit', '1')).toBe(`The first 1 of 6 payloads; ${all}`)
+  expect(await said('quarantine', 'ls', '--queue', 'A', '--limit', '1')).toBe(`The first 1 payloads; ${all}`)
+  expect(await said('quarantine', 'ls', '--queue', 'A', '--limit', '3')).toBe('')
+})
+
 test('quarantined payloads are shown, released and removed', async ({ redis, redisUrl, ns }) => {
   const cli = cliOf(redisUrl, ns)
   const element = (queue: string, raw: string): string => `1795371757491 ${queue.length} ${queue}${raw}`
