@@ -1,6 +1,6 @@
 /**
- * The workers' queue grammar: names in order of priority, `*` and globs (`mail_*`, `?`, `[ab]`, `[!ab]`) for whatever
- * exists, `!name` or `!glob` for what is skipped (R14, and Ruby's globs).
+ * The workers' queue grammar: names in order of priority, `*` for every queue that exists, globs (`mail_*`, `?`, `[ab]`,
+ * `[!ab]`, `\*`) for those that fit, `!name` or `!glob` for what is skipped (R14, and Ruby's globs).
  */
 export interface Selection {
   readonly patterns: readonly string[]
@@ -38,17 +38,37 @@ export function selectQueues(patterns: readonly string[]): Selection {
 }
 
 function matcher(pattern: string): (name: string) => boolean {
-  if (!GLOB.test(pattern)) return (name) => name === pattern
-  const source = pattern
-    .replace(/[\\^$.|+(){}]/g, '\\$&')
-    .replace(/\[(?:!|\\\^)/g, '[^')
-    .replace(/\*/g, '.*')
-    .replace(/\?/g, '.')
-  let expression: RegExp
-  try {
-    expression = new RegExp(`^${source}$`, 'su')
-  } catch {
-    return (name) => name === pattern // an unclosed bracket is a plain name
-  }
-  return (name) => expression.test(name)
+  if (pattern === '*') return () => true
+  const expression = GLOB.test(pattern) ? expressionOf(pattern) : undefined
+  return expression ? (name) => expression.test(name) : (name) => name === pattern
+}
+
+/** What a glob is made of: an escaped character, a class, or any other character. */
+const PART = /\\([^])|\[([!^]?)((?:\\[^]|[^\\\]])*)\]|[^]/gu
+/** What a class is made of: a range, or a character. */
+const MEMBER = /\\?([^])(?:-\\?([^]))?/gu
+
+/** A glob as Ruby's `File.fnmatch?` reads it; undefined for an unclosed bracket, which makes it a plain name. */
+function expressionOf(glob: string): RegExp | undefined {
+  let closed = true
+  const source = glob.replace(PART, (part: string, escaped?: string, not?: string, members?: string) => {
+    if (members !== undefined) return `[${not === '' ? '' : '^'}${members.replace(MEMBER, memberOf)}]`
+    if (part === '*') return '.*'
+    if (part === '?') return '.'
+    closed &&= part !== '['
+    return literal(escaped ?? part)
+  })
+  // A dot in front of a name stands for itself alone, as for a shell.
+  const dot = /^\\?\./.test(glob) ? '' : '(?!\\.)'
+  return closed ? new RegExp(`^${dot}${source}$`, 'su') : undefined
+}
+
+/** Of a range the wrong way round Ruby finds the ends. */
+function memberOf(_: string, from: string, to?: string): string {
+  if (to === undefined) return literal(from)
+  return `${literal(from)}${(from.codePointAt(0) ?? 0) <= (to.codePointAt(0) ?? 0) ? '-' : ''}${literal(to)}`
+}
+
+function literal(char: string): string {
+  return `\\u{${char.codePointAt(0)?.toString(16)}}`
 }

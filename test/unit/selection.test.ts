@@ -20,6 +20,38 @@ test.each<[string, readonly string[]]>([
   expect(selectQueues([pattern]).resolve(KNOWN)).toEqual(found.toSorted())
 })
 
+const ODD = ['?x', '*x', '.x', 'ax', ']x', '-x', '\\x', '^x', '!x', 'a]', 'a]b', 'm', 'z', 'a', '[x']
+
+/** The same of names and patterns with signs that a glob means something by. */
+test.each<[string, readonly string[]]>([
+  ['[?]x', ['?x']],
+  ['[*]x', ['*x']],
+  ['[.]x', []],
+  ['.?', ['.x']],
+  ['\\.[x]', ['.x']],
+  ['?x', ODD.filter((name) => name.endsWith('x') && name !== '.x')],
+  ['a]*', ['a]', 'a]b']],
+  ['\\*x', ['*x']],
+  ['\\[?', ['[x']],
+  ['[\\]]x', [']x']],
+  ['[\\\\]x', ['\\x']],
+  ['[a-]x', ['-x', 'ax']],
+  ['[!a-]x', ['!x', '*x', '?x', '[x', '\\x', ']x', '^x']],
+  ['[a^]x', ['^x', 'ax']],
+  ['[z-a]', ['a', 'z']],
+  ['[a-z]', ['a', 'm', 'z']],
+  ['[]x*', []],
+  ['[!]x', ODD.filter((name) => name.endsWith('x') && name !== '.x')],
+])('the pattern %s finds the odd names that it finds in Ruby', (pattern, found) => {
+  expect(selectQueues([pattern]).resolve(ODD)).toEqual(found.toSorted())
+})
+
+test('every queue is found by *, also one whose name begins with a dot; a bracket that is not closed is a name', () => {
+  expect(selectQueues(['*']).resolve(ODD)).toEqual(ODD.toSorted())
+  expect(selectQueues(['[x']).resolve(ODD)).toEqual(['[x'])
+  expect(selectQueues(['*', '![x']).resolve(['a', '[x'])).toEqual(['a'])
+})
+
 test('a skip may be a glob with a negation', () => {
   expect(selectQueues(['mail*', '![!m]*', '!*[!_]x']).resolve(KNOWN)).toEqual(['mail_x'])
 })
