@@ -198,6 +198,7 @@ function canonical(value: unknown): string {
   )
 }
 
+/** Taken as it is: others may have filed jobs under what is no time. */
 function secondOf(at: Date | number): number {
   return at instanceof Date ? Math.ceil(at.getTime() / 1000) : at
 }
