@@ -207,10 +207,16 @@ function readConnection(file: string, name: string, value: unknown): ConnectionC
   return { redis, allowedNamespaces: namespaces, maxRecoveries: whole('maxRecoveries') ?? maxRecoveries.fallback }
 }
 
-/** Puts a user into a URL; one that it names already goes, with its password. */
+/**
+ * Puts a user into a URL; one that it names already goes, with its password: all up to the last @, as `parseEndpoint`
+ * reads it.
+ */
 function withUser(url: string, username: string): string {
   const full = url.includes('://') ? url : `redis://${url}`
-  return full.replace(/:\/\/([^@/]*@)?/, `://${encodeURIComponent(username)}:@`)
+  return full.replace(
+    /^([a-z-]+:\/\/)(?:(?!\/).*@)?/is,
+    (_, scheme: string) => `${scheme}${encodeURIComponent(username)}:@`,
+  )
 }
 
 function read(file: string, at: string, path: string): string {

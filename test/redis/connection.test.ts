@@ -203,6 +203,7 @@ test('a user whose password stands in a file is known to Redis by its name, from
     `connections:
   named: { url: 'redis://127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
   renamed: { url: 'redis://old:word@127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
+  pasted: { url: 'redis://old:w@o/rd@127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
 `,
   )
   const store = openStore({ url: `redis://app@127.0.0.1:${server.port}`, namespace: 'x', passwordFile })
@@ -210,7 +211,7 @@ test('a user whose password stands in a file is known to Redis by its name, from
   expect(await store.command('acl', ['WHOAMI'])).toBe('app')
   const connections = openConnections({ kind: 'file', file }, silentLogger)
   own('connections', () => connections.close())
-  for (const name of ['named', 'renamed']) {
+  for (const name of ['named', 'renamed', 'pasted']) {
     const found = connections.find(name, 'any')
     expect(found.kind === 'ok' && (await found.connection.store.command('acl', ['WHOAMI']))).toBe('app')
   }

@@ -132,13 +132,15 @@ test('the ACL rule names every command that scripts call and sources send, and n
       .filter((name) => name.endsWith('.lua'))
       .map((name) => readFileSync(join(ROOT, 'lua', folder, name), 'utf8'))
   for (const text of [...lua('.'), ...lua('lib')]) {
-    for (const [, name = ''] of text.matchAll(/\b(?:call|pcall_?|number|put)\('([A-Z]+)'/g)) used.add(name.toLowerCase())
+    for (const [, name = ''] of text.matchAll(/\b(?:call|pcall_?|number|put)\('([A-Z]+)'/g))
+      used.add(name.toLowerCase())
   }
   for (const file of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.ts'),
   )) {
     const text = readFileSync(join(ROOT, 'src', file), 'utf8')
-    for (const [, name = ''] of text.matchAll(/(?:\.(?:command|waitThenRun)\(|\bscan\(store,)\s*'([a-z]+)'/g)) used.add(name)
+    for (const [, name = ''] of text.matchAll(/(?:\.(?:command|waitThenRun)\(|\bscan\(store,)\s*'([a-z]+)'/g))
+      used.add(name)
     for (const [, name = ''] of text.matchAll(/\[\s*'([a-z]+)',\s*(?:store\.)?keys?\b/g)) used.add(name)
   }
   const first = (name: string): string => name.split('|')[0] as string
