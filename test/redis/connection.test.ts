@@ -196,14 +196,14 @@ test('a user whose password stands in a file is known to Redis by its name, from
   own('folder', () => rmSync(folder, { recursive: true, force: true }))
   const [passwordFile, file] = [join(folder, 'password'), join(folder, 'connections.yaml')]
   const server = await startRedis()
-  await server.client().call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all')
+  await server.client().call('ACL', 'SETUSER', 'app', 'on', '>secret', '>@o/rd', '~*', '+@all')
   writeFileSync(passwordFile, 'secret\n')
   writeFileSync(
     file,
     `connections:
   named: { url: 'redis://127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
   renamed: { url: 'redis://old:word@127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
-  pasted: { url: 'redis://old:w@o/rd@127.0.0.1:${server.port}', username: app, passwordFile: ${passwordFile} }
+  pasted: { url: 'redis://old:w@o/rd@127.0.0.1:${server.port}', username: app }
 `,
   )
   const store = openStore({ url: `redis://app@127.0.0.1:${server.port}`, namespace: 'x', passwordFile })
@@ -211,10 +211,15 @@ test('a user whose password stands in a file is known to Redis by its name, from
   expect(await store.command('acl', ['WHOAMI'])).toBe('app')
   const connections = openConnections({ kind: 'file', file }, silentLogger)
   own('connections', () => connections.close())
-  for (const name of ['named', 'renamed', 'pasted']) {
+  for (const name of ['named', 'renamed']) {
     const found = connections.find(name, 'any')
     expect(found.kind === 'ok' && (await found.connection.store.command('acl', ['WHOAMI']))).toBe('app')
   }
+  // What is left of the old password is not the new one.
+  const pasted = connections.find('pasted', 'any')
+  await expect(pasted.kind === 'ok' && pasted.connection.store.command('ping', [])).rejects.toMatchObject({
+    code: 'REDIS_REFUSED',
+  })
 })
 
 test('the URL of a single server does not do for a Redis Cluster', async () => {
