@@ -73,19 +73,20 @@ export function openLane(store: Store, clock: Clock = systemClock): Lane {
 
   /** Sends a call until it is answered. */
   const ask = async ({ script, since }: Call, args: readonly Arg[]): Promise<string> => {
-    const { commands, reconnects } = store.counts
+    const { commands } = store.counts
+    let wasLost = false
+    const lost = (): void => void (wasLost = true)
     const left = (): number => Math.max(PATIENCE_MS - (clock.monotonic() - since), LEAST_MS)
     try {
       try {
-        return (await store.run(script, args, { deadlineMs: left() })) as string
+        return (await store.run(script, args, { deadlineMs: left(), lost })) as string
       } catch (error) {
         if (!passes(error)) throw error
-        return (await store.run(script, args, { deadlineMs: left(), stubborn: true })) as string
+        return (await store.run(script, args, { deadlineMs: left(), stubborn: true, lost })) as string
       }
     } catch (error) {
       const sent = store.counts.commands > commands
-      const reconnected = store.counts.reconnects > reconnects
-      throw isUnanswered(error, reconnected, sent) ? unanswered(error, sent ? 'unknown' : 'unsent') : error
+      throw isUnanswered(error, wasLost) ? unanswered(error, sent ? 'unknown' : 'unsent') : error
     }
   }
 
@@ -139,14 +140,14 @@ function passes(error: unknown): boolean {
 
 /**
  * Whether a failed call is without an answer. A refusal is one: the script looks at its number before anything can be
- * refused, so one that says "full" or "wrong type" did not run earlier either. But where the connection was lost in
- * between, a refusal of a server that starts or fails over says nothing about the attempt before, nor does one of a
+ * refused, so one that says "full" or "wrong type" did not run earlier either. But where the answer to an earlier
+ * attempt was lost, a refusal of a server that starts or fails over says nothing about that one, nor does one of a
  * password that has changed meanwhile.
  */
-function isUnanswered(error: unknown, reconnected: boolean, sent: boolean): error is ResQueueError {
+function isUnanswered(error: unknown, wasLost: boolean): error is ResQueueError {
   if (!(error instanceof ResQueueError)) return false
   if (error.code === 'REDIS_UNAVAILABLE') return true
-  return reconnected && (passes(error) || (sent && DENIED.test(refusalOf(error.cause))))
+  return wasLost && (passes(error) || DENIED.test(refusalOf(error.cause)))
 }
 
 function unanswered(error: ResQueueError, kind: Unanswered): ResQueueError {

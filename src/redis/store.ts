@@ -25,6 +25,8 @@ export interface Patience {
   readonly stubborn?: boolean
   /** Told of every failed try, and once with undefined when a try succeeds after failed ones. */
   readonly trouble?: (error: Error | undefined) => void
+  /** Told of every try that went out and was not answered: it may have run. */
+  readonly lost?: () => void
 }
 
 /** What a script answered, and when the call that was answered went out (monotonic milliseconds). */
@@ -92,6 +94,9 @@ export function openStore(
   let connection: Connection | undefined
   let closed = false
   let lastError: Error | undefined
+  let underWay = 0
+  /** Another server may be the primary by now: nothing more is sent before the connection was made anew. */
+  let outdated = false
 
   const live = (): Connection => {
     if (closed) throw closedError()
@@ -103,6 +108,7 @@ export function openStore(
     })
     opened.on('ready', () => {
       lastError = undefined
+      outdated = false
     })
     opened.on('reconnecting', () => {
       counts.reconnects++
@@ -125,18 +131,24 @@ export function openStore(
     })
   }
 
+  /** Leaves an outdated connection as soon as no call is without its answer, which would be lost. */
+  const renew = (c: Connection): void => {
+    if (outdated && underWay === 0 && !closed && c.status === 'ready') c.disconnect(true)
+  }
+
   /** Sends `attempt` until it is answered, Redis refuses for good, or patience ends. */
   const insist = async <T>(attempt: (c: Connection) => Promise<T>, patience: Patience = {}): Promise<T> => {
-    const { deadlineMs = 5000, signal, punctual = false, stubborn = false, trouble } = patience
+    const { deadlineMs = 5000, signal, punctual = false, stubborn = false, trouble, lost } = patience
     let troubled = false
     const until = clock.monotonic() + deadlineMs
     let refused: ResQueueError | undefined
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
       const c = live()
-      if (c.status === 'ready') {
+      if (c.status === 'ready' && !outdated) {
         try {
           counts.commands++
+          underWay++
           const answer = attempt(c)
           if (punctual && !(await settlesWithin(answer, until - clock.monotonic(), signal))) {
             signal?.throwIfAborted()
@@ -151,10 +163,14 @@ export function openStore(
           if (verdict.kind === 'refused') {
             refused = verdict.error
             if (!stubborn || verdict.final) throw verdict.error
-            if (verdict.reconnect) c.disconnect(true)
+            if (verdict.reconnect) outdated = true
           } else {
             lastError = lostCall(error)
+            lost?.()
           }
+        } finally {
+          underWay--
+          renew(c)
         }
       }
       if (clock.monotonic() >= until) throw refused ?? unavailable(address, deadlineMs, lastError)

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { ResQueue } from '../../src/index.ts'
+import type { ResQueue, ResQueueError } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
 import { startRedis } from '../support/redis.ts'
 import { waitFor } from '../support/wait.ts'
@@ -70,4 +70,15 @@ test('with replication an enqueue resolves when the replicas have the job, and i
   replica.resume()
   await client.enqueue('q', 'A')
   expect(await replica.client().llen('resque:queue:q')).toBe(3)
+})
+
+test('a read-only replica refuses an enqueue, and leaves nobody in doubt, however many ask at once', async () => {
+  const primary = await startRedis()
+  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
+  const client = openQueue(replica.url, 'resque')
+  await client.queues.list() // connected: from here on two calls may be under way at once
+  const calls = Array.from({ length: 500 }, () => client.enqueue('q', 'A'))
+  const fates = await Promise.all(calls.map((call) => call.catch((error: ResQueueError) => error.code)))
+  expect(fates[0]).toBe('REDIS_REFUSED')
+  expect(fates).not.toContain('ENQUEUE_UNCERTAIN')
 })
