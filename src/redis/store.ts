@@ -23,6 +23,8 @@ export interface Patience {
   readonly punctual?: boolean
   /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
   readonly stubborn?: boolean
+  /** Wait while a new connection is refused for good, too: a password may be on its way from one to the next. */
+  readonly rotation?: boolean
   /** Told of every failed try, and once with undefined when a try succeeds after failed ones. */
   readonly trouble?: (error: Error | undefined) => void
   /** Told of every try that went out and was not answered: it may have run. */
@@ -138,7 +140,7 @@ export function openStore(
 
   /** Sends `attempt` until it is answered, Redis refuses for good, or patience ends. */
   const insist = async <T>(attempt: (c: Connection) => Promise<T>, patience: Patience = {}): Promise<T> => {
-    const { deadlineMs = 5000, signal, punctual = false, stubborn = false, trouble, lost } = patience
+    const { deadlineMs = 5000, signal, punctual = false, stubborn = false, rotation = false, trouble, lost } = patience
     let troubled = false
     const until = clock.monotonic() + deadlineMs
     let refused: ResQueueError | undefined
@@ -183,7 +185,7 @@ export function openStore(
       else {
         await becomeReady(until, signal)
         const verdict = lastError && live().status !== 'ready' ? classify(lastError) : undefined
-        if (verdict?.kind === 'refused' && verdict.final && !stubborn) throw verdict.error
+        if (verdict?.kind === 'refused' && verdict.final && !rotation) throw verdict.error
       }
     }
   }

@@ -60,7 +60,7 @@ export function createAhead(options: TurnOptions, slots: Slots, loop: Beside): A
       options.process(),
       { ...asked, drainMark, maxRecoveries },
       wait,
-      { deadlineMs: Infinity, signal, stubborn: true },
+      { deadlineMs: Infinity, signal, stubborn: true, rotation: true },
     )
     if (era === loop.era && !loop.stopped) {
       slots.passAhead()

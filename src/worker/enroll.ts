@@ -33,7 +33,7 @@ export async function enroll(enrollment: Enrollment): Promise<Caretaker> {
   const { store, log, observer, clock, options, hooks, queueList, fresh, patience } = enrollment
   const starting: Patience = options.failFast
     ? { deadlineMs: 5000, signal: patience.signal }
-    : { ...patience, stubborn: false }
+    : { ...patience, rotation: false }
   await queueList.refresh(starting)
   const caretaker = createCaretaker(store, { maxRecoveries: options.maxRecoveries, log, observer, hooks, clock })
   await hooks.tell('beforeFirstFork', fresh)

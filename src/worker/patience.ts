@@ -19,6 +19,7 @@ export function workerPatience(store: Store, log: Logger, signal: AbortSignal, w
     },
     deadlineMs: Infinity,
     stubborn: true,
+    rotation: true,
     signal,
     trouble: (error) => {
       const fields = { redis: store.address }

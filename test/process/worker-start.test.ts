@@ -108,12 +108,33 @@ describe('a Redis that refuses', () => {
     }
   })
 
-  test('writes because it is a replica ends the worker with 69 and names the remedy', async () => {
+  test('writes for the moment is waited for, and the worker says why', async () => {
     const primary = await startRedis()
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${primary.port}`] })
-    const { code, stderr } = await work([...QUEUES, ...JOBS, '--redis', replica.url, '--isolation', 'inline'])
-    expect(code).toBe(69)
-    expect(stderr).toContain('read-only replica')
+    const lonely = await startRedis({ args: ['--min-replicas-to-write', '1'] })
+    for (const [server, why, remedy] of [
+      [replica, 'read-only replica', ['REPLICAOF', 'NO', 'ONE']],
+      [lonely, 'NOREPLICAS', ['CONFIG', 'SET', 'min-replicas-to-write', '0']],
+    ] as const) {
+      const worker = launchWorker({ redis: server.url, ns: 'resque', ledger: startLedger() })
+      expect(await worker.says('waiting for it')).toMatchObject({
+        'error.message': expect.stringContaining(why) as string,
+      })
+      const [command, ...args] = remedy
+      await server.client().call(command, ...args)
+      await worker.says('worker started')
+      expect(await worker.stop()).toEqual({ code: 0, signal: null })
+    }
+  })
+
+  test('writes for the moment ends a worker that is told to fail fast, and one that is told to stop', async () => {
+    const primary = await startRedis()
+    const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${primary.port}`] })
+    const failed = await work([...QUEUES, ...JOBS, '--redis', replica.url, '--isolation', 'inline', '--fail-fast'])
+    expect(failed).toMatchObject({ code: 69, stderr: expect.stringContaining('read-only replica') as string })
+    const worker = launchWorker({ redis: replica.url, ns: 'resque', ledger: startLedger() })
+    await worker.says('waiting for it')
+    expect(await worker.stop(5000)).toEqual({ code: 0, signal: null })
   })
 
   test('no worker because it is full: workers are what makes room', async () => {
