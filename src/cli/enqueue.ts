@@ -57,6 +57,7 @@ async function enqueue(context: Context): Promise<number> {
   const [queue, name, ...texts] = operands
   const file = get(from)
   const options = optionsOf(context)
+  for (const text of [...operands, options.id, options.prefix]) checkText(text)
   if (file !== undefined) {
     if (texts.length > 0) throw new ResQueueError('USAGE', 'with --from the arguments stand in the file')
     if (options.id !== undefined) throw new ResQueueError('USAGE', 'with --from each line has its own "id"')
@@ -86,6 +87,12 @@ function optionsOf({ get }: Context): EnqueueOptions {
     retry: get(retry),
     timeout: timeoutMs === undefined ? undefined : timeoutMs / 1000,
   })
+}
+
+/** Node has put U+FFFD where a word of the command line is not UTF-8. */
+function checkText(text: string | undefined): void {
+  if (text?.includes('\ufffd'))
+    throw new ResQueueError('USAGE', `"${text}" is not UTF-8; where U+FFFD is meant, an argument may say \\ufffd`)
 }
 
 function argument(text: string, position: number): unknown {

@@ -1,6 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { createReadStream, statSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
-import { StringDecoder } from 'node:string_decoder'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { prepare, type EnqueueOptions, type JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
@@ -72,23 +72,22 @@ function isFile(file: string): boolean {
 
 async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line> {
   let number = 0
-  for await (const text of linesOf(file, signal)) {
-    number++
+  for await (const bytes of linesOf(file, signal)) {
+    const text = textOf(bytes, ++number)
     if (text.trim() !== '') yield { number, request: requestOf(text, number, defaults) }
   }
 }
 
 /**
- * Lines of a text. Only a line feed ends one: the other ends of lines that Unicode knows, where readline cuts, may
+ * Lines of a text, a character a byte. Only a line feed ends one: the other ends of lines that Unicode knows, where readline cuts, may
  * stand in JSON as they are. None come any more once the signal has aborted.
  */
 async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<string> {
   const input = addAbortSignal(signal, file === '-' ? process.stdin : createReadStream(file))
-  const decoder = new StringDecoder('utf8')
   let parts: string[] = []
   try {
     for await (const chunk of input) {
-      const [first = '', ...others] = decoder.write(chunk as Buffer).split('\n')
+      const [first = '', ...others] = (chunk as Buffer).toString('latin1').split('\n')
       parts.push(first)
       for (const next of others) {
         yield parts.join('')
@@ -99,7 +98,14 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<strin
     if (signal.aborted) return
     throw new ResQueueError('USAGE', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
   }
-  yield parts.join('') + decoder.end()
+  yield parts.join('')
+}
+
+/** The decoders of Node put U+FFFD where bytes are none: the job would be another one than its file says. */
+function textOf(line: string, number: number): string {
+  const bytes = Buffer.from(line, 'latin1')
+  if (!isUtf8(bytes)) throw bad(`line ${number}: it is not UTF-8`)
+  return bytes.toString()
 }
 
 function requestOf(text: string, number: number, defaults: Defaults): JobRequest {

@@ -1,4 +1,5 @@
 import { ResQueueError } from '../errors.ts'
+import { MAX_DEPTH } from '../queue/encode.ts'
 
 /**
  * Parses JSON that somebody typed. Throws `USAGE` with a phrase. Numbers that JavaScript cannot hold exactly are
@@ -9,6 +10,8 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text, exact)
   } catch (error) {
     if (error instanceof ResQueueError) throw error
+    if (error instanceof RangeError)
+      throw new ResQueueError('USAGE', `it is nested deeper than ${MAX_DEPTH} levels`, { cause: error })
     throw new ResQueueError('USAGE', 'it is not JSON', { cause: error })
   }
 }

@@ -16,7 +16,7 @@ export interface Draft {
 }
 
 /** Redis' cjson, which workers look into a payload with, refuses deeper nesting. */
-const MAX_DEPTH = 900
+export const MAX_DEPTH = 900
 
 const EMPTY_PREFIX = '","prefix":"","queue_time":'
 

@@ -63,6 +63,9 @@ describe('enqueue', () => {
     [['mail', 'A', '--in', '1h', '--at', '2040-01-01'], 'either --at or --in'],
     [['mail', 'A', '--retry', '0'], 'attempts'],
     [['', 'A'], 'Jobs must be put in a queue'],
+    [['mail\ufffd', 'A'], '"mail\ufffd" is not UTF-8'], // what Node makes of a byte that is none
+    [['mail', 'A', '--id', '\ufffd'], 'is not UTF-8'],
+    [['mail', 'A', '['.repeat(50_000) + ']'.repeat(50_000)], 'nested deeper than 900 levels'],
     [['mail', 'A', '--from', 'x', '1'], 'with --from the arguments stand in the file'],
     [['mail', 'A', '--from', '/no/such/file'], '/no/such/file cannot be read'],
   ] as const)('refuses %j', async ([words, said], { redis, redisUrl, ns }) => {
@@ -132,6 +135,22 @@ test.for([
   expect(ran.code).toBe(64)
   expect(ran.stderr).toContain(said)
   expect(await redis.exists(`${ns}:queues`)).toBe(0)
+})
+
+test('a file that is not UTF-8 is refused at the line that is not, and nothing is enqueued', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-'))
+  own('folder', () => rmSync(folder, { recursive: true, force: true }))
+  const [file, bytes] = [join(folder, 'jobs'), Buffer.from('{"class":"A"}\n{"class":"A","args":["\xff"]}\n', 'latin1')]
+  await writeFile(file, bytes)
+  for (const from of [file, '-']) {
+    const ran = await cliOf(redisUrl, ns, bytes)('enqueue', 'mail', '--from', from)
+    expect(ran).toMatchObject({ code: 64, stderr: expect.stringContaining('line 2: it is not UTF-8') as string })
+    expect(await redis.exists(`${ns}:queue:mail`)).toBe(0)
+  }
 })
 
 test('jobs come from a pipe that is named like a file, and can be read but once', async ({ redis, redisUrl, ns }) => {

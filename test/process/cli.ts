@@ -22,7 +22,7 @@ export interface Ran {
 export type Cli = (...words: string[]) => Promise<Ran>
 
 /** The command line in one namespace of one Redis. */
-export function cliOf(redisUrl: string, namespace: string, input?: string): Cli {
+export function cliOf(redisUrl: string, namespace: string, input?: string | Uint8Array): Cli {
   return async (...words) => {
     const env = { REDIS_URL: redisUrl, PREFIX: namespace }
     const ran = await run(words, { env, ...(input === undefined ? {} : { input }) })

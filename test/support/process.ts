@@ -85,7 +85,7 @@ export function spawnCli(args: readonly string[], options: SpawnOptions = {}): T
 /** Runs the command line to its end. */
 export async function runCli(
   args: readonly string[],
-  options: SpawnOptions & { input?: string; timeoutMs?: number } = {},
+  options: SpawnOptions & { input?: string | Uint8Array; timeoutMs?: number } = {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawnCli(args, options)
   child.stdin.end(options.input ?? '')
