@@ -1,6 +1,7 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
+import { checkServerIdentity, createSecureContext, type ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
 import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
@@ -144,8 +145,8 @@ const SENTINEL_ASKS = /\b(NOAUTH|WRONGPASS)\b/
  * Checks the certificates of cluster nodes. A cluster gives the addresses of its nodes, unless it was told to give
  * names; a node's certificate that does not hold its address may hold a name of the URL instead.
  */
-function identityOf(named: readonly HostPort[]): ConnectionOptions['checkServerIdentity'] {
-  const names = named.map(({ host }) => host).filter((host) => isIP(host) === 0)
+function identityOf(nodes: readonly HostPort[]): ConnectionOptions['checkServerIdentity'] {
+  const names = nodes.map(({ host }) => host).filter((host) => isIP(host) === 0)
   return (host, certificate) => {
     const mismatch = checkServerIdentity(host, certificate)
     if (!mismatch || isIP(host) === 0) return mismatch
@@ -153,19 +154,42 @@ function identityOf(named: readonly HostPort[]): ConnectionOptions['checkServerI
   }
 }
 
+/** How each file of TLS is told from others: OpenSSL would take any file for a list of no authorities. */
+const CHECKS = {
+  ca: (pem: string) => new X509Certificate(pem),
+  cert: (pem: string) => new X509Certificate(pem),
+  key: (pem: string) => createPrivateKey(pem),
+}
+
 function readTls(config: RedisConfig): Record<string, string> {
   const read = (['ca', 'cert', 'key'] as const).flatMap((part) => {
     const file = config.tls?.[part]
     return file ? [[part, readPart(part, file)] as const] : []
   })
-  return Object.fromEntries(read)
+  const parts = Object.fromEntries(read)
+  try {
+    createSecureContext(parts)
+  } catch (error) {
+    const why = `The files of --redis-cert and --redis-key (tls.cert and tls.key, REDIS_TLS_CERT and REDIS_TLS_KEY) do not go together: ${messageOf(error)}`
+    throw new ResQueueError('CONFIG', why, { cause: error })
+  }
+  return parts
 }
 
-function readPart(part: string, file: string): string {
+function readPart(part: keyof typeof CHECKS, file: string): string {
+  const which = `tls.${part}, --redis-${part} or REDIS_TLS_${part.toUpperCase()}`
+  const useless = (why: string, cause: unknown): ResQueueError =>
+    new ResQueueError('CONFIG', `The file of ${which} ${why}: ${messageOf(cause)}`, { cause })
+  let pem: string
   try {
-    return readFileSync(file, 'utf8')
+    pem = readFileSync(file, 'utf8')
   } catch (error) {
-    const which = `tls.${part}, --redis-${part} or REDIS_TLS_${part.toUpperCase()}`
-    throw new ResQueueError('CONFIG', `The file of ${which} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw useless('cannot be read', error)
   }
+  try {
+    CHECKS[part](pem)
+  } catch (error) {
+    throw useless(`holds no ${part === 'key' ? 'private key' : 'certificate'} in PEM (${file})`, error)
+  }
+  return pem
 }

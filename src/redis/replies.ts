@@ -84,10 +84,13 @@ export function refusalOf(error: unknown): string {
   return messageOf(error).replace(WRAPPED, '').trimEnd()
 }
 
-/** An error of a call to which no answer came, as a user is told it: ioredis speaks of options of its own. */
+/** What became of a call to which no answer came, as a user is told it: ioredis speaks of its own matters. */
 export function lostCall(error: unknown): Error {
-  const ofOptions = error instanceof Error && error.name === 'MaxRetriesPerRequestError'
-  return ofOptions ? new Error('the connection was lost before the answer came', { cause: error }) : (error as Error)
+  const { name = '', message = '' } = error as Partial<Error>
+  if (name === 'MaxRetriesPerRequestError')
+    return new Error('the connection was lost before the answer came', { cause: error })
+  if (/\bRESP\b/.test(message)) return new Error("what answers there does not speak Redis' protocol", { cause: error })
+  return error as Error
 }
 
 /**

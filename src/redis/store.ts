@@ -5,7 +5,7 @@ import { connect, type Connection, type Role } from './connection.ts'
 import { keysOf, type Keys } from './keys.ts'
 import { classify, lostCall } from './replies.ts'
 import type { Script } from './scripts.ts'
-import { redactUrl, type RedisConfig } from './url.ts'
+import { parseEndpoint, redactUrl, type RedisConfig } from './url.ts'
 
 export type Arg = string | number | Buffer
 
@@ -106,7 +106,7 @@ export function openStore(
     const opened = connect(config, role, name)
     opened.on('error', (error: Error) => {
       // Of ioredis' own first command, on a socket that has just broken: what broke it was told before.
-      if (lastError === undefined || !/enableOfflineQueue/.test(error.message)) lastError = error
+      if (lastError === undefined || !/enableOfflineQueue/.test(error.message)) lastError = lostCall(error)
     })
     opened.on('ready', () => {
       lastError = undefined
@@ -132,6 +132,12 @@ export function openStore(
       if (!timeout.aborted && lastError === undefined) lastError = error as Error
     })
   }
+
+  /** Why nothing came that could be told. A Redis without TLS waits for the rest of what is said to it. */
+  const silence = (): Error | undefined =>
+    config.tls || parseEndpoint(config).tls
+      ? new Error('no TLS connection came about; where Redis speaks no TLS, use redis:// and name no --redis-ca')
+      : undefined
 
   /** Leaves an outdated connection as soon as no call is without its answer, which would be lost. */
   const renew = (c: Connection): void => {
@@ -175,10 +181,10 @@ export function openStore(
           renew(c)
         }
       }
-      if (clock.monotonic() >= until) throw refused ?? unavailable(address, deadlineMs, lastError)
+      if (clock.monotonic() >= until) throw refused ?? unavailable(address, deadlineMs, lastError ?? silence())
       if (trouble && (round > 0 || c.status !== 'wait')) {
         troubled = true
-        trouble(refused ?? lastError ?? new Error('not connected'))
+        trouble(refused ?? lastError ?? silence() ?? new Error('not connected'))
       }
       if (c.status === 'ready')
         await sleep(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
@@ -257,7 +263,7 @@ function closedError(): ResQueueError {
 
 function unavailable(address: string, waitedMs: number, cause: Error | undefined): ResQueueError {
   const told = messageOf(cause).replace(/\.$/, '')
-  const why = cause ? `: ${/RESP/.test(told) ? "what answers there does not speak Redis' protocol" : told}` : ''
+  const why = cause ? `: ${told}` : ''
   return new ResQueueError(
     'REDIS_UNAVAILABLE',
     `Redis at ${address} did not answer within ${Math.round(waitedMs / 100) / 10} s${why}. Check that it runs and that --redis (REDIS_URL) names it.`,

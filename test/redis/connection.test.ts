@@ -62,9 +62,22 @@ test('what answers without being a Redis is told apart from one that is away', a
   const { port } = server.address() as AddressInfo
   const store = openStore({ url: `redis://127.0.0.1:${port}`, namespace: 'x' })
   own('store', () => store.close())
+  const said = "what answers there does not speak Redis' protocol"
+  const troubles: (string | undefined)[] = []
+  const trouble = (error: Error | undefined): void => void troubles.push(error?.message)
+  await expect(store.command('ping', [], { deadlineMs: 500, trouble })).rejects.toMatchObject({
+    code: 'REDIS_UNAVAILABLE',
+    message: expect.stringContaining(said),
+  })
+  expect(troubles[0]).toBe(said)
+})
+
+test('a Redis without TLS, which says nothing to a greeting in TLS, is told as that', async ({ redisUrl }) => {
+  const store = openStore({ url: redisUrl.replace('redis:', 'rediss:'), namespace: 'x' })
+  own('store', () => store.close())
   await expect(store.command('ping', [], { deadlineMs: 500 })).rejects.toMatchObject({
     code: 'REDIS_UNAVAILABLE',
-    message: expect.stringContaining("what answers there does not speak Redis' protocol"),
+    message: expect.stringContaining('no TLS connection came about'),
   })
 })
 
@@ -75,6 +88,21 @@ test('a TLS file that cannot be read is told with the option that names it', asy
     code: 'CONFIG',
     message: expect.stringMatching(/tls\.cert, --redis-cert or REDIS_TLS_CERT .*ENOENT.*\/no\/such\.pem/),
   })
+})
+
+test('a TLS file without what it is named for is told before anything is connected to', async () => {
+  const [one, other] = await Promise.all([startTlsRedis(), startTlsRedis()])
+  for (const [tls, said] of [
+    [{ ca: one.key }, /REDIS_TLS_CA holds no certificate in PEM \(.*key\.pem\)/],
+    [{ cert: one.key, key: one.key }, /REDIS_TLS_CERT holds no certificate/],
+    [{ cert: one.cert, key: one.cert }, /REDIS_TLS_KEY holds no private key/],
+    [{ cert: one.cert, key: other.key }, /do not go together/],
+  ] as const) {
+    const store = openStore({ url: one.url, namespace: 'x', tls })
+    own('store', () => store.close())
+    const message = expect.stringMatching(said) as string
+    await expect(store.command('ping', [])).rejects.toMatchObject({ code: 'CONFIG', message })
+  }
 })
 
 test('with TLS nothing is said in clear, neither to the Sentinels nor to the primary that they name', async () => {
