@@ -1,4 +1,5 @@
 import { ResQueueError } from '../errors.ts'
+import { unlessWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { exactBytes, portions } from './entries.ts'
@@ -155,7 +156,7 @@ async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal 
       let from = 0
       for (;;) {
         signal?.throwIfAborted()
-        const length = (await store.command('llen', [key], { signal })) as number
+        const length = await unlessWrongType(store.command('llen', [key], { signal }) as Promise<number>, 0)
         if (from >= length) break
         const raws = (await store.command('lrange', [key, from, from + CHUNK - 1], { signal })) as string[]
         const at = from

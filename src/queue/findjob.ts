@@ -1,3 +1,4 @@
+import { unlessWrongType } from '../redis/replies.ts'
 import type { Store } from '../redis/store.ts'
 import { delayedJobs, type DelayedJob } from './delayed.ts'
 import { failedQueues, listFailed, type FailedEntry } from './failed.ts'
@@ -97,7 +98,7 @@ async function waiting(store: Store, { id, queue, signal }: Search): Promise<Fou
   let left = MOST
   let complete = true
   for (const name of queue === undefined ? await queueNames(store) : [queue]) {
-    const size = await queueSize(store, name)
+    const size = await unlessWrongType(queueSize(store, name), 0)
     complete &&= size <= left
     // Towards the head, as its jobs go: none comes from what is still to be read to what was.
     for (let to = Math.min(size, left); to > 0; to -= CHUNK) {
@@ -150,7 +151,8 @@ async function failed(store: Store, { id, queue, signal }: Search): Promise<Foun
   const own = (await failedQueues(store)).filter((name) => queue === undefined || name === queue)
   for (const list of [{}, ...own.map((name) => ({ listOf: name }))]) {
     signal?.throwIfAborted()
-    const { entries, next } = await listFailed(store, { ...list, id, limit: 10 })
+    const page = listFailed(store, { ...list, id, limit: 10 })
+    const { entries, next } = await unlessWrongType(page, { entries: [], total: 0, next: undefined })
     complete &&= next === undefined
     for (const entry of entries) places.push({ kind: 'failed', entry, ...list })
   }

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../clock.ts'
 import { ResQueueError } from '../errors.ts'
-import { refusalOf } from '../redis/replies.ts'
+import { isWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
 import { MOST_STREAMED, PATIENCE_MS, type Lane } from './lane.ts'
@@ -196,10 +196,6 @@ function laterArgs(items: readonly Outgoing[]): Arg[] {
 
 function isUnsent(error: unknown): error is ResQueueError {
   return error instanceof ResQueueError && error.data['unanswered'] === 'unsent'
-}
-
-function isWrongType(error: unknown): boolean {
-  return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && /WRONGTYPE/.test(refusalOf(error.cause))
 }
 
 /** An unanswered call, as its caller must understand it. */

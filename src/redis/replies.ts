@@ -60,7 +60,8 @@ const REFUSALS: readonly Refusal[] = [
   {
     says: /WRONGTYPE/,
     final: true,
-    advice: 'A key holds another type than the Resque protocol says. Another program may use the same namespace',
+    advice:
+      'A key holds another type than the Resque protocol says. Another program may use the same namespace: `resqueue doctor` names the key',
   },
   {
     says: /\bScript attempted to access (?:a non local key|keys that do not hash to the same slot)\b/,
@@ -121,4 +122,19 @@ export function classify(error: unknown, inCluster = false): Verdict {
     }
   }
   return { kind: 'unknown' }
+}
+
+/** Whether a call was refused because a key holds another type than the Resque protocol says. */
+export function isWrongType(error: unknown): boolean {
+  return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && /WRONGTYPE/.test(refusalOf(error.cause))
+}
+
+/** A reply, or `instead` where the key holds another type: one stray key must not spoil a look at many. */
+export async function unlessWrongType<T>(reply: Promise<T>, instead: T): Promise<T> {
+  try {
+    return await reply
+  } catch (error) {
+    if (isWrongType(error)) return instead
+    throw error
+  }
 }

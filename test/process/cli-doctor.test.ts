@@ -123,6 +123,16 @@ describe('the doctor', () => {
     })
   })
 
+  test('names a key of another type among the lists of queues and of delayed jobs', async () => {
+    const server = await healthy()
+    const redis = server.client()
+    await redis.zadd('resque:delayed_queue_schedule', 77, '77')
+    await redis.sadd('resque:queues', 'q')
+    await redis.mset('resque:delayed:77', 'x', 'resque:queue:q', 'x')
+    const finding = expect.stringMatching(/resque:delayed:77 is a string, not a list, resque:queue:q is/) as string
+    expect((await examine(server.url)).found).toMatchObject({ 'wrong-type': { finding } })
+  })
+
   test('examines a cluster, and wants a hash tag for it', async () => {
     const { url, nodes } = await startCluster()
     const env = { REDIS_URL: url, PREFIX: '{resque}' }

@@ -294,3 +294,20 @@ test('delayed jobs are removed by what they are', async ({ redis, redisUrl, ns }
   expect(await cli('delayed', 'rm', '--all', '--yes')).toMatchObject({ stdout: '2 delayed jobs removed\n' })
   expect(await keysUnder(redis, `${ns}:delayed`)).toEqual([])
 })
+
+test('one key of another type spoils no look at many', async ({ redis, redisUrl, ns }) => {
+  const cli = cliOf(redisUrl, ns)
+  await redis.zadd(`${ns}:delayed_queue_schedule`, 77, '77')
+  await redis.sadd(`${ns}:queues`, 'a')
+  await redis.sadd(`${ns}:failed_queues`, 'a_failed')
+  await redis.mset(`${ns}:delayed:77`, 'x', `${ns}:queue:a`, 'x', `${ns}:a_failed`, 'x')
+  await cli('enqueue', 'mail', 'Now', '--id', 'now')
+  await cli('enqueue', 'mail', 'Later', '--id', 'later', '--at', '2040-01-01')
+  expect((await cli('delayed', 'ls', '-o', 'json')).json).toMatchObject([{ id: 'later' }])
+  expect((await cli('job', 'show', 'later')).stdout).toContain('due at 2040-01-01T00:00:00Z in mail')
+  expect((await cli('job', 'show', 'now')).stdout).toContain('waiting in mail')
+  expect(await cli('queue', 'peek', 'a')).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining('`resqueue doctor` names the key') as string,
+  })
+})

@@ -1,14 +1,16 @@
+import { failedQueues } from '../../queue/failed.ts'
 import { parsePayload } from '../../queue/payload.ts'
 import { queueNames } from '../../queue/queues.ts'
 import { LAYOUT_VERSION } from '../../queue/registry.ts'
 import { overview } from '../../queue/stat.ts'
+import { unlessWrongType } from '../../redis/replies.ts'
 import { parseEndpoint } from '../../redis/url.ts'
 import { count, plural, some } from '../../wording.ts'
 import { age } from '../text.ts'
 import { answers, quote, type Check, type Finding, type Patient } from './finding.ts'
 
-/** How much is looked at: entries of the failed list, queues, elements of each, keys of the whole database. */
-const MOST = { failed: 10_000, queues: 1000, elements: 20, keys: 200_000 }
+/** How much is looked at: entries of the failed list, queues, seconds of delayed jobs, elements of each queue, keys of the whole database. */
+const MOST = { failed: 10_000, queues: 1000, seconds: 1000, elements: 20, keys: 200_000 }
 const OVERDUE_S = 60
 const LARGE = 100_000
 
@@ -27,6 +29,11 @@ async function types({ store }: Patient): Promise<readonly Finding[]> {
     [keys.retry, 'zset'],
     [keys.paused, 'string'],
     [keys.meta, 'hash'],
+    ...(await listed(store.command('zrange', [keys.delayedSchedule, 0, MOST.seconds - 1]))).map(
+      (second) => [keys.delayed(second), 'list'] as const,
+    ),
+    ...(await listed(queueNames(store))).slice(0, MOST.queues).map((name) => [keys.queue(name), 'list'] as const),
+    ...(await listed(failedQueues(store))).slice(0, MOST.queues).map((name) => [keys.failedOf(name), 'list'] as const),
   ]
   const found = await answers(
     store,
@@ -44,6 +51,11 @@ async function types({ store }: Patient): Promise<readonly Finding[]> {
       advice: 'Another program uses the same keys: choose another --namespace, or move its keys.',
     },
   ]
+}
+
+/** What a key lists, or nothing where it holds another type: that is found as such. */
+function listed(names: Promise<unknown>): Promise<readonly string[]> {
+  return unlessWrongType(names as Promise<readonly string[]>, [])
 }
 
 async function layout({ store }: Patient): Promise<readonly Finding[]> {
@@ -128,7 +140,7 @@ async function later({ store }: Patient): Promise<readonly Finding[]> {
     ['retry-overdue', 'retry', retry, 1000],
   ] as const) {
     const due = Array.isArray(reply) && reply.length === 2 ? Number(reply[1]) / unit : undefined
-    if (due === undefined || now - due < OVERDUE_S) continue
+    if (due === undefined || !(now - due >= OVERDUE_S)) continue // a score may be infinite
     findings.push({
       id,
       level: 'warning',
