@@ -83,7 +83,7 @@ export async function removeRetries(
     // What cannot be read has no claim to be removed by.
     const chosen = page.filter((entry) => entry.claim !== '' && fits(entry, rest)).slice(0, limit - done)
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
-      const names = some.flatMap((entry) => [entry.dueAt.getTime(), entry.claim])
+      const names = some.flatMap((entry) => [scoreOf(entry), entry.claim])
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))
       progress?.(done)
     }
@@ -98,6 +98,11 @@ async function readPage(store: Store, offset: number, limit: number): Promise<re
   const entries: RetryEntry[] = []
   for (let i = 0; i + 1 < flat.length; i += 2) entries.push(parseRetry(flat[i] as string, Number(flat[i + 1])))
   return entries
+}
+
+/** A date cannot be infinite; of scores that are, only +inf waits. */
+function scoreOf({ dueAt }: RetryEntry): number | string {
+  return Number.isNaN(dueAt.getTime()) ? '+inf' : dueAt.getTime()
 }
 
 /** Reads `<nonce>.<k> <attempt> <queue bytes> <error bytes> <queue><error><raw>`. */

@@ -58,6 +58,11 @@ const REFUSALS: readonly Refusal[] = [
     advice: 'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs',
   },
   {
+    says: /^ERR (?:DB index is out of range|invalid DB index)/,
+    final: true,
+    advice: 'Redis has no database of this number. Check --redis-db (REDIS_BACKEND_DB) and what the URL ends with',
+  },
+  {
     says: /WRONGTYPE/,
     final: true,
     advice:

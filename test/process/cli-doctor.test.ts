@@ -129,8 +129,11 @@ describe('the doctor', () => {
     await redis.zadd('resque:delayed_queue_schedule', 77, '77')
     await redis.sadd('resque:queues', 'q')
     await redis.mset('resque:delayed:77', 'x', 'resque:queue:q', 'x')
+    await redis.zadd('resque:ext:retry', '+inf', 'aaaaaaaaaaaa.1 1 1 1 qx{}') // never due
     const finding = expect.stringMatching(/resque:delayed:77 is a string, not a list, resque:queue:q is/) as string
-    expect((await examine(server.url)).found).toMatchObject({ 'wrong-type': { finding } })
+    const { found } = await examine(server.url)
+    expect(found).toMatchObject({ 'wrong-type': { finding } })
+    expect(found).not.toHaveProperty('retry-overdue')
   })
 
   test('examines a cluster, and wants a hash tag for it', async () => {

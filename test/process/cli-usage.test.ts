@@ -83,6 +83,8 @@ describe('a command line', () => {
     const ran = await run(['stats', '--redis', redisUrl.replace('//', '//nobody:wrong@')])
     expect(ran).toMatchObject({ code: 69, stderr: expect.stringContaining('refuses the user name or password') })
     expect(ran.stderr).not.toContain('wrong@')
+    const noSuch = await run(['enqueue', 'q', 'Ok', '--redis', redisUrl, '--redis-db', '99'])
+    expect(noSuch).toMatchObject({ code: 69, stderr: expect.stringContaining('Check --redis-db') })
   })
 
   test('is not troubled by a password that Redis does not ask for', async ({ redisUrl, ns }) => {
