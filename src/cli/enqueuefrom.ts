@@ -79,8 +79,8 @@ async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal
 }
 
 /**
- * Lines of a text, a character a byte. Only a line feed ends one: the other ends of lines that Unicode knows, where readline cuts, may
- * stand in JSON as they are. None come any more once the signal has aborted.
+ * Lines of a text, each byte a character. Only a line feed ends one: the other ends of lines that Unicode knows, where
+ * readline cuts, may stand in JSON as they are. None come any more once the signal has aborted.
  */
 async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<string> {
   const input = addAbortSignal(signal, file === '-' ? process.stdin : createReadStream(file))

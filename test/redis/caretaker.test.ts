@@ -3,30 +3,46 @@ import { expect } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { silentLogger, type Logger } from '../../src/log.ts'
 import { openStore } from '../../src/redis/store.ts'
-import { createCaretaker } from '../../src/worker/caretaker.ts'
+import { createCaretaker, type Caretaker } from '../../src/worker/caretaker.ts'
 import { loadParentHooks } from '../../src/worker/parenthooks.ts'
 import { test } from '../support/fixtures.ts'
 import { ROOT } from '../support/process.ts'
 import { own } from '../support/scope.ts'
 
-const observer = { jobStarted() {}, jobFinished() {}, forked() {}, recovered() {} }
+interface Given {
+  readonly log?: Partial<Logger>
+  /** A file with hooks. */
+  readonly hooks?: string
+  readonly recovered?: (jobs: number) => void
+  /** Milliseconds by which its clock is ahead by now. */
+  readonly skipped?: () => number
+  readonly listenersMs?: number
+}
+
+/** A caretaker with a connection of its own, on which Redis is reached at once. */
+async function startCaretaker(url: string, namespace: string, given: Given = {}): Promise<Caretaker> {
+  const { recovered = () => undefined, skipped = () => 0, listenersMs = 5000 } = given
+  const store = openStore({ url, namespace })
+  own('store', () => store.close())
+  await store.command('ping', [])
+  const log: Logger = { ...silentLogger, ...given.log }
+  return createCaretaker(store, {
+    maxRecoveries: 3,
+    log,
+    observer: { jobStarted() {}, jobFinished() {}, forked() {}, recovered },
+    hooks: await loadParentHooks(given.hooks, log),
+    clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + skipped() },
+    listenersMs,
+  })
+}
 
 test('looks for lapsed leases go with renewals: one that comes early waits until two seconds are over, the next does not', async ({
   redis,
   redisUrl,
   ns,
 }) => {
-  const store = openStore({ url: redisUrl, namespace: ns })
-  own('store', () => store.close())
-  await store.command('ping', []) // connected: the first look is to reach Redis at once
   let skipped = 0
-  const caretaker = createCaretaker(store, {
-    maxRecoveries: 3,
-    log: silentLogger,
-    observer,
-    hooks: await loadParentHooks(undefined, silentLogger),
-    clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + skipped },
-  })
+  const caretaker = await startCaretaker(redisUrl, ns, { skipped: () => skipped })
   const lastLook = async (): Promise<number> => Number.parseInt((await redis.get(`${ns}:ext:look`)) ?? '', 10)
   const skip = async (ms: number): Promise<number> => {
     skipped += ms
@@ -56,17 +72,10 @@ test('a beforeDelayedEnqueue listener that never settles is left to itself: what
   redisUrl,
   ns,
 }) => {
-  const store = openStore({ url: redisUrl, namespace: ns })
-  own('store', () => store.close())
   const said: string[] = []
-  const log: Logger = { ...silentLogger, error: (_fields, message) => void said.push(message) }
-  const hooks = await loadParentHooks(resolve(ROOT, 'test/fixtures/hooks/neverdelayed.ts'), log)
-  const caretaker = createCaretaker(store, {
-    maxRecoveries: 3,
-    log,
-    observer,
-    hooks,
-    clock: systemClock,
+  const caretaker = await startCaretaker(redisUrl, ns, {
+    log: { error: (_fields, message) => void said.push(message) },
+    hooks: resolve(ROOT, 'test/fixtures/hooks/neverdelayed.ts'),
     listenersMs: 20,
   })
   for (const round of [1, 2]) {
@@ -83,8 +92,6 @@ test('a gone process that cannot be released is named once, and others are relea
   redisUrl,
   ns,
 }) => {
-  const store = openStore({ url: redisUrl, namespace: ns })
-  own('store', () => store.close())
   const job = (n: number): string => `{"class":"Job","args":[${n}],"queue":"q"}`
   const record = (n: number): string => `${n} 1700000000000 1 q${job(n)}`
   const nonces = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', 'cccccccccccc']
@@ -103,12 +110,10 @@ test('a gone process that cannot be released is named once, and others are relea
   let skipped = 0
   let jobs = 0
   const said: { readonly message: string; readonly key?: string }[] = []
-  const caretaker = createCaretaker(store, {
-    maxRecoveries: 3,
-    log: { ...silentLogger, warn: (fields, message) => void said.push({ ...fields, message }) },
-    observer: { ...observer, recovered: (more: number) => void (jobs += more) },
-    hooks: await loadParentHooks(undefined, silentLogger),
-    clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + skipped },
+  const caretaker = await startCaretaker(redisUrl, ns, {
+    log: { warn: (fields, message) => void said.push({ ...fields, message }) },
+    recovered: (more) => void (jobs += more),
+    skipped: () => skipped,
   })
   for (let round = 0; round < 2; round++) {
     const [seconds] = await redis.time()
@@ -128,12 +133,10 @@ test('a gone process that cannot be released is named once, and others are relea
 })
 
 test('due jobs of one kind are moved though those of the other cannot be', async ({ redis, redisUrl, ns }) => {
-  const store = openStore({ url: redisUrl, namespace: ns })
-  own('store', () => store.close())
   const said: string[] = []
-  const log: Logger = { ...silentLogger, warn: (_fields, message) => void said.push(message) }
-  const hooks = await loadParentHooks(undefined, log)
-  const caretaker = createCaretaker(store, { maxRecoveries: 3, log, observer, hooks, clock: systemClock })
+  const caretaker = await startCaretaker(redisUrl, ns, {
+    log: { warn: (_fields, message) => void said.push(message) },
+  })
   await redis.set(`${ns}:ext:retry`, 'text')
   await redis.zadd(`${ns}:delayed_queue_schedule`, 1, 1)
   await redis.rpush(`${ns}:delayed:1`, '{"class":"Job","args":[],"queue":"q"}')

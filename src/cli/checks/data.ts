@@ -9,7 +9,10 @@ import { count, plural, some } from '../../wording.ts'
 import { age } from '../text.ts'
 import { answers, quote, type Check, type Finding, type Patient } from './finding.ts'
 
-/** How much is looked at: entries of the failed list, queues, seconds of delayed jobs, elements of each queue, keys of the whole database. */
+/**
+ * How much is looked at: entries of the failed list, queues, seconds of delayed jobs, elements of each queue, keys of
+ * the whole database.
+ */
 const MOST = { failed: 10_000, queues: 1000, seconds: 1000, elements: 20, keys: 200_000 }
 const OVERDUE_S = 60
 const LARGE = 100_000
