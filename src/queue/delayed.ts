@@ -67,7 +67,7 @@ export async function* delayedJobs(
   filter: DelayedFilter = {},
   signal?: AbortSignal,
 ): AsyncGenerator<DelayedJob> {
-  for await (const chunk of chunks(store, filter, signal)) {
+  for await (const chunk of chunks(store, filter, signal, 'pass over')) {
     for (const { index: _, ...job } of chunk) yield job
   }
 }
@@ -107,7 +107,7 @@ export async function removeDelayed(
     )
   }
   let removed = 0
-  for await (const chunk of chunks(lane.store, rest, signal)) {
+  for await (const chunk of chunks(lane.store, rest, signal, 'refuse')) {
     const chosen = chunk.slice(0, limit - removed)
     const [first] = chosen
     if (first) {
@@ -141,9 +141,14 @@ async function equalItems(store: Store, chosen: readonly Found[]): Promise<Map<s
 
 /**
  * Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing
- * unread.
+ * unread. `strays`: what to do about a key of another type in the place of such a list.
  */
-async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal | undefined): AsyncGenerator<Found[]> {
+async function* chunks(
+  store: Store,
+  filter: DelayedFilter,
+  signal: AbortSignal | undefined,
+  strays: 'pass over' | 'refuse',
+): AsyncGenerator<Found[]> {
   const { keys } = store
   let after = '-inf'
   for (;;) {
@@ -156,7 +161,8 @@ async function* chunks(store: Store, filter: DelayedFilter, signal: AbortSignal 
       let from = 0
       for (;;) {
         signal?.throwIfAborted()
-        const length = await unlessWrongType(store.command('llen', [key], { signal }) as Promise<number>, 0)
+        const size = store.command('llen', [key], { signal }) as Promise<number>
+        const length = await (strays === 'refuse' ? size : unlessWrongType(size, 0))
         if (from >= length) break
         const raws = (await store.command('lrange', [key, from, from + CHUNK - 1], { signal })) as string[]
         const at = from
