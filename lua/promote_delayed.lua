@@ -4,7 +4,8 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100), bytes after which no more are moved
--- Returns  {"locked", key of the lock} | {"moved", 1 where more may be due, queue, raw, …}
+-- Returns  {"locked", key of the lock}
+--          | {"moved", 1 where more may be due, how many went to quarantine, then queue and payload of each other one}
 -- @include base
 -- @include ring
 -- @include json
@@ -24,20 +25,22 @@ for _, lock in ipairs(locks) do
   end
 end
 local schedule = p .. 'delayed_queue_schedule'
-local reply, moved, rung = { 'moved', 0 }, 0, {}
+local reply, moved, rung = { 'moved', 0, 0 }, 0, {}
 
 -- Moves one item. False where no key takes it.
 local function move(list, ts, raw)
   local item = decode(raw)
   local queue = item and type(item.queue) == 'string' and item.queue ~= '' and type(item.class) == 'string' and item.queue
-  if not ((queue and append(p .. 'queue:' .. queue, raw)) or quarantine(queue or '', raw)) then
-    return false
+  local appended = queue and append(p .. 'queue:' .. queue, raw)
+  if not appended then
+    if not quarantine(queue or '', raw) then return false end
+    reply[3] = reply[3] + 1
   end
   call('LPOP', list)
   pcall_('SREM', p .. 'timestamps:' .. raw, 'delayed:' .. ts)
   moved = moved + 1
   budget = budget - #raw
-  if queue then
+  if appended then
     pcall_('SADD', p .. 'queues', queue)
     if not rung[queue] then
       rung[queue] = true

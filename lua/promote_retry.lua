@@ -3,19 +3,19 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     most to move (at most 100), bytes after which no more are moved
--- Returns  {number moved, 1 where more may be due}
+-- Returns  {number moved, 1 where more may be due, how many of those moved went to quarantine}
 -- @include base
 -- @include ring
 -- @include append
 -- @include attempts
 
 local retry, most, budget = e .. 'retry', tonumber(ARGV[1]), tonumber(ARGV[2])
-local moved, stuck, step, rung = 0, 0, 1, {}
+local moved, quarantined, stuck, step, rung = 0, 0, 0, 1, {}
 -- Ever more at a time, so that neither many small ones nor few large ones take long.
 while moved < most and budget > 0 do
   local due = call('ZRANGEBYSCORE', retry, '-inf', int(now), 'LIMIT', stuck, math.min(step, most - moved))
   if #due == 0 then
-    return { moved, 0 }
+    return { moved, 0, quarantined }
   end
   -- First of all a write that Redis lets through when it is full. Who may not do it would move the same jobs again and
   -- again.
@@ -35,10 +35,12 @@ while moved < most and budget > 0 do
       local attempts, recoveries, last = read_attempts(key) -- equal payloads share it
       write_attempts(key, math.max(attempts, tonumber(attempt)), recoveries, last)
     end
-    if length and append(p .. 'queue:' .. queue, raw) or quarantine(queue, raw) then
+    local appended = length and append(p .. 'queue:' .. queue, raw)
+    if appended or quarantine(queue, raw) then
+      if not appended then quarantined = quarantined + 1 end
       call('ZREM', retry, member)
       moved = moved + 1
-      if length then
+      if appended then
         pcall_('SADD', p .. 'queues', queue)
         if not rung[queue] then
           rung[queue] = true
@@ -53,4 +55,4 @@ while moved < most and budget > 0 do
   step = step * 2
 end
 -- Those that no key takes are no reason to go on at once.
-return { moved, moved > 0 and 1 or 0 }
+return { moved, moved > 0 and 1 or 0, quarantined }

@@ -52,6 +52,18 @@ export function createCaretaker(
     recovered,
   })
 
+  /** Both kinds are tried, whatever becomes of the other. */
+  const promote = async (): Promise<void> => {
+    for (const one of await Promise.allSettled([promoteRetries(store, PATIENCE), promoteDelayed(store, PATIENCE)])) {
+      if (one.status === 'rejected')
+        log.debug({ 'error.message': messageOf(one.reason) }, 'due jobs could not be moved')
+      else if ('quarantined' in one.value && one.value.quarantined > 0) {
+        const payloads = one.value.quarantined
+        log.error({ payloads }, 'due payloads that no queue takes were put into quarantine')
+      }
+    }
+  }
+
   const isGone = ({ registration }: ProcessView): boolean => {
     const { pod_uid, pod_namespace, container } = registration
     if (pod_uid === '') return false
@@ -83,10 +95,7 @@ export function createCaretaker(
           const overdue = view.reading.due.some(({ dueMs }) => view.reading.now - dueMs > OVERDUE_MS)
           if (overdue) {
             lastPromotion = now
-            // Both are tried, whatever becomes of the other.
-            const moved = await Promise.allSettled([promoteRetries(store, PATIENCE), promoteDelayed(store, PATIENCE)])
-            const refused = moved.find((one) => one.status === 'rejected')
-            if (refused) throw refused.reason
+            await promote()
             soon = true
           }
         }

@@ -28,7 +28,7 @@ export function createRecoverer(
       const jobs = result.back + result.failed + result.quarantined
       recovered(jobs)
       log.warn(
-        { process: nonce, reason: reason.kind, ...result, kind: undefined },
+        { process: nonce, reason: reason.kind, jobs, ...result, kind: undefined },
         `released a gone worker process and recovered ${plural(jobs, 'job')}`,
       )
     } catch (error) {

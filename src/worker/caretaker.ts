@@ -86,8 +86,16 @@ export function createCaretaker(
     )
   }
 
+  const tellQuarantined = (payloads: number): void => {
+    if (payloads > 0) log.error({ payloads }, 'due payloads that no queue takes were put into quarantine')
+  }
+
   const moveRetries = async (patience: Patience): Promise<void> => {
-    while ((await promoteRetries(store, patience)).more);
+    for (let more = true; more;) {
+      const promotion = await promoteRetries(store, patience)
+      more = promotion.more
+      tellQuarantined(promotion.quarantined)
+    }
   }
 
   const moveDelayed = async (patience: Patience): Promise<void> => {
@@ -100,6 +108,7 @@ export function createCaretaker(
         return
       }
       more = promotion.more
+      tellQuarantined(promotion.quarantined)
       if (hooks.has('beforeDelayedEnqueue')) await tell(promotion.items, patience.signal)
     }
   }

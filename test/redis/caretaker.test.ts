@@ -144,3 +144,18 @@ test('due jobs of one kind are moved though those of the other cannot be', async
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
   expect(said).toEqual([expect.stringContaining('due jobs could not be moved')])
 })
+
+test('what is due and no queue takes is put into quarantine, which is said', async ({ redis, redisUrl, ns }) => {
+  const said: object[] = []
+  const caretaker = await startCaretaker(redisUrl, ns, { log: { error: (fields) => void said.push(fields) } })
+  await redis.set(`${ns}:queue:bad`, 'text')
+  await redis.zadd(`${ns}:ext:retry`, 5, 'n.1 1 3 1 badE{"class":"A"}')
+  await redis.zadd(`${ns}:delayed_queue_schedule`, 1, 1)
+  const [fine, lost] = ['{"class":"Job","args":[],"queue":"q"}', '{"class":"Job","args":[]}']
+  await redis.rpush(`${ns}:delayed:1`, lost, fine, lost)
+  await caretaker.promote({ retry: true, delayed: true }, {})
+  expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(3)
+  expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([fine])
+  expect(await redis.smembers(`${ns}:queues`)).toEqual(['q'])
+  expect(said).toEqual([{ payloads: 1 }, { payloads: 2 }])
+})
