@@ -104,6 +104,7 @@ export function openStore(
     if (closed) throw closedError()
     if (connection) return connection
     const opened = connect(config, role, name)
+    opened.setMaxListeners(0) // each call that waits for the connection listens; Node would warn of a leak
     opened.on('error', (error: Error) => {
       // Of ioredis' own first command, on a socket that has just broken: what broke it was told before.
       if (lastError === undefined || !/enableOfflineQueue/.test(error.message)) lastError = lostCall(error)

@@ -255,3 +255,16 @@ test('the URL of a single server does not do for a Redis Cluster', async () => {
   const told = nodes.map(({ url }) => removeQueue(openTestLane(url, 'x'), 'a').catch((error: Error) => error.message))
   expect((await Promise.all(told)).filter((message) => String(message).includes('redis-cluster://'))).toHaveLength(1)
 })
+
+test('however many calls wait for a Redis that is away, Node warns of no leak', async ({ ns }) => {
+  const warnings: string[] = []
+  const heard = ({ name }: Error): number => warnings.push(name)
+  process.on('warning', heard)
+  own('warnings', () => void process.off('warning', heard))
+  const store = openStore({ url: 'redis://127.0.0.1:1', namespace: ns })
+  own('store', () => store.close())
+  const calls = Array.from({ length: 30 }, () => store.command('ping', [], { deadlineMs: 300 }))
+  const ends = await Promise.allSettled(calls)
+  expect(new Set(ends.map(({ status }) => status))).toEqual(new Set(['rejected']))
+  expect(warnings).toEqual([])
+})
