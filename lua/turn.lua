@@ -228,12 +228,8 @@ if may_take > 0 and n_queues > 0 then
 end
 local found = call('MGET', unpack(lookup, 1, n_lookup))
 
--- A full Redis refuses a script whose first write needs memory: each begins with one that does nothing.
-local may_write = false
-if not found[5] or n_ends > 0 then
-  call('HDEL', inflight, '')
-  may_write = true
-end
+-- A full Redis refuses a script whose first write needs memory: each turn begins with one that does nothing.
+call('HDEL', inflight, '')
 -- Renewal extends the lease. A turn sets it again where it lapsed although nobody has released the process.
 if not found[5] then
   call('SET', lease, '1', 'PX', lease_ms)

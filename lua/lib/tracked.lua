@@ -1,5 +1,5 @@
--- The status *waiting* of the tracked jobs: `n_tracked` names, from ARGV[at] on. They are enqueued already: a refusal comes
--- too late.
+-- The status *waiting* of the tracked jobs: `n_tracked` names, from ARGV[at] on. They are enqueued already: a refusal
+-- comes too late.
 if n_tracked > 0 then
   local clock = call('TIME')
 -- @include status_value

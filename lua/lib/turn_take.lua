@@ -51,10 +51,6 @@ if state == '' and n_free > 0 then
           pops = pops + 1
         end
         if pops == 0 then break end
-        if not may_write then
-          call('HDEL', inflight, '')
-          may_write = true
-        end
         if bad then call('RPUSH', e .. 'quarantine', unpack(bad)) end
         if n_fill > 0 then
           fill[n_fill + 1], fill[n_fill + 2] = 'k', format('%d', highest)
@@ -77,9 +73,6 @@ if state == '' and n_free > 0 then
       if n_taken >= n_free then break end
     end
   end
-end
-if not may_write then
-  call('HDEL', inflight, '')
 end
 if not k_written then
   call('HSET', inflight, 'k', format('%d', highest))

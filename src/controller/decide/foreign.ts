@@ -1,5 +1,5 @@
-import { emptyRecord, own } from './records.ts'
 import type { Flow } from '../../queue/demand.ts'
+import { emptyRecord, own } from './records.ts'
 import type { ForeignMemory, ForeignWorker } from './types.ts'
 
 export const NO_FLOW: Flow = { started: 0, ended: 0, returned: 0, busyMs: 0 }
@@ -22,8 +22,8 @@ export function foreignRunning(workers: readonly ForeignWorker[]): ReadonlyMap<s
 /**
  * Flow counters for workers that keep none: jobs ended are the growth of what each worker has processed, jobs started
  * are those and the change of what runs. Of a worker that does not count either, a job has ended when it is idle or
- * runs another one: those that began and ended between two looks stay unknown. A worker's jobs count for the queue that it is seen at. A worker that is gone
- * takes its counter along: what it did since the last look stays unknown.
+ * runs another one: those that began and ended between two looks stay unknown. A worker's jobs count for the queue that
+ * it is seen at. A worker that is gone takes its counter along: what it did since the last look stays unknown.
  */
 export function countForeign(
   memory: ForeignMemory,

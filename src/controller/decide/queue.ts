@@ -1,5 +1,5 @@
-import type { ForeignWork } from './foreign.ts'
 import type { Flow } from '../../queue/demand.ts'
+import type { ForeignWork } from './foreign.ts'
 import type { QueueMemory, QueueObservation, Stamped } from './types.ts'
 
 /** Time constants of the averages, in seconds. */
