@@ -14,6 +14,8 @@ const REQUEST_MS = 10_000
 const MOST_TRIES = 3
 /** The longest wait that a Retry-After may ask of a single request. Milliseconds. */
 const LONGEST_RETRY_MS = 5000
+/** Differences of clocks that nobody needs to know of: an answer names its second, and takes a while. Milliseconds. */
+const LEAST_AHEAD_MS = 2000
 /** Requests at a time: the API server counts them in flight per client. */
 const MOST_SOCKETS = 16
 
@@ -46,6 +48,11 @@ export interface KubeReply {
 export interface ApiServer {
   /** Requests sent, and those that got no answer or whose answer broke off. */
   readonly counts: { requests: number; failed: number }
+  /**
+   * How far its wall clock is ahead of ours, as its last answer said; 0 before one did, and for less than two seconds.
+   * Milliseconds. What it says of times is to be compared with its own clock.
+   */
+  readonly aheadMs: number
   /**
    * Sends a request. Answers of 429 and 503 are asked for again, a 401 once with fresh credentials. Throws
    * `KUBERNETES_UNAVAILABLE` where no answer came: then a write may have happened or not.
@@ -87,6 +94,7 @@ export function openApiServer(access: KubeAccess): ApiServer {
   const counts = { requests: 0, failed: 0 }
   let auth: { value: KubeAuth; key: string; readAt: number; agent: HttpAgent | HttpsAgent } | undefined
   let closed = false
+  let aheadMs = 0
 
   const credentials = async (fresh = false): Promise<NonNullable<typeof auth>> => {
     if (auth && !fresh && performance.now() - auth.readAt < AUTH_MS) return auth
@@ -144,8 +152,10 @@ export function openApiServer(access: KubeAccess): ApiServer {
     const timeout = AbortSignal.timeout(request.timeoutMs ?? REQUEST_MS)
     const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
     counts.requests++
+    const sentAt = Date.now()
     try {
       const response = await send(request, signal, fresh)
+      aheadMs = aheadOf(response.headers.date, sentAt, Date.now()) ?? aheadMs
       return {
         status: response.statusCode ?? 0,
         body: parse(await textOf(response)),
@@ -160,6 +170,9 @@ export function openApiServer(access: KubeAccess): ApiServer {
 
   return Object.freeze({
     counts,
+    get aheadMs() {
+      return aheadMs
+    },
     request: async (request: KubeRequest) => {
       let fresh = false
       for (let tries = 1; ; tries++) {
@@ -255,6 +268,14 @@ function parse(text: string): unknown {
   } catch {
     return { message: text.slice(0, 500).trim() }
   }
+}
+
+/** `date` names the second in which the server answered; when in the meantime that was is not known. */
+function aheadOf(date: string | undefined, sentAt: number, receivedAt: number): number | undefined {
+  const at = Date.parse(date ?? '') + 500
+  if (Number.isNaN(at)) return undefined
+  const ahead = at - (sentAt + receivedAt) / 2
+  return Math.abs(ahead) < LEAST_AHEAD_MS + (receivedAt - sentAt) / 2 ? 0 : ahead
 }
 
 function retryAfter(header: string | undefined): number | undefined {

@@ -1,22 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { maxRecoveries, namespace } from '../config.ts'
-import { defined } from '../defined.ts'
-import { ResQueueError, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { openStore, type Store } from '../redis/store.ts'
-import { parseEndpoint, sentinelConfig, type RedisConfig } from '../redis/url.ts'
-import { isObject } from './fields.ts'
-import { readYaml } from './yaml.ts'
-
-/** A Redis that scalers may name with `spec.redis.name`. */
-export interface ConnectionConfig {
-  readonly redis: RedisConfig
-  /** Kubernetes namespaces whose scalers may use it; `*`: all. */
-  readonly allowedNamespaces: readonly string[]
-  /** How often a job is put back after its pod was lost before it counts as failed. */
-  readonly maxRecoveries: number
-}
+import { readConnections, type ConnectionConfig, type ReadConnection } from './connectionsfile.ts'
 
 /** A configured Redis, opened. Another object as soon as anything about it has changed. */
 export interface Connection extends ConnectionConfig {
@@ -49,8 +36,25 @@ export type ConnectionSource =
 /** Opens connections when they are first asked for. Throws `CONFIG` where the file cannot be used at the start. */
 export function openConnections(source: ConnectionSource, log: Logger): Connections {
   const opened = new Map<string, { connection: Connection; print: string }>()
-  let configs = source.kind === 'single' ? new Map([['default', source.config]]) : readConnections(source.file)
-  let told = ''
+  let configs: ReadonlyMap<string, ReadConnection> = new Map()
+  let told: readonly string[] = []
+
+  /** Takes the file as it is now; a connection that cannot be used any more stays as it was. */
+  const read = (): void => {
+    const found: ReadonlyMap<string, ReadConnection> =
+      source.kind === 'single'
+        ? new Map([['default', { kind: 'ok', config: source.config }]])
+        : readConnections(source.file)
+    const unusable = [...found.values()].flatMap((one) => (one.kind === 'unusable' ? [one.message] : []))
+    for (const message of unusable) {
+      if (!told.includes(message)) log.error({ 'error.message': message }, 'a Redis connection cannot be used')
+    }
+    told = unusable
+    configs = new Map(
+      [...found].map(([name, one]) => [name, one.kind === 'ok' ? one : (configs.get(name) ?? one)] as const),
+    )
+  }
+  read()
 
   const past = { commands: 0, reconnects: 0 }
 
@@ -72,14 +76,17 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
       return sum
     },
     find: (name, namespace) => {
-      const config = configs.get(name)
-      if (!config) {
+      const configured = configs.get(name)
+      if (configured?.kind === 'unusable')
+        return { kind: 'unknown', message: `The Redis connection "${name}" cannot be used. ${configured.message}` }
+      if (!configured) {
         const known = [...configs.keys()].map((one) => `"${one}"`).join(', ') || 'none'
         return {
           kind: 'unknown',
           message: `The controller has no Redis connection "${name}" (it has ${known}). See --connections.`,
         }
       }
+      const { config } = configured
       if (!config.allowedNamespaces.some((allowed) => allowed === '*' || allowed === namespace)) {
         return {
           kind: 'forbidden',
@@ -96,16 +103,16 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
     },
     refresh: () => {
       try {
-        if (source.kind === 'file') configs = readConnections(source.file)
-        told = ''
+        read()
       } catch (error) {
-        if (told !== messageOf(error)) log.error({ 'error.message': messageOf(error) }, 'connections stay as they were')
-        told = messageOf(error)
+        const message = messageOf(error)
+        if (!told.includes(message)) log.error({ 'error.message': message }, 'connections stay as they were')
+        told = [message]
         return
       }
       for (const [name, { print }] of opened) {
-        const config = configs.get(name)
-        if (config && printOf(config) === print) continue
+        const configured = configs.get(name)
+        if (configured?.kind === 'ok' && printOf(configured.config) === print) continue
         drop(name)
         log.info({ connection: name }, 'the Redis connection changed and is reopened')
       }
@@ -129,104 +136,4 @@ function printOf({ redis, allowedNamespaces, maxRecoveries }: ConnectionConfig):
     }
   }
   return hash.digest('hex')
-}
-
-const FIELDS = [
-  'url',
-  'urlFile',
-  'username',
-  'passwordFile',
-  'sentinelUsername',
-  'sentinelPasswordFile',
-  'caFile',
-  'certFile',
-  'keyFile',
-  'db',
-  'namespace',
-  'allowedNamespaces',
-  'maxRecoveries',
-] as const
-
-/** Reads a file of connections, YAML or JSON. Throws `CONFIG` that says where it is wrong. */
-export function readConnections(file: string): Map<string, ConnectionConfig> {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ResQueueError('CONFIG', `The file of connections ${file} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-    })
-  }
-  const root = readYaml(text, file)[0]?.value
-  const connections = isObject(root) ? root['connections'] : undefined
-  if (!isObject(connections)) throw wrong(file, 'connections', 'must map names to connections')
-  return new Map(Object.entries(connections).map(([name, value]) => [name, readConnection(file, name, value)]))
-}
-
-function readConnection(file: string, name: string, value: unknown): ConnectionConfig {
-  const at = `connections.${name}`
-  if (!isObject(value)) throw wrong(file, at, 'must be an object')
-  for (const field of Object.keys(value)) {
-    if (!FIELDS.some((known) => known === field))
-      throw wrong(file, `${at}.${field}`, `is unknown; there are ${FIELDS.join(', ')}`)
-  }
-  const text = (field: (typeof FIELDS)[number]): string | undefined => {
-    const found = value[field]
-    if (found === undefined || found === null) return undefined
-    if (typeof found !== 'string' || found === '') throw wrong(file, `${at}.${field}`, 'must be text')
-    return found
-  }
-  const whole = (field: 'db' | 'maxRecoveries'): number | undefined => {
-    const found = value[field]
-    if (found === undefined || found === null) return undefined
-    if (!Number.isInteger(found) || (found as number) < 0) throw wrong(file, `${at}.${field}`, 'must be a whole number')
-    return found as number
-  }
-  const urlFile = text('urlFile')
-  const given = text('url') ?? (urlFile === undefined ? undefined : read(file, `${at}.urlFile`, urlFile))
-  if (given === undefined) throw wrong(file, at, 'needs url or urlFile')
-  const [username, passwordFile] = [text('username'), text('passwordFile')]
-  const [ca, cert, key] = [text('caFile'), text('certFile'), text('keyFile')]
-  if ((cert === undefined) !== (key === undefined)) throw wrong(file, at, 'needs both certFile and keyFile, or neither')
-  const namespaces = value['allowedNamespaces'] ?? ['*']
-  if (!Array.isArray(namespaces) || !namespaces.every((one) => typeof one === 'string'))
-    throw wrong(file, `${at}.allowedNamespaces`, 'must be a list of Kubernetes namespaces, or ["*"]')
-  const tls = defined({ ca, cert, key })
-  const redis: RedisConfig = {
-    url: username === undefined ? given : withUser(given, username),
-    namespace: text('namespace') ?? namespace.fallback,
-    ...defined({ db: whole('db'), passwordFile }),
-    ...sentinelConfig(text('sentinelUsername'), undefined, text('sentinelPasswordFile')),
-    ...(Object.keys(tls).length > 0 ? { tls } : {}),
-  }
-  try {
-    parseEndpoint(redis)
-  } catch (error) {
-    throw wrong(file, `${at}.url`, messageOf(error))
-  }
-  return { redis, allowedNamespaces: namespaces, maxRecoveries: whole('maxRecoveries') ?? maxRecoveries.fallback }
-}
-
-/**
- * Puts a user into a URL; one that it names already goes, with its password: all up to the last @, as `parseEndpoint`
- * reads it.
- */
-function withUser(url: string, username: string): string {
-  const full = url.includes('://') ? url : `redis://${url}`
-  return full.replace(
-    /^([a-z-]+:\/\/)(?:(?!\/).*@)?/is,
-    (_, scheme: string) => `${scheme}${encodeURIComponent(username)}:@`,
-  )
-}
-
-function read(file: string, at: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (error) {
-    throw wrong(file, at, messageOf(error))
-  }
-}
-
-function wrong(file: string, at: string, what: string): ResQueueError {
-  return new ResQueueError('CONFIG', `${file}: ${at}: ${what}.`)
 }

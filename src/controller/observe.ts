@@ -48,7 +48,7 @@ export interface ObserveInput {
   /** The scaler's part of a queue, 0 to 1. */
   readonly shareOf: (queue: string) => number
   readonly hold: Observation['hold']
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by the API server's clock. */
   readonly now: number
 }
 

@@ -185,7 +185,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
       starts: state.starts,
       shareOf: (queue) => sharing().shareOf(state.key, queue),
       hold,
-      now: clock.now(),
+      now: clock.now() + world.api.aheadMs,
     })
     const decision = decide(spec, observed.observation, state.memory, clock.monotonic())
     state.memory = decision.nextMemory

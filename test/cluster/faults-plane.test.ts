@@ -5,7 +5,17 @@ import { runCli } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { never, waitFor } from '../support/wait.ts'
 import { startFakeFleet } from './fakefleet.ts'
-import { CRD, looker, pool, QUICK, scalerManifest, stage, stageKind, startController } from './scaling.ts'
+import {
+  CRD,
+  looker,
+  pool,
+  QUICK,
+  scalerManifest,
+  stage,
+  stageKind,
+  startController,
+  type Deployment,
+} from './scaling.ts'
 import { startControlPlane } from './support/controlplane.ts'
 import { test } from './support/fixtures.ts'
 import type { Pod } from './support/pod.ts'
@@ -59,6 +69,13 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   await plane.stop()
 })
 
+/** A pool whose pods find no node. */
+function homelessPool(name: string): Deployment {
+  const { spec, ...rest } = pool({ name })
+  const template = { ...spec.template, spec: { ...spec.template.spec, nodeSelector: { nowhere: 'yes' } } }
+  return { ...rest, spec: { ...spec, template } }
+}
+
 test('pods that find no node, or start in vain, are not ordered by the dozen', async ({
   scene,
   cluster,
@@ -67,15 +84,10 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
   ns,
 }) => {
   const look = await stageKind(scene)
-  const homeless = pool({ name: 'v' })
-  const template = {
-    ...homeless.spec.template,
-    spec: { ...homeless.spec.template.spec, nodeSelector: { nowhere: 'yes' } },
-  }
   const spec = { ...QUICK, maxReplicas: 30, target: { jobsPerReplica: 1 } }
   await cluster.apply(
     [
-      { ...homeless, spec: { ...homeless.spec, template } },
+      homelessPool('v'),
       pool({ annotations: { 'resqueue.test/ready': 'false' } }),
       scalerManifest('s', { ...spec, queues: ['crash'] }),
       scalerManifest('t', { ...spec, scaleTargetRef: { name: 'v' } }),
@@ -134,6 +146,30 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
     timeoutMs: 30_000,
   })
   await never(2000, async () => (await look.replicas()) + (await look.replicas('v')) > 2, 'more of them were ordered')
+})
+
+test('a controller whose clock is two minutes ahead does not take pods for old', async ({
+  scene,
+  cluster,
+  namespace,
+  redis,
+  ns,
+}) => {
+  const look = await stageKind(scene)
+  const spec = { ...QUICK, maxReplicas: 30, target: { jobsPerReplica: 1 }, scaleTargetRef: { name: 'v' } }
+  await cluster.apply([homelessPool('v'), scalerManifest('s', spec)], { namespace })
+  const ahead = 'const now=Date.now;Date.now=()=>now()+120000'
+  await startController(scene, { env: { NODE_OPTIONS: `--import=data:text/javascript,${ahead.replace(' ', '%20')}` } })
+  await redis.sadd(`${ns}:queues`, 'q')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}')
+  await look.reaches(1, 30_000, 'v')
+  await waitFor(async () => {
+    const [pod] = await look.pods('v')
+    return pod?.status?.conditions?.some(({ type, status }) => type === 'PodScheduled' && status === 'False')
+  })
+  await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 9 }, () => '{"class":"A","args":[]}'))
+  await look.reaches(10, 30_000, 'v')
+  expect(Date.parse((await look.status())['lastScaleTime'] as string)).toBeGreaterThan(Date.now() + 60_000)
 })
 
 test('a poison job at the head that comes back again and again orders no pods by its old timestamp', async ({

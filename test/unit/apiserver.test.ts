@@ -68,3 +68,24 @@ test('a cluster without the custom resource is told from one that refuses', asyn
   )
   await expect(listAll(api, collection(PODS, 'shop'))).rejects.toThrow(/Check the service account and its roles\.$/)
 })
+
+test('how far the clock of the API server is ahead is known from its answers, where it is more than a moment', async () => {
+  let aheadMs: number | null = 0
+  const api = await startApiServer((_, response) => {
+    if (aheadMs === null) response.sendDate = false
+    else response.setHeader('date', new Date(Date.now() + aheadMs).toUTCString())
+    response.end('{}')
+  })
+  expect(api.aheadMs).toBe(0)
+  for (const [ahead, least, most] of [
+    [120_000, 118_000, 122_000],
+    [null, 118_000, 122_000],
+    [-3_600_000, -3_602_000, -3_598_000],
+    [1000, 0, 0],
+  ] as const) {
+    aheadMs = ahead
+    await api.request({ path: '/' })
+    expect(api.aheadMs).toBeGreaterThanOrEqual(least)
+    expect(api.aheadMs).toBeLessThanOrEqual(most)
+  }
+})

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { openConnections, readConnections } from '../../src/controller/connections.ts'
-import { silentLogger } from '../../src/log.ts'
+import { openConnections } from '../../src/controller/connections.ts'
+import { readConnections } from '../../src/controller/connectionsfile.ts'
+import { createLogger, silentLogger } from '../../src/log.ts'
 import { own } from '../support/scope.ts'
 
 function folder(): string {
@@ -41,31 +42,46 @@ test('connections come from YAML, with what is secret in files of its own', () =
   )
   const read = readConnections(file)
   expect(read.get('default')).toEqual({
-    redis: { url: 'redis://one', namespace: '{r}' },
-    allowedNamespaces: ['team-a', 'team-b'],
-    maxRecoveries: 3,
+    kind: 'ok',
+    config: {
+      redis: { url: 'redis://one', namespace: '{r}' },
+      allowedNamespaces: ['team-a', 'team-b'],
+      maxRecoveries: 3,
+    },
   })
   expect(read.get('other')).toEqual({
-    redis: {
-      url: 'rediss://me:@cache:6380/2',
-      namespace: 'resque',
-      db: 3,
-      passwordFile: '/p',
-      sentinel: { username: 'watch', passwordFile: '/s' },
-      tls: { ca: '/ca', cert: '/c', key: '/k' },
+    kind: 'ok',
+    config: {
+      redis: {
+        url: 'rediss://me:@cache:6380/2',
+        namespace: 'resque',
+        db: 3,
+        passwordFile: '/p',
+        sentinel: { username: 'watch', passwordFile: '/s' },
+        tls: { ca: '/ca', cert: '/c', key: '/k' },
+      },
+      allowedNamespaces: ['*'],
+      maxRecoveries: 0,
     },
-    allowedNamespaces: ['*'],
-    maxRecoveries: 0,
   })
 })
 
 test('what is wrong is said with its place', () => {
   expect(problemOf('connections: [a]')).toContain('connections: must map names')
-  expect(problemOf('connections: { a: { urll: x } }')).toContain('connections.a.urll: is unknown')
+  expect(problemOf('connections: { a: { urll: x } }')).toContain(
+    'connections.a.urll: there is no such field; did you mean url?',
+  )
   expect(problemOf('connections: { a: {} }')).toContain('connections.a: needs url or urlFile')
   expect(problemOf('connections: { a: { url: "http://x" } }')).toContain('connections.a.url')
   expect(problemOf('connections: { a: { url: "redis://x", certFile: /c } }')).toContain('both certFile and keyFile')
   expect(problemOf('connections: { a: { url: "redis://x", allowedNamespaces: "*" } }')).toContain('allowedNamespaces')
+  expect(problemOf('connections: { a: { url: "redis://x", allowedNamespaces: [5] } }')).toContain(
+    'connections.a.allowedNamespaces.0: must be a Kubernetes namespace',
+  )
+  expect(problemOf('connections: { a: 5 }')).toContain('connections.a: must be an object, not 5')
+  expect(problemOf('connections: { a: { url: "redis://x", db: -1 } }')).toContain('connections.a.db: must be a whole')
+  // A slip is told before a file that is not there.
+  expect(problemOf('connections: { a: { urlFile: /none, dbb: 1 } }')).toContain('did you mean db?')
   expect(problemOf('connections: { a: { url: "redis-cluster://x" } }')).toContain('{resque}')
   expect(problemOf('{')).toContain('c.yaml:1: this is not YAML')
 })
@@ -108,4 +124,35 @@ test('a changed file, or a changed file that it names, is a new connection; a br
   writeFileSync(file, 'connections: {}')
   connections.refresh()
   expect(connections.find('a', 'any')).toMatchObject({ kind: 'unknown' })
+})
+
+test('a URL that cannot be read or used is the trouble of its connection alone, until it can', () => {
+  const dir = folder()
+  const url = join(dir, 'url')
+  const file = write(dir, 'c.yaml', `connections: { a: { url: "redis://x" }, b: { urlFile: ${url} } }`)
+  const told: string[] = []
+  const log = createLogger({ level: 'error', destination: { write: (line) => void told.push(line) } })
+  const connections = openConnections({ kind: 'file', file }, log)
+  own('connections', () => connections.close())
+  const b = (): unknown => connections.find('b', 'any')
+  expect(connections.find('a', 'any')).toMatchObject({ kind: 'ok' })
+  expect(b()).toMatchObject({
+    kind: 'unknown',
+    message: expect.stringMatching(/"b" cannot be used\..*b\.urlFile: ENOENT/),
+  })
+  connections.refresh()
+  expect(told).toHaveLength(1)
+  writeFileSync(url, 'http://x')
+  connections.refresh()
+  expect(b()).toMatchObject({ kind: 'unknown', message: expect.stringContaining('b.urlFile: ') })
+  expect(told).toHaveLength(2)
+  writeFileSync(url, 'redis://y')
+  connections.refresh()
+  const opened = b()
+  expect(opened).toMatchObject({ kind: 'ok', connection: { redis: { url: 'redis://y' } } })
+  // One that has worked stays as it was.
+  rmSync(url)
+  connections.refresh()
+  expect(b()).toEqual(opened)
+  expect(told).toHaveLength(3)
 })
