@@ -124,6 +124,17 @@ test('the service time of a first wave is known by the jobs that ended, not by t
   expect(serviceSeconds).toBeLessThan(45)
 })
 
+test('jobs that began together are taken for longer ones only once they are older than jobs become', () => {
+  const first = { started: 20, ended: 20, returned: 0, busyMs: 400_000 }
+  const together = (n: number, second: number): Observation =>
+    second <= 20
+      ? observationOf(n, { flow: { ...first, ended: 0, busyMs: 0 }, running: 20, runningMs: 20_000 * second })
+      : observationOf(n, { flow: { ...first, started: 180 }, running: 160, runningMs: 160_000 * (second - 22) })
+  const service = follow(times(31, together), { replicas: 45 }).map(({ serviceSeconds }) => serviceSeconds)
+  expect(Math.max(...service.slice(11, 21))).toBeLessThan(22)
+  expect(service[30]).toBeGreaterThan(25)
+})
+
 test('pods that start already are not ordered twice', () => {
   const waiting = { waiting: 800 }
   const first = decide(spec, observationOf(0, waiting), undefined, 0)

@@ -53,6 +53,9 @@ test.each([0, 1])(
       [12, 8],
       [6, 10],
       [12, 10],
+      [3.1, 15],
+      [3.5, 15],
+      [2.2, 20],
     ].map(
       ([rate, service], seed) =>
         ours(ask(steadyTrace(seed, rate as number, service as number, 0.05), { minReplicas })).report.changes,

@@ -123,7 +123,8 @@ function supplyOf(
     starting,
     newInSeconds: newIn,
     slots,
-    serviceSeconds,
+    // As long as what waits is taken to run: a slot that starts one job has done its part, however long that is.
+    serviceSeconds: SAFETY * serviceSeconds,
     leastSeconds: Math.max(latencySeconds / 8, 1),
     lateSeconds: Math.max(latencySeconds / 4, 1),
   }

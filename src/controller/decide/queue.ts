@@ -7,7 +7,8 @@ const RATE_SECONDS = 60
 export const FAST_SECONDS = 10
 const SERVICE_SECONDS = 300
 const RECENT_SECONDS = 45
-const STUCK_SECONDS = 6
+/** How fast slots start jobs is told over so long, or as long as a job runs: jobs that began together end together. */
+const LEAST_PACE_SECONDS = 6
 
 /**
  * What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that
@@ -124,8 +125,8 @@ export function followQueue(
     endedBusy: flowed(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
     recentBusy: flowed(old.recentBusy, busy, RECENT_SECONDS),
     recentEnded: flowed(old.recentEnded, left, RECENT_SECONDS),
-    fastBusy: flowed(old.fastBusy, busy, STUCK_SECONDS),
-    fastStarted: flowed(old.fastStarted, started, STUCK_SECONDS),
+    fastBusy: flowed(old.fastBusy, busy, Math.max(LEAST_PACE_SECONDS, service)),
+    fastStarted: flowed(old.fastStarted, started, Math.max(LEAST_PACE_SECONDS, service)),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
     meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, weight),
@@ -142,12 +143,13 @@ export function followQueue(
  * Mean seconds that a job runs, with one job of the earlier estimate as prior. As those that ended ran; or more, where
  * what runs has run for so long that they cannot be all there is: at most all time that slots were busy over the jobs
  * that left them, which is right for jobs longer than the memory as well, but too much while a wave of them is on its
- * way.
+ * way. Jobs that began together are all of one age: once it is known how long jobs run, an age below that says nothing.
  */
-export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge }: QueueMemory): number {
+export function serviceOf({ busy, ended, endedBusy, serviceSeconds, meanAge, seen }: QueueMemory): number {
   const ofEnded = (endedBusy + serviceSeconds) / (ended + 1)
   const censored = (busy + serviceSeconds) / (ended + 1)
-  return Math.max(ofEnded, Math.min(censored, AGE_FACTOR * meanAge))
+  const known = seen >= SURE_ENDS ? ofEnded : 0
+  return Math.max(ofEnded, Math.min(censored, AGE_FACTOR * meanAge - known))
 }
 
 /** Whether the service time was known well, but hardly a job has ended for minutes. */
