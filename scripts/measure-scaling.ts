@@ -51,14 +51,18 @@ function report(results: readonly Result[]): void {
   say(`at most 4 changes: ${ofHours.length - restless.length} of ${ofHours.length} steady hours`)
 }
 
-/** What one of several processes does: each its part. */
-function work(first: number, step: number): void {
+/** What one of several processes does: each its part, as long as there is somebody to tell. */
+async function work(first: number, step: number): Promise<void> {
   for (let i = first; i < loads; i += step) {
     const load = loadOf(i)
     // Of a short burst of long jobs there may be none at all.
-    if (load.trace.arrivedAt.length > 0) process.send?.(resultOf('load', load))
+    if (load.trace.arrivedAt.length > 0) await tell(resultOf('load', load))
   }
-  for (let i = first; i < hours; i += step) process.send?.(resultOf('hour', steadyHour(i)))
+  for (let i = first; i < hours; i += step) await tell(resultOf('hour', steadyHour(i)))
+}
+
+function tell(result: Result): Promise<void> {
+  return new Promise((resolve) => process.send?.(result, (error) => (error ? process.exit(1) : resolve())))
 }
 
 async function main(): Promise<void> {
@@ -78,5 +82,5 @@ async function main(): Promise<void> {
 }
 
 const [first, step] = process.argv.slice(4).map(Number)
-if (first !== undefined && step !== undefined) work(first, step)
+if (first !== undefined && step !== undefined) await work(first, step)
 else await main()
