@@ -49,6 +49,27 @@ test('values that are zero, false or null override defaults', async ({ helm }) =
   expect(out.pod('rq-resqueue-default')).not.toHaveProperty('nodeSelector')
 })
 
+test('null takes back one label, annotation or node selector of the defaults or of an earlier values file', async ({
+  helm,
+}) => {
+  const maps = (a: string | null): object => ({
+    podAnnotations: { a },
+    podLabels: { a },
+    deploymentAnnotations: { a },
+    nodeSelector: { a },
+    serviceAccount: { annotations: { a } },
+  })
+  const out = await helm.render({
+    ...REDIS,
+    workerDefaults: maps('taken back'),
+    workers: { default: maps(null), mail: {} },
+    controller: { ...maps(null), podSecurityContext: { fsGroup: null } },
+  })
+  // The node selector is that of the test pod as well.
+  expect(out.text.match(/a: taken back/g)).toHaveLength(6)
+  expect(out.text).not.toMatch(/(a|fsGroup): null/)
+})
+
 test('replicas are rendered only where no scaler owns them', async ({ helm }) => {
   const out = await helm.render({
     ...REDIS,

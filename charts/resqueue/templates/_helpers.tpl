@@ -98,7 +98,14 @@ labels:
 {{- toYaml $pools -}}
 {{- end -}}
 
-{{/* Takes out of a map, in place, what is null: a pool takes a field back that workerDefaults set. */}}
+{{/* The controller's settings. */}}
+{{- define "resqueue.controller" -}}
+{{- $controller := deepCopy .Values.controller -}}
+{{- include "resqueue.dropNulls" $controller -}}
+{{- toYaml $controller -}}
+{{- end -}}
+
+{{/* Takes out of a map, in place, what is null: a pool takes a field back that workerDefaults set, a values file one of the file before. */}}
 {{- define "resqueue.dropNulls" -}}
 {{- range $key, $value := . -}}
 {{- if kindIs "invalid" $value -}}{{- $_ := unset $ $key -}}
