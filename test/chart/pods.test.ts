@@ -55,6 +55,15 @@ test('large user ids are not written with an exponent', async ({ helm }) => {
   expect(out.text).toMatch(/runAsUser: 1000680000$/m)
 })
 
+test('large numbers among options and as the size of /tmp are not written with an exponent', async ({ helm }) => {
+  const large = { extraArgs: ['--max-jobs', 1000000, 0.5], tmpSizeLimit: 1073741824 }
+  const out = await helm.render({ ...REDIS, workerDefaults: large, controller: large })
+  for (const name of [WORKER, CONTROLLER]) {
+    expect(out.container(name).args.slice(-3)).toEqual(['--max-jobs', '1000000', '0.5'])
+    expect(out.pod(name).volumes[0].emptyDir).toEqual({ sizeLimit: '1073741824' })
+  }
+})
+
 test('no old ReplicaSet is kept where none is wanted, and as many as Kubernetes keeps where nothing is said', async ({
   helm,
 }) => {

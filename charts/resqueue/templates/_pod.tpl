@@ -85,7 +85,7 @@ spec:
     {{- end }}
   volumes:
     {{- $tmp := dict }}
-    {{- with $pod.tmpSizeLimit }}{{- $_ := set $tmp "sizeLimit" (toString .) }}{{- end }}
+    {{- with $pod.tmpSizeLimit }}{{- $_ := set $tmp "sizeLimit" (include "resqueue.plain" .) }}{{- end }}
     {{- $volumes := concat (list (dict "name" "tmp" "emptyDir" $tmp)) (.volumes | fromYamlArray) }}
     {{- include "resqueue.overridden" (dict "ours" $volumes "theirs" $pod.volumes "key" "name") | nindent 4 }}
   {{- range $field := list "nodeSelector" "tolerations" "affinity" "dnsConfig" "hostAliases" }}

@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end -}}
 {{- if not .blocking -}}{{- $args = append $args "--no-blocking" -}}{{- end -}}
-{{- range .extraArgs -}}{{- $args = append $args (toString .) -}}{{- end -}}
+{{- range .extraArgs -}}{{- $args = append $args (include "resqueue.plain" .) -}}{{- end -}}
 {{- toYaml $args -}}
 {{- end -}}
 
