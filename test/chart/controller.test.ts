@@ -204,6 +204,7 @@ test.for([
 
 test.for([
   [{}, /does not say where its Redis is/],
+  [{ url: 'redis://a', existingSecret: { passwordKey: 'pw' } }, /connections\.shop\.existingSecret: .* Set its name/],
   [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where its Redis is/],
   [{ url: 'redis-cluster://a' }, /controller\.connections\.shop\.namespace: .*'{resque}'/],
 ] as const)('refused: connection %j', async ([shop, message], { helm }) => {

@@ -72,6 +72,8 @@ test.for([
   [{ url: 'redis://a', existingSecret: { name: 'b' } }, /both say where Redis is/],
   [{ url: 'redis://a', trial: { enabled: true } }, /cannot be combined/],
   [{ existingSecret: 'b', trial: { enabled: true } }, /cannot be combined/],
+  [{ url: 'redis://a', existingSecret: { passwordKey: 'pw' } }, /Set redis\.existingSecret\.name/],
+  [{ url: 'redis-sentinel://a/b', existingSecret: { sentinelPasswordKey: 'pw' } }, /Set redis\.existingSecret\.name/],
   [{ url: 'redis-cluster://a' }, /redis\.namespace: .*Set it to '{resque}'/],
   [{ url: 'rediss-cluster://a', namespace: '{}x{a}' }, /hash tag/],
 ] as const)('refused: redis %j', async ([redis, message], { helm }) => {

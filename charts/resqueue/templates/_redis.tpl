@@ -13,6 +13,9 @@
 {{- else if and $redis.url $secret (not (or (include "resqueue.redisPasswordKey" .) (include "resqueue.sentinelPasswordKey" .))) -}}
 {{- fail "redis.url and redis.existingSecret both say where Redis is. Leave redis.url empty, or set redis.existingSecret.passwordKey to take only the password from the Secret." -}}
 {{- end -}}
+{{- if and (not $secret) (or (include "resqueue.redisPasswordKey" .) (include "resqueue.sentinelPasswordKey" .)) -}}
+{{- fail "redis.existingSecret: passwordKey and sentinelPasswordKey are keys of a Secret. Set redis.existingSecret.name." -}}
+{{- end -}}
 {{- include "resqueue.checkHashTag" (dict "url" $redis.url "namespace" $redis.namespace "field" "redis.namespace") -}}
 {{- end -}}
 

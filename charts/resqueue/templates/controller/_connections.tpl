@@ -25,6 +25,9 @@ names (sources; none where everything is in the values). Empty where the environ
 {{- if and (not $redis.url) (not $secret.name) -}}
 {{- fail (printf "controller.connections.%s does not say where its Redis is: set url, or existingSecret with the URL." $name) -}}
 {{- end -}}
+{{- if and (not $secret.name) (or $secret.passwordKey $secret.sentinelPasswordKey) -}}
+{{- fail (printf "controller.connections.%s.existingSecret: passwordKey and sentinelPasswordKey are keys of a Secret. Set its name." $name) -}}
+{{- end -}}
 {{- if and $redis.url $secret.name (not (or $secret.passwordKey $secret.sentinelPasswordKey)) -}}
 {{- fail (printf "controller.connections.%s: url and existingSecret both say where its Redis is. Leave url empty, or set existingSecret.passwordKey to take only the password from the Secret." $name) -}}
 {{- end -}}
