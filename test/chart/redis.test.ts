@@ -176,7 +176,8 @@ test('the pods of `helm test` reach DNS and Redis, and nobody reaches them', asy
 })
 
 test('the trial Redis is reached by this release and by pods that are labelled', async ({ helm }) => {
-  const out = await helm.render({ redis: { trial: { enabled: true } }, networkPolicy: { enabled: true } })
+  const networkPolicy = { enabled: true, redis: { ports: [7000] } }
+  const out = await helm.render({ redis: { trial: { enabled: true } }, networkPolicy })
   const { ingress, podSelector } = out.get('NetworkPolicy', 'rq-resqueue-trial-redis').spec
   expect(podSelector).toEqual(out.get('Deployment', 'rq-resqueue-trial-redis').spec.selector)
   expect(ingress[0].from.map((one: Yaml) => one.podSelector.matchLabels)).toEqual([
@@ -184,5 +185,6 @@ test('the trial Redis is reached by this release and by pods that are labelled',
     { 'resqueue.dev/client': 'true' },
   ])
   const [, redis] = out.get('NetworkPolicy', WORKER).spec.egress
+  expect(redis.ports).toEqual([{ protocol: 'TCP', port: 6379 }])
   expect(redis.to).toEqual([{ podSelector: out.get('Deployment', 'rq-resqueue-trial-redis').spec.selector }])
 })

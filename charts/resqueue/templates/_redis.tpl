@@ -176,8 +176,8 @@ redis://{{ include "resqueue.trialName" . }}:6379
 
 {{/* The ports of the release's Redis, as a list. */}}
 {{- define "resqueue.redisPorts" -}}
-{{- with .Values.networkPolicy.redis.ports -}}
-{{- toYaml . -}}
+{{- if and .Values.networkPolicy.redis.ports (not .Values.redis.trial.enabled) -}}
+{{- toYaml .Values.networkPolicy.redis.ports -}}
 {{- else -}}
 {{- include "resqueue.redisUrl" . | include "resqueue.portsOf" -}}
 {{- end -}}
