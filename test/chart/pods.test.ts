@@ -328,7 +328,27 @@ test.for([
     { controller: { serviceAccount: { name: 'shared' } } },
     'workers.default.serviceAccount.name: "shared" is the controller\'s, and jobs would have its rights',
   ],
+  [
+    "the controller's name, which is there already",
+    { controller: { serviceAccount: { create: false, name: 'shared' } } },
+    'workers.default.serviceAccount.name: "shared" is the controller\'s, and jobs would have its rights',
+  ],
+  [
+    "the controller's name and a token",
+    {
+      workerDefaults: { serviceAccount: { create: false, name: CONTROLLER, automountToken: true } },
+    },
+    `workers.default.serviceAccount.name: "${CONTROLLER}" is the controller's, and jobs would have its rights`,
+  ],
 ] as const)('refused: a shared service account with %s', async ([, values, message], { helm }) => {
   const workerDefaults = { serviceAccount: { name: 'shared' } }
   expect(await helm.refusal({ ...REDIS, workerDefaults, ...values })).toContain(message)
+})
+
+test('one account that is there may be that of all pods: workers get no token of it', async ({ helm }) => {
+  const serviceAccount = { create: false, name: 'one' }
+  const out = await helm.render({ ...REDIS, workerDefaults: { serviceAccount }, controller: { serviceAccount } })
+  expect(out.all('ServiceAccount')).toEqual([])
+  for (const name of [WORKER, CONTROLLER]) expect(out.pod(name).serviceAccountName).toBe('one')
+  expect(out.pod(WORKER).automountServiceAccountToken).toBe(false)
 })
