@@ -183,7 +183,7 @@ test('the usual settings of a pod are there', async ({ helm }) => {
     runtimeClassName: 'gvisor',
     hostAliases: [{ ip: '192.0.2.1', hostnames: ['x'] }],
     podAnnotations: { a: 'b' },
-    imagePullSecrets: ['mine'],
+    imagePullSecrets: ['mine', 'all'],
     extraContainers: [{ name: 'sidecar', image: 'x' }],
     initContainers: [{ name: 'init', image: 'x' }],
     strategy: { type: 'Recreate' },

@@ -25,11 +25,9 @@ spec:
   automountServiceAccountToken: {{ $pod.serviceAccount.automountToken }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .grace }}
-  {{- with concat ($root.Values.imagePullSecrets | default list) ($pod.imagePullSecrets | default list) }}
+  {{- with include "resqueue.pullSecrets" (concat ($root.Values.imagePullSecrets | default list) ($pod.imagePullSecrets | default list)) | fromYamlArray }}
   imagePullSecrets:
-    {{- range . }}
-    - name: {{ (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) | quote }}
-    {{- end }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $pod.podSecurityContext }}
   securityContext:
@@ -121,6 +119,13 @@ both stand. Takes: ours, theirs, key.
 {{- $all := list -}}
 {{- range .ours -}}{{- if not (has (get . $.key) $keys) -}}{{- $all = append $all . -}}{{- end -}}{{- end -}}
 {{- concat $all (.theirs | default list) | toYaml -}}
+{{- end -}}
+
+{{/* Secrets for the registry, given by name or as maps, each once: Kubernetes refuses a list with one twice. */}}
+{{- define "resqueue.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range . -}}{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}{{- end -}}
+{{- uniq $secrets | toYaml -}}
 {{- end -}}
 
 {{/* Who this pod is, for `resqueue work` and `resqueue control`. Takes: container. */}}
