@@ -15,6 +15,11 @@ test.for([
   ['the trial Redis', { redis: { trial: { enabled: true } } }, /jobs in it are lost with its pod/],
   ['demo jobs', { redis: { trial: { enabled: true } } }, /pool default performs the demo jobs/],
   ['a password in the URL', { redis: { url: 'redis://user:secret@redis' } }, /redis\.url has a password/],
+  [
+    "a password in a connection's URL",
+    { ...REDIS, controller: { connections: { shop: { url: 'redis://:secret@shop', allowedNamespaces: ['shop'] } } } },
+    /controller\.connections\.shop\.url has a password/,
+  ],
   ['several jobs without a limit', { ...REDIS, workers: { default: { concurrency: 2 } } }, /without jobMemory/],
   [
     'no memory limit',
@@ -43,6 +48,7 @@ test.for([
 
 test('before scaling is enabled the notes say how to keep the pods that run', async ({ helm }) => {
   expect(await helm.notes({ ...REDIS })).toContain('kubectl -n jobs scale deploy/rq-resqueue-default --replicas=N+1')
+  expect(await helm.notes({ ...REDIS, workers: { default: { replicas: null } } })).not.toContain('--replicas=N+1')
   const scaled = await helm.notes({ ...REDIS, workers: { default: { scaling: { enabled: true } } } })
   expect(scaled).not.toContain('--replicas=N+1')
   expect(scaled).toContain('kubectl -n jobs get workerscaler rq-resqueue-default')
@@ -51,4 +57,11 @@ test('before scaling is enabled the notes say how to keep the pods that run', as
 test('notes for a release without pools', async ({ helm }) => {
   const notes = await helm.notes({ ...REDIS, workers: { default: null } })
   expect(notes).toContain('controller: watches jobs')
+})
+
+test('the commands in the notes call `resqueue` as the image of that pod has it', async ({ helm }) => {
+  const values = { ...REDIS, workerDefaults: { command: ['tini', '--', 'node', 'bin.js'] } }
+  expect(await helm.notes(values)).toContain('exec deploy/rq-resqueue-controller -- resqueue queue ls')
+  const notes = await helm.notes({ ...values, controller: { enabled: false } })
+  expect(notes).toContain('exec deploy/rq-resqueue-default -- tini -- node bin.js queue ls')
 })
