@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { parse } from 'yaml'
@@ -51,6 +51,28 @@ test.for([
   const error = await helm.refusal({ ...REDIS, ...wrong })
   expect(error).toContain("don't meet the specifications of the schema")
   expect(error).toMatch(message)
+})
+
+test('a parent chart turns it on and off by its condition, and takes out the pool `default`', async ({
+  helm,
+  folder,
+}) => {
+  const chart = join(folder, 'shop')
+  mkdirSync(join(chart, 'charts'), { recursive: true })
+  cpSync(CHART, join(chart, 'charts', 'resqueue'), { recursive: true })
+  const dependencies = [{ name: 'resqueue', version: '0.1.0', condition: 'resqueue.enabled' }]
+  writeFileSync(
+    join(chart, 'Chart.yaml'),
+    JSON.stringify({ apiVersion: 'v2', name: 'shop', version: '1.0.0', dependencies }),
+  )
+  const names = async (enabled: boolean): Promise<string[]> => {
+    const resqueue = { enabled, ...REDIS, workers: { default: null, mail: {} } }
+    const out = await helm.render({ resqueue, global: { team: 'a' } }, { chart })
+    return out.all('Deployment').map(({ metadata }) => metadata.name)
+  }
+  expect(await names(true)).toEqual(['rq-resqueue-controller', 'rq-resqueue-mail'])
+  expect(await names(false)).toEqual([])
+  expect(await helm.refusal({ ...REDIS, enabled: false })).toContain("'/enabled': value must be true")
 })
 
 test('a maxReplicas below minReplicas is refused', async ({ helm }) => {
