@@ -73,10 +73,10 @@ test('for named namespaces a role in each of them', async ({ helm }) => {
   const out = await helm.render({ ...REDIS, controller: { namespaceScope: ['jobs', 'shop'] } })
   expect(out.container(NAME).args).toContain('--namespace-scope=jobs,shop')
   const roles = out.all('Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
-  expect(roles).toEqual(expect.arrayContaining([`jobs/${NAME}`, `jobs/${NAME}-leader`, `shop/jobs-${NAME}`]))
-  const binding = out.get('RoleBinding', `jobs-${NAME}`)
+  expect(roles).toEqual(expect.arrayContaining([`jobs/${NAME}`, `jobs/${NAME}-leader`, `shop/jobs:${NAME}`]))
+  const binding = out.get('RoleBinding', `jobs:${NAME}`)
   expect(binding['subjects']).toEqual([{ kind: 'ServiceAccount', name: NAME, namespace: 'jobs' }])
-  expect(binding['roleRef'].name).toBe(`jobs-${NAME}`)
+  expect(binding['roleRef'].name).toBe(`jobs:${NAME}`)
 })
 
 test('for all namespaces a ClusterRole with the same rules, whose name holds the namespace', async ({ helm }) => {

@@ -107,3 +107,16 @@ test('text that looks like something else stays text', async ({ helm }) => {
     ]),
   )
 })
+
+test("a role in another namespace never has the name of that namespace's own", async ({ helm }) => {
+  const roles = async (release: string, namespace: string): Promise<string[]> => {
+    const out = await helm.render(
+      { ...REDIS, controller: { namespaceScope: ['shop', 'jobs'] } },
+      { release, namespace },
+    )
+    const all = [...out.all('Role'), ...out.all('RoleBinding')]
+    return all.map(({ kind, metadata }) => `${metadata.namespace}/${kind}/${metadata.name}`)
+  }
+  const theirs = await roles('shop-rq', 'jobs')
+  expect((await roles('rq', 'shop')).filter((name) => theirs.includes(name))).toEqual([])
+})
