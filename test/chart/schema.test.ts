@@ -82,6 +82,16 @@ test('a maxReplicas below minReplicas is refused', async ({ helm }) => {
   )
 })
 
+test.for([{ latencySeconds: 30 }, { latencySecondsByQueue: { a: 5 } }] as const)(
+  'a target by jobsPerReplica and %j, which the custom resource does not take, is refused',
+  async (more, { helm }) => {
+    const scaling = { enabled: true, target: { jobsPerReplica: 5, ...more } }
+    expect(await helm.refusal({ ...REDIS, workers: { default: { scaling } } })).toContain(
+      'workers.default.scaling.target: jobsPerReplica excludes latencySeconds and latencySecondsByQueue',
+    )
+  },
+)
+
 test.for(readdirSync(join(CHART, 'ci')))('ci/%s passes the strict lint and renders', async (file, { helm }) => {
   const path = join(CHART, 'ci', file)
   const { code, stdout, stderr } = await helm.run(['lint', '--strict', CHART, '--values', path])

@@ -51,6 +51,10 @@
 {{- if and .pod.scaling.enabled (gt (int .pod.scaling.minReplicas) (int .pod.scaling.maxReplicas)) -}}
 {{- fail (printf "workers.%s.scaling: minReplicas %d is more than maxReplicas %d." .pool (int .pod.scaling.minReplicas) (int .pod.scaling.maxReplicas)) -}}
 {{- end -}}
+{{- $target := .pod.scaling.target | default dict -}}
+{{- if and .pod.scaling.enabled $target.jobsPerReplica (or $target.latencySeconds $target.latencySecondsByQueue) -}}
+{{- fail (printf "workers.%s.scaling.target: jobsPerReplica excludes latencySeconds and latencySecondsByQueue. Say what the pool is scaled by: one of them." .pool) -}}
+{{- end -}}
 {{- if and .pod.scaling.enabled (not .root.Values.controller.drain) (include "resqueue.ownController" .root) -}}
 {{- with or (and .pod.scaling.protect "protect") (and (dig "scaleDown" "drain" false .pod.scaling) "scaleDown.drain") -}}
 {{- fail (printf "workers.%s.scaling.%s needs the verb `patch` on pods, and controller.drain=false goes without it. Take it out of the pool, or set controller.drain=true; pools that shall not drain then say scaling.scaleDown.drain=false." $.pool .) -}}
