@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'vitest'
+import { ROOT } from '../support/process.ts'
 import { waitFor } from '../support/wait.ts'
 import { CRDS_CHART, deploy, helm, objectsOf } from './releases.ts'
 import { startControlPlane } from './support/controlplane.ts'
@@ -63,6 +66,26 @@ test(
     await uninstall(cluster, 'resqueue-crds', 'resqueue-system')
     await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default')
     await deploy(cluster, 'install', 'last', one, SCALED)
+
+    // kubectl, as the guide calls it, takes over from Helm, and Helm from kubectl.
+    const file = join(ROOT, 'deploy', 'crds.yaml')
+    const crd = readFileSync(file, 'utf8')
+    const same = await cluster.run('kubectl', ['apply', '--server-side', '-f', file])
+    expect(same.code, same.stderr).toBe(0)
+    const other = crd.replace('shortNames: [ws]', 'shortNames: [old]')
+    expect(other).not.toBe(crd)
+    const by = async (manager: string): Promise<void> => {
+      const apply = `apply --server-side --force-conflicts --field-manager=${manager} -f -`.split(' ')
+      expect((await cluster.run('kubectl', apply, { input: other })).code).toBe(0)
+    }
+    const guide = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8')
+    const command = /kubectl (apply .*)deploy\/crds\.yaml/.exec(guide)?.[1] ?? ''
+    await by('helm')
+    await cluster.kubectl(...command.trim().split(' '), file)
+    await by('kubectl')
+    expect((await crdsChart(cluster, '--take-ownership')).stderr).toContain('conflict')
+    const forced = await crdsChart(cluster, '--take-ownership', '--force-conflicts')
+    expect(forced.code, forced.stderr).toBe(0)
   },
 )
 
