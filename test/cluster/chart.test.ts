@@ -86,6 +86,32 @@ test(
 )
 
 test(
+  'a pool that is there gets the strategy Recreate as the guide says, and keeps it',
+  { timeout: 120_000 },
+  async ({ cluster, namespace }) => {
+    const recreate = { workers: { default: { strategy: { type: 'Recreate' } } } }
+    await deploy(cluster, 'install', 'rq', namespace)
+    expect((await helm(cluster, 'upgrade', 'rq', namespace, recreate)).stderr).toContain('rollingUpdate: Forbidden')
+    const guide = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8')
+    const flag = /`\{ type: Recreate \}`[^`]*needs `(--\S+)`/.exec(guide)?.[1] ?? ''
+    await deploy(cluster, 'upgrade', 'rq', namespace, recreate, [flag])
+    await deploy(cluster, 'upgrade', 'rq', namespace, recreate, ['--server-side=true'])
+    const jsonpath = ['-o', 'jsonpath={.spec.strategy}']
+    const strategy = await cluster.kubectl('-n', namespace, 'get', 'deploy', 'rq-resqueue-default', ...jsonpath)
+    expect(JSON.parse(strategy)).toEqual({ type: 'Recreate' })
+  },
+)
+
+test(
+  'a pull secret that all pods and a pool name is no conflict',
+  { timeout: 60_000 },
+  async ({ cluster, namespace }) => {
+    const imagePullSecrets = ['registry']
+    await deploy(cluster, 'install', 'rq', namespace, { imagePullSecrets, workers: { default: { imagePullSecrets } } })
+  },
+)
+
+test(
   'scaling is turned on for a pool of five without losing one, kept over upgrades and rollbacks, and turned off again',
   { timeout: 120_000 },
   async ({ cluster, namespace }) => {
