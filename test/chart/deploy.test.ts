@@ -52,6 +52,9 @@ test('both charts have the same version, and refuse unknown values', async ({ he
   const version = (chart: string): string => parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8')).version
   expect(version(CRDS)).toBe(version(CHART))
   expect(await helm.refusal({ kep: true }, { chart: CRDS })).toContain('kep')
+  // Without it an uninstallation would take every WorkerScaler along.
+  expect(await helm.refusal({ keep: null }, { chart: CRDS })).toContain("missing property 'keep'")
+  await helm.render({ commonLabels: null }, { chart: CRDS })
 })
 
 test('the custom resource is in crds/, so that a first installation with a WorkerScaler works', async ({ helm }) => {

@@ -1,4 +1,4 @@
 {{/* The labels of all objects, as a map in YAML. */}}
 {{- define "resqueue-crds.labels" -}}
-{{- mergeOverwrite (deepCopy .Values.commonLabels) (dict "app.kubernetes.io/name" "resqueue-crds" "app.kubernetes.io/instance" .Release.Name "app.kubernetes.io/part-of" "resqueue" "app.kubernetes.io/managed-by" .Release.Service) | toYaml -}}
+{{- mergeOverwrite (deepCopy (default dict .Values.commonLabels)) (dict "app.kubernetes.io/name" "resqueue-crds" "app.kubernetes.io/instance" .Release.Name "app.kubernetes.io/part-of" "resqueue" "app.kubernetes.io/managed-by" .Release.Service) | toYaml -}}
 {{- end -}}
