@@ -352,3 +352,16 @@ test('one account that is there may be that of all pods: workers get no token of
   for (const name of [WORKER, CONTROLLER]) expect(out.pod(name).serviceAccountName).toBe('one')
   expect(out.pod(WORKER).automountServiceAccountToken).toBe(false)
 })
+
+test('the test pod takes little of what its pool has, none of its devices, and the limits that a quota asks for', async ({
+  helm,
+}) => {
+  const device = { 'nvidia.com/gpu': 1 }
+  const resources = { limits: { cpu: 4, memory: '8Gi', 'ephemeral-storage': '1Gi', ...device }, requests: device }
+  const out = await helm.render({ ...REDIS, workers: { default: { resources }, bare: { resources: null } } })
+  const own = { requests: { cpu: '50m', memory: '128Mi' }, limits: { memory: '256Mi' } }
+  const limits = { ...own.limits, cpu: 4, 'ephemeral-storage': '1Gi' }
+  const pod = (name: string): Yaml => out.get('Pod', name).spec.containers[0].resources
+  expect(pod('rq-resqueue-default-test')).toEqual({ ...own, limits })
+  expect(pod('rq-resqueue-bare-test')).toEqual(own)
+})
