@@ -22,12 +22,13 @@ test.for([
   [{ metrics: { podMonitor: { enable: true } } }, /enable/],
   [{ metrics: { prometheusRule: { disabled: ['ResqueueNoWorker'] } } }, /disabled/],
   [{ networkPolicy: { enabled: 'yes' } }, /enabled/],
-  [{ workers: { Bad_Name: {} } }, /Bad_Name/],
+  [{ workers: { Bad_Name: {} } }, /at '\/workers': .*Bad_Name/],
   [{ workers: { '-a': {} } }, /-a/],
   [{ workers: { 'a-': {} } }, /a-/],
   [{ workers: { 'a.b': {} } }, /a\.b/],
   [{ workers: { ['a'.repeat(25)]: {} } }, /aaaa/],
-  [{ workers: { controller: {} } }, /controller/],
+  [{ workers: { '1a': {} } }, /1a/],
+  [{ workers: { controller: {} } }, /at '\/workers\/controller'/],
   [{ workers: { 'trial-redis': {} } }, /trial-redis/],
   [{ workers: { 'helm-test': {} } }, /helm-test/],
   [{ workers: { default: { queues: [] } } }, /queues/],
@@ -45,12 +46,25 @@ test.for([
   [{ workers: { default: { env: [{ name: 'A', value: 1 }] } } }, /value/],
   [{ image: { digest: 'sha256:abc' } }, /digest/],
   [{ image: { pullPolicy: 'never' } }, /pullPolicy/],
-  [{ controller: { connections: { default: { allowedNamespaces: ['*'] } } } }, /default/],
+  [
+    { controller: { connections: { default: { allowedNamespaces: ['*'] } } } },
+    /at '\/controller\/connections\/default'/,
+  ],
+  [
+    { controller: { connections: { ['a'.repeat(41)]: { allowedNamespaces: ['*'] } } } },
+    /at '\/controller\/connections': .*aaa/,
+  ],
   [{ controller: { connections: { shop: { url: 'redis://a' } } } }, /allowedNamespaces/],
 ] as const)('refused: %j', async ([wrong, message], { helm }) => {
   const error = await helm.refusal({ ...REDIS, ...wrong })
   expect(error).toContain("don't meet the specifications of the schema")
   expect(error).toMatch(message)
+})
+
+test('names of pools and connections as long as they may be', async ({ helm }) => {
+  const connections = { ['a'.repeat(40)]: { url: 'redis://a', allowedNamespaces: ['a'] } }
+  const out = await helm.render({ ...REDIS, workers: { ['a'.repeat(24)]: {}, a: {} }, controller: { connections } })
+  expect(out.all('Deployment')).toHaveLength(4)
 })
 
 test('a parent chart turns it on and off by its condition, and takes out the pool `default`', async ({
@@ -228,7 +242,8 @@ test('null in a pool takes back what the defaults set, at any depth', async ({ h
 function unshown(node: Yaml, shown: Yaml, path: string): string[] {
   const { properties } = resolve(node) ?? {}
   if (properties === undefined || typeof shown !== 'object' || shown === null) return []
-  return Object.keys(properties).flatMap((key) =>
+  const allowed = Object.keys(properties).filter((key) => properties[key] !== false)
+  return allowed.flatMap((key) =>
     key in shown ? unshown(properties[key], shown[key], `${path}.${key}`) : [`${path}.${key}`],
   )
 }
