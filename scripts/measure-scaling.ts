@@ -12,8 +12,11 @@ import { loadOf, MAX_REPLICAS, steadyHour, type Case } from './scaling-loads.ts'
 
 const [loads, hours] = [840, 420].map((fallback, i) => Number(process.argv[2 + i] ?? fallback)) as [number, number]
 
+/** `known hour`: a controller that has served these jobs before. */
+type Kind = 'load' | 'hour' | 'known hour'
+
 interface Result {
-  readonly kind: 'load' | 'hour'
+  readonly kind: Kind
   readonly name: string
   readonly share: number
   readonly killed: number
@@ -22,12 +25,13 @@ interface Result {
   readonly factor: number | null
 }
 
-function resultOf(kind: Result['kind'], { name, slots, trace }: Case): Result {
+function resultOf(kind: Kind, { name, slots, trace }: Case): Result {
   const spec = specOf({ slotsPerReplica: slots, maxReplicas: MAX_REPLICAS })
-  const question: Question = { trace, spec, slots, podStartSeconds: 20, serviceSeconds: null }
+  const serviceSeconds = kind === 'known hour' ? (trace.serviceSeconds[0] ?? null) : null
+  const question: Question = { trace, spec, slots, podStartSeconds: 20, serviceSeconds }
   const { report } = answerOf(question, resqueue(spec, { ...question, queue: 'mailers' }))
   const { startedWithinTarget: share, podMinutes, busyPodsKilled: killed, changes } = report
-  const most = kind === 'hour' ? Infinity : dearestAllowed(question, share)
+  const most = kind === 'load' ? dearestAllowed(question, share) : Infinity
   return { kind, name, share, killed, changes, factor: Number.isFinite(most) ? podMinutes / most : null }
 }
 
@@ -42,13 +46,16 @@ function report(results: readonly Result[]): void {
   const bounded = ofLoads.flatMap(({ name, factor }) => (factor === null ? [] : [{ name, factor }]))
   const dear = bounded.filter(({ factor }) => factor > 1).sort((a, b) => b.factor - a.factor)
   for (const { name, factor } of dear) say(`dear      ${factor.toFixed(2)} ×  ${name}`)
-  const ofHours = results.filter(({ kind }) => kind === 'hour')
-  const restless = ofHours.filter(({ changes }) => changes > 4).sort((a, b) => b.changes - a.changes)
-  for (const { name, changes } of restless) say(`restless  ${changes} changes  ${name}`)
+  const [firstHours, knownHours] = (['hour', 'known hour'] as const).map((kind) => {
+    const hours = results.filter((result) => result.kind === kind)
+    const restless = hours.filter(({ changes }) => changes > 4).sort((a, b) => b.changes - a.changes)
+    for (const { name, changes } of restless) say(`restless  ${changes} changes  ${kind} ${name}`)
+    return `${hours.length - restless.length} of ${hours.length}`
+  })
   say(`99.5 % in time: ${ofLoads.length - late.length} of ${ofLoads.length} loads`)
   say(`no dearer than others: ${bounded.length - dear.length} of ${bounded.length} loads`)
   say(`busy pods killed: ${results.reduce((sum, { killed }) => sum + killed, 0)}`)
-  say(`at most 4 changes: ${ofHours.length - restless.length} of ${ofHours.length} steady hours`)
+  say(`at most 4 changes: ${firstHours} steady hours, ${knownHours} where the jobs are known`)
 }
 
 /** What one of several processes does: each its part, as long as there is somebody to tell. */
@@ -58,7 +65,10 @@ async function work(first: number, step: number): Promise<void> {
     // Of a short burst of long jobs there may be none at all.
     if (load.trace.arrivedAt.length > 0) await tell(resultOf('load', load))
   }
-  for (let i = first; i < hours; i += step) await tell(resultOf('hour', steadyHour(i)))
+  for (let i = first; i < hours; i += step) {
+    await tell(resultOf('hour', steadyHour(i)))
+    await tell(resultOf('known hour', steadyHour(i)))
+  }
 }
 
 function tell(result: Result): Promise<void> {

@@ -83,6 +83,7 @@ function follow(spec: ScalerSpec, observation: Observation, memory: Memory | und
     spec: text,
     replicas: memory?.replicas ?? observation.replicas,
     changedAt: memory?.changedAt ?? now,
+    roseAt: memory?.roseAt ?? null,
     descentTo: isNew ? null : memory.descentTo,
     queues,
     foreign,
@@ -111,6 +112,7 @@ function remember(
     ...seen,
     replicas: observation.replicas,
     changedAt: change === 0 ? seen.changedAt : now,
+    roseAt: change > 0 && seen.replicas <= spec.minReplicas ? now : seen.roseAt,
     // Where it led, or a scale-up by whomever, ends it.
     descentTo: change <= 0 && seen.descentTo !== null && observation.replicas > seen.descentTo ? seen.descentTo : null,
     idleSince: active ? null : (seen.idleSince ?? now),

@@ -20,6 +20,34 @@ test('a job that runs keeps a replica, whatever waits', () => {
   expect(last(follow([busy])).replicas).toBe(1)
 })
 
+/** Ten known jobs a second of five seconds each, from zero, while no pod works yet. */
+function stream(latencySeconds: number, minReplicas = 0): readonly number[] {
+  const fresh = (n: number, second: number): Observation =>
+    observationOf(
+      n,
+      { waiting: 10 * (second + 1) },
+      {
+        pods: { ready: 0, starting: times(n, second), unschedulable: 0, notStarting: false, terminatingRunning: 0 },
+        lastServiceSeconds: 5,
+      },
+    )
+  const of = specOf({ target: { latencySeconds }, minReplicas })
+  return follow(times(10, fresh), { of, replicas: minReplicas }).map(({ replicas }) => replicas)
+}
+
+test.each([0, 1])('from %i, what comes in a stream is ordered in one write more than the first', (minReplicas) => {
+  const [first, second, ...later] = stream(30, minReplicas)
+  expect(first).toBeGreaterThan(minReplicas)
+  expect(second).toBe(first)
+  expect(new Set(later).size).toBe(1)
+  expect(later[0]).toBeGreaterThanOrEqual((10 * 5) / 4)
+})
+
+test('where pods start too late to wait for another look, it is not waited for', () => {
+  const [first, second] = stream(25)
+  expect(second).toBeGreaterThan(first as number)
+})
+
 test('to zero only after the cooldown, counted from the last job', () => {
   const decisions = follow(
     [

@@ -1,7 +1,7 @@
 import type { ScalerSpec } from '../api.ts'
 import { NOT_SHORT } from './cold.ts'
 import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
-import type { Demand } from './demand.ts'
+import { POD_START_SECONDS, type Demand } from './demand.ts'
 import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
 
 /**
@@ -21,6 +21,15 @@ const LEAST_STEP_DOWN = 0.5
  */
 const COLD_STEP = 1
 const COLD_BAND = 0.25
+
+/**
+ * So many pod starts long replicas rise from zero or the minimum. The second look after they did is waited for, which tells a stream
+ * from what came by chance; then more foresight is right than later, and small growth is left alone as above.
+ */
+const RISE_STARTS = 2
+const RISE_FORESIGHT = 3
+/** The first that comes so many polling intervals later is the second look. */
+const SECOND_LOOK = 0.75
 
 /** Windows without a change after which it goes down though a lower number is in sight. */
 const MOST_WINDOWS = 3
@@ -79,19 +88,23 @@ function stabilized(situation: Situation): Choice {
 }
 
 /** `null`: no more are asked for than there are. */
-function raised({ spec, observation, memory, demand, raw, sure }: Situation): Choice | null {
+function raised(situation: Situation): Choice | null {
+  const { spec, observation, memory, demand, raw, sure } = situation
   const { tolerance } = spec.behavior.scaleUp
   const { replicas: current } = observation
   const { cold } = demand
   const first = cold !== null && cold.begun > 0 ? cold : null
   const low = Math.min(...memory.lows.map(([, value]) => value))
   const isYoung = first !== null && first.begun < 2 * NOT_SHORT
-  const worth = cold === null ? 0 : isYoung ? COLD_BAND : LEAST_STEP
+  const risenFor = cold === null ? riseSeconds(situation) : null
+  const worth = isYoung || risenFor !== null ? COLD_BAND : cold === null ? 0 : LEAST_STEP
   const band = tolerance === null ? Math.max(0.1, worth * current) : tolerance * current
   const up = (value: number): number => Math.ceil(value - band - 1e-9)
   const reason = mainTerm(spec, demand, raw)
   const held: Choice = { replicas: current, reason, limitedBy: 'ScaleUpStabilized' }
   if (up(low) <= current) return up(sure) > current ? held : null
+  if (risenFor !== null && risenFor < SECOND_LOOK * spec.pollingIntervalSeconds && up(low) < spec.maxReplicas)
+    return held
   // Jobs of which nobody knows how long they run get a slot each, all in one write: more can be of no use. Before that
   // the first are left to run until short ones have ended, unless it would be all pods that there may be.
   const oneEach = Math.ceil(first?.oneEach ?? 0)
@@ -99,8 +112,16 @@ function raised({ spec, observation, memory, demand, raw, sure }: Situation): Ch
   // Large fleets go up in steps that are worth a write. Jobs that run for longer than the target are counted, not guessed.
   const step = Math.floor((cold === null || cold.begun >= 1 ? LEAST_STEP : COLD_STEP) * current)
   // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
-  const likely = Math.min(up(demand.likely), Math.ceil(MOST_FORESIGHT * up(low)))
+  const foresight = risenFor === null ? MOST_FORESIGHT : RISE_FORESIGHT
+  const likely = Math.min(up(demand.likely), Math.ceil(foresight * up(low)))
   return { replicas: Math.max(up(low), likely, current + step, oneEach), reason, limitedBy: null }
+}
+
+/** For how long replicas rise from zero or the minimum; `null` where they do not, or where there is no time to wait for another look. */
+function riseSeconds({ spec, observation, memory: { roseAt }, demand, now }: Situation): number | null {
+  if (roseAt === null || demand.slackSeconds < 2 * spec.pollingIntervalSeconds) return null
+  const seconds = (now - roseAt) / 1000
+  return seconds < RISE_STARTS * (observation.podStartSeconds ?? POD_START_SECONDS) ? seconds : null
 }
 
 /** The present number, where no fewer are asked for. */

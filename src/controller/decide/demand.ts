@@ -29,6 +29,8 @@ export interface Demand {
   readonly dueSoon: number
   /** Replicas that are likely to be asked for when a pod works that is ordered now; as good as the last two looks. */
   readonly likely: number
+  /** How long a job may wait before a pod has to be ordered for it; 0 where the target is depth. */
+  readonly slackSeconds: number
   /** What there is to go by while nobody knows how long jobs run; `null` afterwards. */
   readonly cold: Cold | null
   readonly arrivalRate: number
@@ -74,7 +76,7 @@ export function demandOf(
     const backlog = (waiting + staying) / jobsPerReplica
     const lookahead = backlog + common.dueSoon / jobsPerReplica
     const terms = { rate: 0, backlog, busy, lookahead: common.dueSoon > 0 ? lookahead : 0 }
-    return { ...common, likely: 0, cold: null, terms }
+    return { ...common, likely: 0, slackSeconds: 0, cold: null, terms }
   }
   const least = Math.min(...loads.map((load) => load.latencySeconds))
   // A slot is as likely to hold a job of a queue as the queue has a part in the work.
@@ -89,7 +91,13 @@ export function demandOf(
   const coming = sum((load) => load.likelyRate * load.serviceSeconds)
   const left = Math.max(0, sum((load) => load.waiting * load.serviceSeconds) + coming * newIn - startsBy(newIn, supply))
   const likely = (coming + headroom(coming, residualSeconds, least) + left / (2 * least)) / slots
-  return { ...common, likely: Number.isFinite(likely) ? likely : 0, cold, terms: { rate, backlog, busy, lookahead } }
+  return {
+    ...common,
+    likely: Number.isFinite(likely) ? likely : 0,
+    slackSeconds: Math.max(0, Number.isFinite(least) ? least - newIn : 0),
+    cold,
+    terms: { rate, backlog, busy, lookahead },
+  }
 }
 
 /**
@@ -131,7 +139,7 @@ function supplyOf(
 }
 
 /**
- * What busy slots began in the last seconds, against what they usually do: little while they are stuck in long jobs.
+ * What busy slots began lately, against what they usually do: little while they are stuck in long jobs.
  */
 function paceOf(loads: readonly QueueLoad[]): number {
   const running = loads.reduce((sum, load) => sum + load.running, 0)
@@ -140,8 +148,8 @@ function paceOf(loads: readonly QueueLoad[]): number {
   let begun = serviceSeconds
   let busy = serviceSeconds
   for (const { memory, serviceSeconds: own } of loads) {
-    begun += memory.fastStarted * own
-    busy += memory.fastBusy
+    begun += memory.paceStarted * own
+    busy += memory.paceBusy
   }
   return busy > 0 ? Math.min(1, begun / busy) : 1
 }

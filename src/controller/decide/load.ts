@@ -1,13 +1,17 @@
 import type { ScalerSpec } from '../api.ts'
 import { foreignRunning } from './foreign.ts'
 import { own } from './records.ts'
-import { leastRate, recentServiceOf, serviceOf } from './queue.ts'
-import type { Observation, QueueMemory } from './types.ts'
+import { leastRate, recentServiceOf, serviceOf, waitingCurve } from './queue.ts'
+import type { Observation, QueueMemory, Stamped } from './types.ts'
 
 const DEPTH_LATENCY_SECONDS = 30
 
 /** Jobs of one look that may have come together by chance. */
 const CHANCE_JOBS = 1.5
+
+/** For so many polling intervals jobs must have waited to tell the rate of a stream from them. */
+const LEAST_STREAM = 1.5
+const NOTHING: Stamped = [0, 0]
 
 /** A queue with what is remembered of it and the figures that follow. */
 export interface QueueLoad {
@@ -68,7 +72,15 @@ function rateOf({ rate, sustainedRate }: QueueMemory, isLong: boolean, pollingSe
   return isLong ? rate : Math.max(rate, leastRate(sustainedRate, pollingSeconds))
 }
 
-/** What came between each of the last two looks, less what may be chance. */
-function likelyRateOf({ sustainedRate }: QueueMemory, pollingSeconds: number): number {
-  return Math.max(0, sustainedRate - CHANCE_JOBS / pollingSeconds)
+/**
+ * What came between each of the last two looks, less what may be chance. Where jobs wait for longer, all that came
+ * since the first look at them says more; where it did not come as a stream, twice the lesser of the last two.
+ */
+function likelyRateOf(memory: QueueMemory, pollingSeconds: number): number {
+  const { sustainedRate } = memory
+  const sure = Math.max(0, sustainedRate - CHANCE_JOBS / pollingSeconds)
+  const curve = waitingCurve(memory)
+  const [[from, before], [to, count]] = [curve[1] ?? NOTHING, curve.at(-1) ?? NOTHING]
+  if (to - from < LEAST_STREAM * pollingSeconds * 1000) return sure
+  return Math.max(sure, Math.min((1000 * (count - before)) / (to - from), 2 * sustainedRate))
 }

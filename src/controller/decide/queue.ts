@@ -7,8 +7,9 @@ const RATE_SECONDS = 60
 export const FAST_SECONDS = 10
 const SERVICE_SECONDS = 300
 const RECENT_SECONDS = 45
-/** How fast slots start jobs is told over so long, or as long as a job runs: jobs that began together end together. */
+/** How fast slots start jobs is told over so long, or twice as long as a job runs: what began together ends together. */
 const LEAST_PACE_SECONDS = 6
+const PACE_JOBS = 2
 
 /**
  * What a job is taken to run as long as nobody knows; rather too long, because the first jobs wait for the pods that
@@ -58,8 +59,8 @@ export function firstSight(
     came: observed.waiting,
     recentBusy: 0,
     recentEnded: 0,
-    fastBusy: 0,
-    fastStarted: 0,
+    paceBusy: 0,
+    paceStarted: 0,
     ran: 0,
     aged: 0,
     meanAge: 0,
@@ -125,8 +126,8 @@ export function followQueue(
     endedBusy: flowed(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
     recentBusy: flowed(old.recentBusy, busy, RECENT_SECONDS),
     recentEnded: flowed(old.recentEnded, left, RECENT_SECONDS),
-    fastBusy: flowed(old.fastBusy, busy, Math.max(LEAST_PACE_SECONDS, service)),
-    fastStarted: flowed(old.fastStarted, started, Math.max(LEAST_PACE_SECONDS, service)),
+    paceBusy: flowed(old.paceBusy, busy, Math.max(LEAST_PACE_SECONDS, PACE_JOBS * service)),
+    paceStarted: flowed(old.paceStarted, started, Math.max(LEAST_PACE_SECONDS, PACE_JOBS * service)),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
     meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, weight),
@@ -171,10 +172,13 @@ function mostRate(rate: number, seconds: number): number {
   return rate + NOISE_DEVIATIONS * Math.sqrt(rate / seconds) + RARE_ARRIVALS / seconds
 }
 
-/** The same over the last 45 seconds, with a few jobs of the longer estimate as prior; never less than that one. */
+/**
+ * The same over the last 45 seconds, with a few jobs of the longer estimate as prior; never less than that one. Not
+ * before twice as many have ended as run: those that run count as busy, but not as ended yet.
+ */
 export function recentServiceOf(memory: QueueMemory): number {
   const long = serviceOf(memory)
-  return memory.ended < SURE_ENDS
+  return memory.ended < Math.max(SURE_ENDS, 2 * memory.meanRunning)
     ? long
     : Math.max(long, (memory.recentBusy + PRIOR_ENDS * long) / (memory.recentEnded + PRIOR_ENDS))
 }

@@ -153,6 +153,8 @@ export interface Memory {
   readonly replicas: number
   /** When they were last seen to change. */
   readonly changedAt: number
+  /** When they were last seen to be more than `minReplicas` after they were not; `null`: never yet. */
+  readonly roseAt: number | null
   /**
    * To how many replicas the scale-down under way leads; `null`: none is. Pods with long jobs become free one by one,
    * so it can take many steps.
@@ -195,14 +197,14 @@ export interface QueueMemory {
   readonly sustainedRate: number
   /**
    * Decayed sums: busy seconds and ends, put-backs among them, of five minutes and of 45 seconds; busy seconds and
-   * starts of six.
+   * starts of two jobs' time, or of six seconds.
    */
   readonly busy: number
   readonly ended: number
   readonly recentBusy: number
   readonly recentEnded: number
-  readonly fastBusy: number
-  readonly fastStarted: number
+  readonly paceBusy: number
+  readonly paceStarted: number
   /** What the jobs ran that have ended, in seconds: decayed as `ended` is. */
   readonly endedBusy: number
   /**
