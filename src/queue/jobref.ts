@@ -29,12 +29,21 @@ export type WithoutContext<P extends readonly unknown[]> = P extends readonly [.
 /** Code that declares no parameter may still read its arguments, by `this.args` or `currentJob()`. */
 type Declared<P extends readonly unknown[]> = P extends readonly [] ? readonly unknown[] : Readonly<P>
 
+/** A class whose `perform` declares no parameter says by the type of its `args` what its first argument is. */
+type Instantiated<I, P extends readonly unknown[]> = P extends readonly []
+  ? I extends { readonly args: infer A }
+    ? unknown extends A
+      ? readonly unknown[]
+      : readonly [A]
+    : readonly unknown[]
+  : Readonly<P>
+
 /** The payload's list of arguments, as far as a job's definition or class says what it takes. */
 export type ParamsOf<J> = J extends string
   ? readonly unknown[]
   : J extends abstract new (...args: never[]) => infer Instance
     ? Instance extends { perform(...args: infer P): unknown }
-      ? Declared<WithoutContext<P>>
+      ? Instantiated<Instance, WithoutContext<P>>
       : readonly unknown[]
     : J extends { readonly args?: infer A }
       ? A extends readonly unknown[]

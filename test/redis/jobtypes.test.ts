@@ -27,6 +27,12 @@ class Reads {
     return this.args
   }
 }
+class Says {
+  declare readonly args: { readonly file: string }
+  perform(): string {
+    return this.args.file
+  }
+}
 class Takes {
   static readonly jobName: string = 'App\\Takes'
   perform(order: { id: string }, job?: JobContext): string {
@@ -49,6 +55,7 @@ test('a definition and a class say what their job takes', () => {
   expectTypeOf<ParamsOf<typeof named>>().toEqualTypeOf<readonly [order: { id: string }]>()
   expectTypeOf<ParamsOf<typeof namedWithContext>>().toEqualTypeOf<readonly [{ to: string }]>()
   expectTypeOf<ParamsOf<typeof Reads>>().toEqualTypeOf<readonly unknown[]>()
+  expectTypeOf<ParamsOf<typeof Says>>().toEqualTypeOf<readonly [{ readonly file: string }]>()
   expectTypeOf<ParamsOf<typeof Takes>>().toEqualTypeOf<readonly [order: { id: string }]>()
   expect([nothing, annotated, bare].map((job) => job.jobName)).toEqual(['Nothing', 'Annotated', 'Bare'])
 })
@@ -65,6 +72,7 @@ test('enqueue takes what the job takes', async ({ redis, redisUrl, ns }) => {
   await client.enqueue('q', optional)
   await client.enqueue('q', Reads)
   await client.enqueue('q', Reads, { a: 1 })
+  await client.enqueue('q', Says, { file: 'a' })
   await client.enqueue('q', Takes, { id: 'a' })
   await client.enqueue({ queue: 'q', class: mixed, args: [1, 'two'] })
   await client.enqueue({ queue: 'q', class: 'Anything' })
@@ -88,6 +96,7 @@ test('enqueue takes what the job takes', async ({ redis, redisUrl, ns }) => {
     ['Optional'],
     ['Reads'],
     ['Reads', { a: 1 }],
+    ['Says', { file: 'a' }],
     ['App\\Takes', { id: 'a' }],
     ['Mixed', 1, 'two'],
     ['Anything'],
@@ -115,6 +124,10 @@ export function refused(client: ResQueue): unknown[] {
     client.enqueue('q', Takes, { id: 5 }),
     // @ts-expect-error -- no argument for a class that needs one
     client.enqueue('q', Takes),
+    // @ts-expect-error -- a class whose args have a type
+    client.enqueue('q', Says, { fiel: 'a' }),
+    // @ts-expect-error -- and no argument for it
+    client.enqueue('q', Says),
     // @ts-expect-error -- a job of two arguments cannot be given one
     client.enqueue('q', mixed, 1),
     // @ts-expect-error -- text is no argument of this form
