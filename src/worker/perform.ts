@@ -74,7 +74,7 @@ function instantiate(type: JobClass, args: readonly unknown[], job: JobContext):
 }
 
 /** A result longer than this is kept as `null`: it would burden the worker, and Redis for a day. Characters of JSON. */
-const LONGEST_RESULT = 1_048_576
+const LONGEST_RESULT = 1_000_000
 
 /** What perform returned, as JSON; `null` for what has no JSON form or is too long. */
 function encode(result: unknown): string {
