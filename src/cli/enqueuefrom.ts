@@ -27,6 +27,7 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
   if (isFile(file)) {
     total = 0
     for await (const line of requestsOf(file, defaults, signal)) {
+      if (line === undefined) continue
       check(line)
       total++
     }
@@ -46,8 +47,10 @@ export async function enqueueFrom(context: Context, file: string, defaults: Defa
   try {
     let batch: Line[] = []
     for await (const line of requestsOf(file, defaults, signal)) {
-      batch.push(line)
-      if (batch.length < BATCH) continue
+      if (line) batch.push(line)
+      // Whoever feeds a pipe line by line is not to wait until a thousand are there.
+      const due = line ? batch.length >= BATCH : total === undefined && batch.length > 0
+      if (!due) continue
       await send(batch)
       batch = []
     }
@@ -70,9 +73,14 @@ function isFile(file: string): boolean {
   return file !== '-' && (statSync(file, { throwIfNoEntry: false })?.isFile() ?? true)
 }
 
-async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line> {
+/** Yields undefined where no more has arrived for the moment. */
+async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal): AsyncGenerator<Line | undefined> {
   let number = 0
   for await (const bytes of linesOf(file, signal)) {
+    if (bytes === undefined) {
+      yield undefined
+      continue
+    }
     const text = textOf(bytes, ++number)
     if (text.trim() !== '') yield { number, request: requestOf(text, number, defaults) }
   }
@@ -80,9 +88,10 @@ async function* requestsOf(file: string, defaults: Defaults, signal: AbortSignal
 
 /**
  * Lines of a text, each byte a character. Only a line feed ends one: the other ends of lines that Unicode knows, where
- * readline cuts, may stand in JSON as they are. None come any more once the signal has aborted.
+ * readline cuts, may stand in JSON as they are. Undefined where no more has arrived for the moment. None come any more
+ * once the signal has aborted.
  */
-async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<string> {
+async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<string | undefined> {
   const input = addAbortSignal(signal, file === '-' ? process.stdin : createReadStream(file))
   let parts: string[] = []
   try {
@@ -93,6 +102,8 @@ async function* linesOf(file: string, signal: AbortSignal): AsyncGenerator<strin
         yield parts.join('')
         parts = [next]
       }
+      await new Promise((resolve) => setImmediate(resolve))
+      if (input.readableLength === 0) yield undefined
     }
   } catch (error) {
     if (signal.aborted) return

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
+import { spawnCli } from '../support/process.ts'
 import { keysUnder } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
 import { cliOf } from './cli.ts'
 
 describe('enqueue', () => {
@@ -87,6 +89,23 @@ describe('enqueue', () => {
     expect(await redis.llen(`${ns}:delayed:2208988800`)).toBe(1)
   })
 
+  test('enqueues what has arrived on standard input, however little, before more comes', async ({
+    redis,
+    redisUrl,
+    ns,
+  }) => {
+    const child = spawnCli(['enqueue', 'mail', 'A', '--from', '-'], { env: { REDIS_URL: redisUrl, PREFIX: ns } })
+    for (const n of [1, 2]) {
+      child.stdin.write('{}\n{"class":')
+      await waitFor(async () => (await redis.llen(`${ns}:queue:mail`)) === 2 * n - 1)
+      child.stdin.write('"B"}\n')
+      await waitFor(async () => (await redis.llen(`${ns}:queue:mail`)) === 2 * n)
+    }
+    child.stdin.end()
+    expect(await child.waitForExit()).toMatchObject({ code: 0 })
+    expect(child.stdout).toBe('4 jobs enqueued\n')
+  })
+
   test.for([
     ['{"class":"A","args":{"a":1}}', 'line 1502: "args" must be a list'],
     ['{"class":"A"', 'line 1502: it is not JSON'],
@@ -96,7 +115,7 @@ describe('enqueue', () => {
     ['{"class":"A","args":["\\ud800"]}', 'which has no UTF-8 form. 1,000'],
     ['{"class":"A","track":"false"}', 'line 1502: "track" must be true or false'],
   ] as const)('names the line %j, and how many jobs are in', async ([line, said], { redis, redisUrl, ns }) => {
-    const lines = [...Array.from({ length: 1500 }, () => '{"class":"A"}'), '', line]
+    const lines = [...Array.from({ length: 1500 }, () => '{"class":"A"}'), '', line, '']
     const ran = await cliOf(redisUrl, ns, lines.join('\n'))('enqueue', 'mail', '--from', '-')
     expect(ran.code).toBe(64)
     expect(ran.stderr).toContain(said)
