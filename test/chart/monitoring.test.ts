@@ -69,7 +69,12 @@ test('alerts say how bad it is, what is wrong, and where to read on', async ({ h
     await groups(helm, { runbookUrl: 'https://docs.example.com/runbooks/', alertLabels: { team: 'y' } }),
   )
   for (const { alert, labels, annotations } of list) {
-    expect(labels, alert).toMatchObject({ severity: expect.stringMatching(/^(critical|warning)$/), team: 'y' })
+    expect(labels, alert).toMatchObject({
+      severity: expect.stringMatching(/^(critical|warning)$/),
+      team: 'y',
+      release: 'rq',
+      namespace: expect.stringContaining('{{ else }}jobs{{ end }}'),
+    })
     expect(annotations).toMatchObject({
       summary: expect.any(String),
       description: expect.any(String),
