@@ -62,7 +62,7 @@ export const GLANCE: Row = {
     },
     {
       title: 'Without Redis',
-      about: 'Pods that get no answer from Redis.',
+      about: 'Pods that get no answer from Redis, or cannot work with it.',
       unit: 'short',
       stat: { red: 1 },
       targets: [line(`count(resqueue_redis_up{${ALL}} == 0) or vector(0)`, '')],

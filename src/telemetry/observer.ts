@@ -38,6 +38,8 @@ export interface WorkerView {
   readonly registered: boolean
   /** Why no job process can be had at the moment, if so. */
   readonly trouble?: string | undefined
+  /** Whether the worker waits for Redis, because it is away or refuses what the worker asks. */
+  readonly waitsForRedis?: boolean
   /** From TERM on. */
   readonly stopping: boolean
   /** Queues that this worker serves at present, `*` and globs resolved. */

@@ -3,8 +3,11 @@ import { addFamily, type Sample } from './family.ts'
 import { labelText, OTHER } from './labels.ts'
 import type { QueueState, QueueSystem } from './queuesystem.ts'
 
-/** The metrics of the queue system. `read` answers what one scrape saw; undefined where Redis did not answer. */
-export function addQueueMetrics(registry: Registry, read: () => QueueSystem | undefined): void {
+/**
+ * The metrics of the queue system. `read` answers what one scrape saw; undefined where Redis did not answer. `refused`:
+ * whether Redis answers, but lets the worker do nothing, as a read-only replica does.
+ */
+export function addQueueMetrics(registry: Registry, read: () => QueueSystem | undefined, refused: () => boolean): void {
   const perQueue = (pick: (state: QueueState) => number) => (): Sample[] => {
     const byLabel = new Map<string, number>()
     for (const state of read()?.queues ?? []) byLabel.set(labelText(state.queue), pick(state))
@@ -17,9 +20,9 @@ export function addQueueMetrics(registry: Registry, read: () => QueueSystem | un
 
   addFamily(registry, {
     name: 'redis_up',
-    help: 'Whether Redis answered this scrape; where it did not, nothing is shown of the queue system.',
+    help: 'Whether Redis answered this scrape and lets the worker work; where it did not answer, nothing is shown of the queue system.',
     type: 'gauge',
-    collect: () => [{ value: read() ? 1 : 0 }],
+    collect: () => [{ value: read() && !refused() ? 1 : 0 }],
   })
   addFamily(registry, {
     name: 'queue_jobs',

@@ -75,7 +75,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
           'metrics of the queue system cannot be read; /metrics goes on without them',
         ),
     })
-    addQueueMetrics(registry, () => system)
+    addQueueMetrics(
+      registry,
+      () => system,
+      () => view().waitsForRedis ?? false,
+    )
   }
   addWorkerMetrics(registry, tally, view)
   addBuildInfo(registry, version)

@@ -347,6 +347,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       get registered() {
         return works !== undefined
       },
+      get waitsForRedis() {
+        return patience.troubled
+      },
       get stopping() {
         return leaving.stopping
       },

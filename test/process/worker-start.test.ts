@@ -112,6 +112,8 @@ describe('a Redis that refuses', () => {
     const primary = await startRedis()
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${primary.port}`] })
     const lonely = await startRedis({ args: ['--min-replicas-to-write', '1'] })
+    const up = async (port: number): Promise<string | undefined> =>
+      /^resqueue_redis_up (.)$/m.exec(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text())?.[1]
     for (const [server, why, remedy] of [
       [replica, 'read-only replica', ['REPLICAOF', 'NO', 'ONE']],
       [lonely, 'NOREPLICAS', ['CONFIG', 'SET', 'min-replicas-to-write', '0']],
@@ -120,9 +122,11 @@ describe('a Redis that refuses', () => {
       expect(await worker.says('waiting for it')).toMatchObject({
         'error.message': expect.stringContaining(why) as string,
       })
+      expect(await up(worker.port)).toBe('0')
       const [command, ...args] = remedy
       await server.client().call(command, ...args)
       await worker.says('worker started')
+      expect(await up(worker.port)).toBe('1')
       expect(await worker.stop()).toEqual({ code: 0, signal: null })
     }
   })

@@ -50,7 +50,7 @@ describe('the text of a scrape', () => {
     const telemetry = telemetryOf({ store: answering(system(1, 12, '20 9 1 900', payload.length, payload)) })
     const text = await telemetry.metrics()
     expect(text.slice(0, text.indexOf('# HELP resqueue_jobs_started_total')))
-      .toBe(`# HELP resqueue_redis_up Whether Redis answered this scrape; where it did not, nothing is shown of the queue system.
+      .toBe(`# HELP resqueue_redis_up Whether Redis answered this scrape and lets the worker work; where it did not answer, nothing is shown of the queue system.
 # TYPE resqueue_redis_up gauge
 resqueue_redis_up 1
 
@@ -259,6 +259,15 @@ test('without a store there is nothing of the queue system, and what Redis refus
     expect(metrics.get('resqueue_queue_jobs')?.samples.size).toBe(0)
   }
   expect(told).toEqual(['{"error.message":"NOPERM no permission"}'])
+})
+
+test('a Redis that answers but lets the worker do nothing is not up, and what it says is shown', async () => {
+  const store = answering(system())
+  const metrics = parseExposition(
+    await telemetryOf({ store, view: () => ({ ...idle, waitsForRedis: true }) }).metrics(),
+  )
+  expect(metrics.get('resqueue_redis_up')?.samples.get('resqueue_redis_up')).toBe(0)
+  expect(metrics.get('resqueue_queue_jobs')?.samples.size).toBe(2)
 })
 
 test('docs/metrics.md lists exactly the metrics that there are, with type and labels', async () => {
