@@ -10,7 +10,10 @@ import type { QueueState, QueueSystem } from './queuesystem.ts'
 export function addQueueMetrics(registry: Registry, read: () => QueueSystem | undefined, refused: () => boolean): void {
   const perQueue = (pick: (state: QueueState) => number) => (): Sample[] => {
     const byLabel = new Map<string, number>()
-    for (const state of read()?.queues ?? []) byLabel.set(labelText(state.queue), pick(state))
+    for (const state of read()?.queues ?? []) {
+      const label = labelText(state.queue) // long names that begin alike share one: the worst of them counts
+      byLabel.set(label, Math.max(byLabel.get(label) ?? 0, pick(state)))
+    }
     return [...byLabel].map(([queue, value]) => ({ labels: { queue }, value }))
   }
   const one = (pick: (system: QueueSystem) => number) => (): Sample[] => {

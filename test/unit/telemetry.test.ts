@@ -233,6 +233,21 @@ describe('labels are bounded', () => {
     expect(samples.reduce((sum, [, jobs]) => sum + jobs, 0)).toBe(30_000)
   })
 
+  test('queues whose long names begin alike share a label, and none hides how long jobs of another wait', async () => {
+    const queues = ['late', 'empty'].map((end) => 'q'.repeat(128) + end)
+    const payload = '{"class":"A","args":[],"queue_time":1795371757.5}'
+    const rows = [1, 12, '20 9 1 900', payload.length, payload]
+    const text = await telemetryOf({
+      store: answering(system(...rows)),
+      view: () => ({ ...idle, queues }),
+    }).metrics()
+    expect(linesOf(text, 'queue_').map((line) => line.replace(/\{.*\}/, ''))).toEqual([
+      'resqueue_queue_jobs 12',
+      'resqueue_queue_latency_seconds 42.5',
+      'resqueue_queue_paused 0',
+    ])
+  })
+
   test('jobs of queues that are not shown add up under other, with those of a queue of that name', async () => {
     const queues = ['other', ...Array.from({ length: 1500 }, (_, i) => `q${i}`)]
     const reply = system(1, 5, '', 2, '{}')
