@@ -9,7 +9,8 @@ const ROWS: readonly Row[] = [GLANCE, QUEUES, JOBS, WORKERS, SCALING]
 
 const DATASOURCE = { type: 'prometheus', uid: '$datasource' }
 
-function variable(name: string, label: string, query: string): object {
+/** `all`: what stands for "All"; without it that is every value which the query returns. */
+function variable(name: string, label: string, query: string, all: { allValue?: string } = { allValue: '.*' }): object {
   return {
     name,
     label,
@@ -18,7 +19,7 @@ function variable(name: string, label: string, query: string): object {
     query: { query, refId: name },
     definition: query,
     includeAll: true,
-    allValue: '.*',
+    ...all,
     multi: true,
     current: { text: ['All'], value: ['$__all'] },
     refresh: 2,
@@ -131,7 +132,8 @@ export function dashboard(): object {
       list: [
         { name: 'datasource', label: 'Prometheus', type: 'datasource', query: 'prometheus', current: {}, hide: 0 },
         variable('namespace', 'Namespace', 'label_values(resqueue_slots, namespace)'),
-        variable('job', 'Job', 'label_values(resqueue_build_info, job)'),
+        // What the controller shows has the namespace of a WorkerScaler: there, only the job tells releases apart.
+        variable('job', 'Job', 'label_values(resqueue_build_info{namespace=~"$namespace"}, job)', {}),
         variable('queue', 'Queue', 'label_values(resqueue_queue_jobs{namespace=~"$namespace",job=~"$job"}, queue)'),
         variable('scaler', 'WorkerScaler', 'label_values(resqueue_scaler_replicas{job=~"$job"}, name)'),
       ],

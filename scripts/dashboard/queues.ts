@@ -34,7 +34,7 @@ export const GLANCE: Row = {
       stat: { orange: 0.02, red: 0.1 },
       targets: [
         line(
-          `sum(rate(resqueue_jobs_finished_total{${QUEUE},${FAILURES}}[$__rate_interval])) / sum(rate(resqueue_jobs_finished_total{${QUEUE}}[$__rate_interval]))`,
+          `sum(rate(resqueue_jobs_finished_total{${QUEUE},${FAILURES}}[$__rate_interval])) / (sum(rate(resqueue_jobs_finished_total{${QUEUE}}[$__rate_interval])) > 0)`,
           '',
         ),
       ],
@@ -176,7 +176,7 @@ export const JOBS: Row = {
       unit: 's',
       targets: [
         line(
-          `topk(10, sum by (class) (rate(resqueue_job_duration_seconds_sum{${QUEUE}}[$__rate_interval])) / sum by (class) (rate(resqueue_job_duration_seconds_count{${QUEUE}}[$__rate_interval])))`,
+          `topk(10, sum by (class) (rate(resqueue_job_duration_seconds_sum{${QUEUE}}[$__rate_interval])) / (sum by (class) (rate(resqueue_job_duration_seconds_count{${QUEUE}}[$__rate_interval])) > 0))`,
           '{{class}}',
         ),
       ],

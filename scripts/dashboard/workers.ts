@@ -90,9 +90,9 @@ export const SCALING: Row = {
       about: 'Wanted by the controller, as the Deployment has it, and ready.',
       unit: 'short',
       targets: [
-        scaler('resqueue_scaler_desired_replicas', '{{name}} desired'),
-        scaler('resqueue_scaler_replicas', '{{name}} replicas'),
-        scaler('resqueue_scaler_ready_replicas', '{{name}} ready'),
+        scaler('resqueue_scaler_desired_replicas', '{{namespace}}/{{name}} desired'),
+        scaler('resqueue_scaler_replicas', '{{namespace}}/{{name}} replicas'),
+        scaler('resqueue_scaler_ready_replicas', '{{namespace}}/{{name}} ready'),
       ],
     },
     {
@@ -100,32 +100,37 @@ export const SCALING: Row = {
       about: 'Replicas that each term asks for; the largest counts.',
       unit: 'short',
       targets: [
-        line(`max by (namespace, name, term) (resqueue_scaler_demand_replicas{${SCALER}})`, '{{name}} {{term}}'),
+        line(
+          `max by (namespace, name, term) (resqueue_scaler_demand_replicas{${SCALER}})`,
+          '{{namespace}}/{{name}} {{term}}',
+        ),
       ],
     },
     {
       title: 'Latency as the controller sees it',
       about: 'Age of the first job over the queues of a WorkerScaler.',
       unit: 's',
-      targets: [scaler('resqueue_scaler_latency_seconds', '{{name}}')],
+      targets: [scaler('resqueue_scaler_latency_seconds', '{{namespace}}/{{name}}')],
     },
     {
       title: 'Jobs',
       about: 'Waiting and running.',
       unit: 'short',
-      targets: [line(`max by (namespace, name, state) (resqueue_scaler_jobs{${SCALER}})`, '{{name}} {{state}}')],
+      targets: [
+        line(`max by (namespace, name, state) (resqueue_scaler_jobs{${SCALER}})`, '{{namespace}}/{{name}} {{state}}'),
+      ],
     },
     {
       title: 'Arrivals',
       about: 'Jobs per second.',
       unit: 'ops',
-      targets: [scaler('resqueue_scaler_arrival_rate', '{{name}}')],
+      targets: [scaler('resqueue_scaler_arrival_rate', '{{namespace}}/{{name}}')],
     },
     {
       title: 'Service time',
       about: 'What a job takes, on average.',
       unit: 's',
-      targets: [scaler('resqueue_scaler_service_seconds', '{{name}}')],
+      targets: [scaler('resqueue_scaler_service_seconds', '{{namespace}}/{{name}}')],
     },
     {
       title: 'Decisions',
@@ -134,7 +139,7 @@ export const SCALING: Row = {
       targets: [
         line(
           `sum by (namespace, name, direction, reason) (increase(resqueue_scaler_decisions_total{${SCALER}}[1h])) > 0`,
-          '{{name}} {{direction}} {{reason}}',
+          '{{namespace}}/{{name}} {{direction}} {{reason}}',
         ),
       ],
     },
@@ -143,13 +148,18 @@ export const SCALING: Row = {
       about: '1 while the controller leaves replicas as they are, and why.',
       unit: 'short',
       max: 1,
-      targets: [line(`max by (namespace, name, reason) (resqueue_scaler_held{${SCALER}}) == 1`, '{{name}} {{reason}}')],
+      targets: [
+        line(
+          `max by (namespace, name, reason) (resqueue_scaler_held{${SCALER}}) == 1`,
+          '{{namespace}}/{{name}} {{reason}}',
+        ),
+      ],
     },
     {
       title: 'Draining',
       about: 'Pods that take no more jobs and wait to be removed.',
       unit: 'short',
-      targets: [scaler('resqueue_scaler_draining_pods', '{{name}}')],
+      targets: [scaler('resqueue_scaler_draining_pods', '{{namespace}}/{{name}}')],
     },
     {
       title: 'Reconciliation, 95 %',

@@ -181,6 +181,23 @@ test('queue depths are never added up over the workers of a release', () => {
     expect(expr, title).toMatch(/max(?: by \((?:namespace, job(?:, (?:queue|state))?|queue)\))? ?\(/)
 })
 
+test('no panel divides by what may be zero', () => {
+  const divisions = panelQueries.filter(([, expr]) => expr.includes(' / '))
+  expect(divisions.length).toBeGreaterThan(2)
+  for (const [title, expr] of divisions)
+    expect(expr.slice(expr.indexOf(' / ')), title).toMatch(/^ \/ (?:\(.* > 0\)+|sum\(resqueue_slots\{[^}]*\}\))$/)
+})
+
+test('the dashboard tells apart WorkerScalers of one name, and shows those of the chosen namespace alone', () => {
+  const targets = panels.flatMap((panel: Yaml) => panel.targets)
+  const ofScalers = targets.filter(({ expr }: Yaml) => expr.includes('by (namespace, name'))
+  expect(ofScalers.length).toBeGreaterThan(8)
+  for (const { expr, legendFormat } of ofScalers) expect(legendFormat, expr).toContain('{{namespace}}/{{name}}')
+  const job = dashboard.templating.list.find((one: Yaml) => one.name === 'job')
+  expect(job.definition).toContain('{namespace=~"$namespace"}')
+  expect(job).not.toHaveProperty('allValue')
+})
+
 test('the dashboard is laid out without gaps and overlaps, and every panel is explained', () => {
   expect(new Set(dashboard.panels.map((panel: Yaml) => panel.id)).size).toBe(dashboard.panels.length)
   const cells = new Set<string>()
