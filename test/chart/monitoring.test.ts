@@ -275,6 +275,25 @@ test('reasons that the runbooks of the controller explain are reasons that it gi
   expect(explained.filter((reason) => !code.includes(`'${reason}'`))).toEqual([])
 })
 
+test('what runbooks look for in logs and failures is what workers write', () => {
+  const texts = ['src', 'lua'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.(ts|lua)$/.test(file))
+      .map((file) => readFileSync(join(ROOT, folder, file), 'utf8')),
+  )
+  const pages = readdirSync(RUNBOOKS).map((file) => readFileSync(join(RUNBOOKS, file), 'utf8'))
+  const messages = pages.flatMap((page) => [...page.matchAll(/grep '"msg":"([^'"]+)/g)].map(([, text = '']) => text))
+  const errors = pages.flatMap((page) => [...page.matchAll(/--error '([^']+)'/g)].map(([, text = '']) => text))
+  expect([messages, errors]).toEqual([['job failed'], ['was lost']])
+  for (const text of [...messages, ...errors])
+    expect(
+      texts.some((code) => code.includes(text)),
+      text,
+    ).toBe(true)
+  // By one result alone, jobs that ran out of time, were killed or are retried would be missed.
+  expect(pages.join('\n')).not.toContain('"result":')
+})
+
 test('runbooks are listed', () => {
   const index = readFileSync(join(RUNBOOKS, 'README.md'), 'utf8')
   const pages = readdirSync(RUNBOOKS).filter((file) => file.startsWith('Resqueue'))
