@@ -1,6 +1,7 @@
 import { settlesWithin } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { selectQueues } from '../queue/selection.ts'
+import type { ScalerSight } from '../telemetry/controllermetrics.ts'
 import { act, readScale, tidy } from './act.ts'
 import type { Scaler } from './api.ts'
 import { httpStatusOf } from './apiserver.ts'
@@ -51,6 +52,8 @@ class Obstacle {
 
 /** Of a turn that came to no decision. */
 const NOTHING = { observed: undefined, decision: undefined, waits: undefined }
+/** What metrics show until a turn has looked: what an earlier one saw may not be so any more. */
+const UNSEEN = { replicas: undefined, ready: undefined, decision: undefined }
 
 export function createReconciler(world: World, sharing: () => Sharing): Reconciler {
   const { clock, term, log, recorder, metrics } = world
@@ -161,8 +164,10 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const { spec } = scaler
     const pollMs = spec.pollingIntervalSeconds * 1000
     const nothing = { scaler, ...NOTHING }
+    let sight: ScalerSight = { ...UNSEEN, draining: state.drain.names.length }
     const blocked = async ({ saying, afterMs }: Obstacle, found: Omit<Report, 'trouble'> = nothing): Promise<Turn> => {
       metrics.held(state.key, saying.reason)
+      metrics.observed(state.key, sight)
       await report(world, state, { ...found, trouble: saying })
       return { afterMs }
     }
@@ -170,11 +175,12 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     if (connection instanceof Obstacle) return blocked(connection)
     const pods = await targetOf(state, scaler)
     if (pods instanceof Obstacle) return blocked(pods)
+    const replicas = state.scale?.value.replicas ?? 0
+    sight = { ...sight, replicas, ready: pods.filter((pod) => isActive(pod) && pod.ready).length }
     const view = await lookFor(state, scaler, connection)
     if (view instanceof Obstacle) return blocked(view)
 
     const hold = holdOf(state, clock.monotonic())
-    const replicas = state.scale?.value.replicas ?? 0
     const observed = observe({
       scaler,
       selection: selectQueues(spec.queues),
@@ -189,8 +195,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     })
     const decision = decide(spec, observed.observation, state.memory, clock.monotonic())
     state.memory = decision.nextMemory
-    const ready = pods.filter((pod) => isActive(pod) && pod.ready).length
-    metrics.observed(state.key, { replicas, ready, decision, draining: state.drain.names.length })
+    sight = { ...sight, decision }
+    metrics.observed(state.key, sight)
     const found = { scaler, observed, decision, waits: undefined }
     // Long jobs are to be left alone whether or not the scale may be written.
     if (!world.dryRun && term.valid()) await protectLong(state, scaler, pods, view)
@@ -225,6 +231,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const read = readScaler(object)
     if (!read.ok) {
       metrics.held(key, REASONS.invalidSpec)
+      metrics.observed(key, { ...UNSEEN, draining: state.drain.names.length })
       await reportInvalid(world, state, object, read)
       return { afterMs: IDLE_MS }
     }

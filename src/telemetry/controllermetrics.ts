@@ -6,7 +6,7 @@ import type { Telemetry } from './telemetry.ts'
 
 /** What a turn of a scaler saw; undefined fields were not to be had. */
 export interface ScalerSight {
-  readonly replicas: number
+  readonly replicas: number | undefined
   readonly ready: number | undefined
   readonly draining: number
   readonly decision:

@@ -8,16 +8,17 @@ import { silentLogger } from '../../src/log.ts'
 import { createControllerTelemetry } from '../../src/telemetry/controllermetrics.ts'
 import { startApiServer } from '../support/apiserver.ts'
 import { test } from '../support/fixtures.ts'
+import { startRedis } from '../support/redis.ts'
 import { scalerObject } from '../support/scaler.ts'
 import { own } from '../support/scope.ts'
-import { latch, within } from '../support/wait.ts'
+import { latch, waitFor, within } from '../support/wait.ts'
 
 /** Starts a controller at an API server that has one scaler, and answers what else is asked as `answer` does. */
 async function startController(
   redis: { readonly url: string; readonly namespace: string },
   scaler: object,
   answer: (path: string, request: IncomingMessage, response: ServerResponse) => unknown,
-): Promise<{ readonly stop: () => Promise<string> }> {
+): Promise<{ readonly stop: () => Promise<string>; readonly metrics: () => Promise<string> }> {
   const metadata = { name: 'mailers', namespace: 'shop', uid: 'u', resourceVersion: '1', generation: 1 }
   const api = await startApiServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://api')
@@ -30,6 +31,12 @@ async function startController(
     silentLogger,
   )
   own('connections', () => connections.close())
+  const telemetry = createControllerTelemetry({
+    view: () => controller.view,
+    version: '0',
+    redisCounts: () => connections.counts,
+    processMetrics: false,
+  })
   const controller: Controller = createController({
     api,
     connections,
@@ -39,12 +46,7 @@ async function startController(
     identity: 'me',
     dryRun: false,
     log: silentLogger,
-    metrics: createControllerTelemetry({
-      view: () => controller.view,
-      version: '0',
-      redisCounts: () => connections.counts,
-      processMetrics: false,
-    }).scalers,
+    metrics: telemetry.scalers,
   })
   const ending = new AbortController()
   const run = controller.run(ending.signal)
@@ -53,7 +55,7 @@ async function startController(
     return within(5000, run, 'the end of the controller')
   }
   own('controller', stop)
-  return { stop }
+  return { stop, metrics: telemetry.metrics }
 }
 
 test('a controller that is told to stop does so at once, also while pods cannot be listed', async ({
@@ -82,5 +84,34 @@ test('a scaler that stays invalid keeps the time since when it is, whoever leads
   })
   const { conditions } = await written.promise
   expect(conditions?.find(({ type }) => type === 'Ready')).toMatchObject({ status: 'False', lastTransitionTime })
+  await stop()
+})
+
+test('metrics of a scaler do not stay at what was seen before Redis went away', async () => {
+  const redis = await startRedis()
+  await redis.client().call('RPUSH', 'resque:queue:mailers', '{"class":"A","args":[]}')
+  await redis.client().call('SADD', 'resque:queues', 'mailers')
+  const scaler = scalerObject({ pollingIntervalSeconds: 1 })
+  const { stop, metrics } = await startController(
+    { url: redis.url, namespace: 'resque' },
+    scaler,
+    (path, _, response) =>
+      response.end(
+        JSON.stringify(
+          path.endsWith('/pods')
+            ? { metadata: { resourceVersion: '1' }, items: [] }
+            : { metadata: { resourceVersion: '1' }, spec: { replicas: 2 }, status: { selector: 'app=w' } },
+        ),
+      ),
+  )
+  const shown = async (): Promise<string[]> =>
+    (await metrics()).split('\n').flatMap((line) => /^resqueue_scaler_(\w+)\{/.exec(line)?.[1] ?? [])
+  await waitFor(async () => (await shown()).includes('jobs'))
+  await redis.stop()
+  await waitFor(async () => (await metrics()).includes('reason="RedisUnavailable"} 1'), { timeoutMs: 15_000 })
+  const left = new Set(await shown())
+  for (const name of ['jobs', 'latency_seconds', 'desired_replicas', 'demand_replicas', 'arrival_rate'])
+    expect(left).not.toContain(name)
+  for (const name of ['replicas', 'ready_replicas', 'draining_pods']) expect(left).toContain(name)
   await stop()
 })
