@@ -9,8 +9,7 @@ const ROWS: readonly Row[] = [GLANCE, QUEUES, JOBS, WORKERS, SCALING]
 
 const DATASOURCE = { type: 'prometheus', uid: '$datasource' }
 
-/** `all`: what stands for "All"; without it that is every value which the query returns. */
-function variable(name: string, label: string, query: string, all: { allValue?: string } = { allValue: '.*' }): object {
+function variable(name: string, label: string, query: string): object {
   return {
     name,
     label,
@@ -19,7 +18,7 @@ function variable(name: string, label: string, query: string, all: { allValue?: 
     query: { query, refId: name },
     definition: query,
     includeAll: true,
-    ...all,
+    allValue: '.*',
     multi: true,
     current: { text: ['All'], value: ['$__all'] },
     refresh: 2,
@@ -131,11 +130,18 @@ export function dashboard(): object {
     templating: {
       list: [
         { name: 'datasource', label: 'Prometheus', type: 'datasource', query: 'prometheus', current: {}, hide: 0 },
-        variable('namespace', 'Namespace', 'label_values(resqueue_slots, namespace)'),
-        // What the controller shows has the namespace of a WorkerScaler: there, only the job tells releases apart.
-        variable('job', 'Job', 'label_values(resqueue_build_info{namespace=~"$namespace"}, job)', {}),
+        variable(
+          'namespace',
+          'Namespace',
+          'label_values({__name__=~"resqueue_slots|resqueue_scaler_replicas"}, namespace)',
+        ),
+        variable('job', 'Job', 'label_values(resqueue_build_info, job)'),
         variable('queue', 'Queue', 'label_values(resqueue_queue_jobs{namespace=~"$namespace",job=~"$job"}, queue)'),
-        variable('scaler', 'WorkerScaler', 'label_values(resqueue_scaler_replicas{job=~"$job"}, name)'),
+        variable(
+          'scaler',
+          'WorkerScaler',
+          'label_values(resqueue_scaler_replicas{namespace=~"$namespace",job=~"$job"}, name)',
+        ),
       ],
     },
     annotations: { list: [] },

@@ -28,8 +28,8 @@ export interface Row {
 
 /** Series of workers and the controller of the chosen releases. */
 export const ALL = 'namespace=~"$namespace",job=~"$job"'
-/** The same for metrics of the controller, whose label `namespace` is the WorkerScaler's. */
-export const SCALER = 'job=~"$job",name=~"$scaler"'
+/** The same for metrics of scalers, whose label `namespace` is the WorkerScaler's: the controller may be in another one. */
+export const SCALER = `${ALL},name=~"$scaler"`
 export const QUEUE = `${ALL},queue=~"$queue"`
 export const FAILURES = 'result=~"failed|timed_out|exited|signalled|out_of_memory|retried"'
 
