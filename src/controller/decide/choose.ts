@@ -23,8 +23,9 @@ const COLD_STEP = 1
 const COLD_BAND = 0.25
 
 /**
- * So many pod starts long replicas rise from zero or the minimum. The second look after they did is waited for, which tells a stream
- * from what came by chance; then more foresight is right than later, and small growth is left alone as above.
+ * So many pod starts long replicas rise from zero or the minimum. The second look after they did is waited for, which
+ * tells a stream from what came by chance; then more foresight is right than later, and small growth is left alone as
+ * above.
  */
 const RISE_STARTS = 2
 const RISE_FORESIGHT = 3
@@ -117,7 +118,10 @@ function raised(situation: Situation): Choice | null {
   return { replicas: Math.max(up(low), likely, current + step, oneEach), reason, limitedBy: null }
 }
 
-/** For how long replicas rise from zero or the minimum; `null` where they do not, or where there is no time to wait for another look. */
+/**
+ * For how long replicas rise from zero or the minimum; `null` where they do not, or where there is no time to wait for
+ * another look.
+ */
 function riseSeconds({ spec, observation, memory: { roseAt }, demand, now }: Situation): number | null {
   if (roseAt === null || demand.slackSeconds < 2 * spec.pollingIntervalSeconds) return null
   const seconds = (now - roseAt) / 1000

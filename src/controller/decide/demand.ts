@@ -27,7 +27,7 @@ export interface Demand {
   readonly waiting: number
   readonly running: number
   readonly dueSoon: number
-  /** Replicas that are likely to be asked for when a pod works that is ordered now; as good as the last two looks. */
+  /** Replicas that are likely to be asked for when a pod works that is ordered now; as good as the last looks. */
   readonly likely: number
   /** How long a job may wait before a pod has to be ordered for it; 0 where the target is depth. */
   readonly slackSeconds: number

@@ -7,7 +7,10 @@ const RATE_SECONDS = 60
 export const FAST_SECONDS = 10
 const SERVICE_SECONDS = 300
 const RECENT_SECONDS = 45
-/** How fast slots start jobs is told over so long, or twice as long as a job runs: what began together ends together. */
+/**
+ * How fast slots start jobs is told over so long, or twice as long as a job runs, since what began together ends
+ * together; over no longer than the service time.
+ */
 const LEAST_PACE_SECONDS = 6
 const PACE_JOBS = 2
 
@@ -104,6 +107,7 @@ export function followQueue(
   const flowed = (then: number, more: number, constant: number): number =>
     sum(then, more * (weight / seconds), constant)
   const service = serviceOf(old)
+  const paceSeconds = Math.min(Math.max(LEAST_PACE_SECONDS, PACE_JOBS * service), SERVICE_SECONDS)
   const lastRate = arrivals / seconds
   const slowRate = average(old.rate, lastRate, Math.min(Math.max(service, RATE_SECONDS), SERVICE_SECONDS))
   const fastRate = average(old.fastRate, lastRate, FAST_SECONDS)
@@ -126,8 +130,8 @@ export function followQueue(
     endedBusy: flowed(old.endedBusy, isAnew ? 0 : (flow.busyMs - old.flow.busyMs) / 1000, SERVICE_SECONDS),
     recentBusy: flowed(old.recentBusy, busy, RECENT_SECONDS),
     recentEnded: flowed(old.recentEnded, left, RECENT_SECONDS),
-    paceBusy: flowed(old.paceBusy, busy, Math.max(LEAST_PACE_SECONDS, PACE_JOBS * service)),
-    paceStarted: flowed(old.paceStarted, started, Math.max(LEAST_PACE_SECONDS, PACE_JOBS * service)),
+    paceBusy: flowed(old.paceBusy, busy, paceSeconds),
+    paceStarted: flowed(old.paceStarted, started, paceSeconds),
     ran: sum(old.ran, observed.running, SERVICE_SECONDS),
     aged: sum(old.aged, observed.runningMs / 1000, SERVICE_SECONDS),
     meanAge: observed.running === 0 ? old.meanAge : blend(old, observed.runningMs / 1000 / observed.running, weight),
