@@ -41,7 +41,18 @@ export function decide(spec: ScalerSpec, observation: Observation, memory: Memor
   // A rate that eats into its headroom is no reason to scale up yet.
   const sure = Math.max(terms.backlog, terms.busy, terms.lookahead, terms.rate / (1 + LEAST_HEADROOM))
   const nextMemory = remember(spec, observation, seen, { raw, sure, active }, now)
-  const { goal, ...choice } = choose({ spec, observation, memory: nextMemory, demand, raw, sure, active, slots, now })
+  const { goal, ...choice } = choose({
+    spec,
+    observation,
+    memory: nextMemory,
+    demand,
+    raw,
+    sure,
+    active,
+    slots,
+    podStartSeconds,
+    now,
+  })
   const descentTo = goal < observation.replicas ? goal : null
   return { ...shown, ...choice, nextMemory: { ...nextMemory, descentTo } }
 }

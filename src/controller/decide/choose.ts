@@ -1,7 +1,7 @@
 import type { ScalerSpec } from '../api.ts'
 import { NOT_SHORT } from './cold.ts'
 import { scaleDownLimit, scaleUpLimit } from './behavior.ts'
-import { POD_START_SECONDS, type Demand } from './demand.ts'
+import type { Demand } from './demand.ts'
 import type { Blocked, DecisionReason, Limit, Memory, Observation } from './types.ts'
 
 /**
@@ -49,6 +49,7 @@ export interface Situation {
   readonly sure: number
   readonly active: boolean
   readonly slots: number
+  readonly podStartSeconds: number
   readonly now: number
 }
 
@@ -122,10 +123,10 @@ function raised(situation: Situation): Choice | null {
  * For how long replicas rise from zero or the minimum; `null` where they do not, or where there is no time to wait for
  * another look.
  */
-function riseSeconds({ spec, observation, memory: { roseAt }, demand, now }: Situation): number | null {
+function riseSeconds({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): number | null {
   if (roseAt === null || demand.slackSeconds < 2 * spec.pollingIntervalSeconds) return null
   const seconds = (now - roseAt) / 1000
-  return seconds < RISE_STARTS * (observation.podStartSeconds ?? POD_START_SECONDS) ? seconds : null
+  return seconds < RISE_STARTS * podStartSeconds ? seconds : null
 }
 
 /** The present number, where no fewer are asked for. */

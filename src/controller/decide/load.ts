@@ -2,7 +2,7 @@ import type { ScalerSpec } from '../api.ts'
 import { foreignRunning } from './foreign.ts'
 import { own } from './records.ts'
 import { leastRate, recentServiceOf, serviceOf, waitingCurve } from './queue.ts'
-import type { Observation, QueueMemory, Stamped } from './types.ts'
+import type { Observation, QueueMemory } from './types.ts'
 
 const DEPTH_LATENCY_SECONDS = 30
 
@@ -11,7 +11,6 @@ const CHANCE_JOBS = 1.5
 
 /** For so many polling intervals jobs must have waited to tell the rate of a stream from them. */
 const LEAST_STREAM = 1.5
-const NOTHING: Stamped = [0, 0]
 
 /** A queue with what is remembered of it and the figures that follow. */
 export interface QueueLoad {
@@ -79,8 +78,10 @@ function rateOf({ rate, sustainedRate }: QueueMemory, isLong: boolean, pollingSe
 function likelyRateOf(memory: QueueMemory, pollingSeconds: number): number {
   const { sustainedRate } = memory
   const sure = Math.max(0, sustainedRate - CHANCE_JOBS / pollingSeconds)
-  const curve = waitingCurve(memory)
-  const [[from, before], [to, count]] = [curve[1] ?? NOTHING, curve.at(-1) ?? NOTHING]
-  if (to - from < LEAST_STREAM * pollingSeconds * 1000) return sure
-  return Math.max(sure, Math.min((1000 * (count - before)) / (to - from), 2 * sustainedRate))
+  const [, first, ...later] = waitingCurve(memory)
+  const last = later.at(-1)
+  if (!first || !last) return sure
+  const seconds = (last[0] - first[0]) / 1000
+  if (seconds < LEAST_STREAM * pollingSeconds) return sure
+  return Math.max(sure, Math.min((last[1] - first[1]) / seconds, 2 * sustainedRate))
 }
