@@ -30,13 +30,11 @@ export type WithoutContext<P extends readonly unknown[]> = P extends readonly [.
 type Declared<P extends readonly unknown[]> = P extends readonly [] ? readonly unknown[] : Readonly<P>
 
 /** A class whose `perform` declares no parameter says by the type of its `args` what its first argument is. */
-type Instantiated<I, P extends readonly unknown[]> = P extends readonly []
-  ? I extends { readonly args: infer A }
-    ? unknown extends A
-      ? readonly unknown[]
-      : readonly [A]
-    : readonly unknown[]
-  : Readonly<P>
+type Instantiated<I, P extends readonly unknown[]> = [P, I] extends [readonly [], { readonly args: infer A }]
+  ? unknown extends A
+    ? Declared<P>
+    : readonly [A]
+  : Declared<P>
 
 /** The payload's list of arguments, as far as a job's definition or class says what it takes. */
 export type ParamsOf<J> = J extends string
