@@ -66,8 +66,9 @@ async function work(first: number, step: number): Promise<void> {
     if (load.trace.arrivedAt.length > 0) await tell(resultOf('load', load))
   }
   for (let i = first; i < hours; i += step) {
-    await tell(resultOf('hour', steadyHour(i)))
-    await tell(resultOf('known hour', steadyHour(i)))
+    const hour = steadyHour(i)
+    await tell(resultOf('hour', hour))
+    await tell(resultOf('known hour', hour))
   }
 }
 
