@@ -6,7 +6,8 @@
 --          number of known heads, then each: place of its queue in the list and its flow as it was;
 --          then the keys of the queues' lists
 -- Returns  {ms, pause-all-workers or "", paused queues as JSON or "", failed, retry, quarantined, delayed timestamps,
---           registrations, busy ones, stat:processed or "", stat:failed or "", jobs in queues not shown,
+--           registrations, busy ones, stat:processed or "", stat:failed or "", ms for which the first retry and the first
+--           delayed timestamp have been due, jobs in queues not shown,
 --           place, length, flow or "", bytes of the head, end of the head, …} with each queue shown that is not empty, in
 --          the order of the list. The bytes are -1 where the head was not looked at: known and its queue's flow unchanged,
 --          huge, or the bytes for heads used up.
@@ -91,10 +92,18 @@ local function huge(key, length)
   return type(bytes) == 'number' and bytes > 4194304 and bytes / length > 32768
 end
 
+-- For how long the first member of a sorted set of due times has been due; 0 where none is.
+local function overdue(key, unit)
+  local first = pcall_('ZRANGE', key, 0, 0, 'WITHSCORES')
+  local due = (tonumber(first[2]) or now) * unit
+  return due > 0 and due < now and now - due or 0
+end
+
 local reply = {
   int(now), text(p .. 'pause-all-workers'), text(e .. 'paused'), int(failed), number('ZCARD', e .. 'retry'),
   number('LLEN', e .. 'quarantine'), number('ZCARD', p .. 'delayed_queue_schedule'), registered, busy,
-  text(p .. 'stat:processed'), text(p .. 'stat:failed'), int(other),
+  text(p .. 'stat:processed'), text(p .. 'stat:failed'), int(overdue(e .. 'retry', 1)),
+  int(overdue(p .. 'delayed_queue_schedule', 1000)), int(other),
 }
 local n = #reply
 in_chunks(#places, 64, function(i) return e .. 'flow:' .. string.sub(argv[first + places[i] - 1], queue_prefix) end, function(from, to, keys)

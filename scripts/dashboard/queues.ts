@@ -85,9 +85,14 @@ export const QUEUES: Row = {
     },
     {
       title: 'Age of the first job',
-      about: 'How long the job at the head of each queue has waited.',
+      about:
+        'How long the job at the head of each queue has waited; for how long delayed jobs and retries have been due without being moved to theirs.',
       unit: 's',
-      targets: [line(`max by (queue) (resqueue_queue_latency_seconds{${QUEUE}})`, '{{queue}}')],
+      targets: [
+        line(`max by (queue) (resqueue_queue_latency_seconds{${QUEUE}})`, '{{queue}}'),
+        line(`max(resqueue_delayed_overdue_seconds{${ALL}}) > 0`, 'delayed, overdue'),
+        line(`max(resqueue_retry_overdue_seconds{${ALL}}) > 0`, 'retries, overdue'),
+      ],
     },
     {
       title: 'Wait of jobs that started',
@@ -111,10 +116,13 @@ export const QUEUES: Row = {
     },
     {
       title: 'Paused',
-      about: '1 while a queue is paused.',
+      about: '1 while a queue or a worker is paused.',
       unit: 'short',
       max: 1,
-      targets: [line(`max by (queue) (resqueue_queue_paused{${QUEUE}}) == 1`, '{{queue}}')],
+      targets: [
+        line(`max by (queue) (resqueue_queue_paused{${QUEUE}}) == 1`, '{{queue}}'),
+        line(`max by (pod) (resqueue_worker_paused{${ALL}}) == 1`, '{{pod}}'),
+      ],
     },
     {
       title: 'Processed by the whole family',

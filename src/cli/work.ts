@@ -57,6 +57,7 @@ function beforeStart({ concurrency }: WorkerOptions): WorkerView {
     isolation: 'none',
     loopAgeMs: 0,
     registered: false,
+    paused: false,
     stopping: false,
     queues: [],
   })

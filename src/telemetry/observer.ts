@@ -40,6 +40,8 @@ export interface WorkerView {
   readonly trouble?: string | undefined
   /** Whether the worker waits for Redis, because it is away or refuses what the worker asks. */
   readonly waitsForRedis?: boolean
+  /** Whether it takes no jobs because somebody paused it: by USR2, or through Redis. */
+  readonly paused: boolean
   /** From TERM on. */
   readonly stopping: boolean
   /** Queues that this worker serves at present, `*` and globs resolved. */

@@ -77,6 +77,18 @@ export function addQueueMetrics(registry: Registry, read: () => QueueSystem | un
     collect: one((system) => system.delayedTimestamps),
   })
   addFamily(registry, {
+    name: 'retry_overdue_seconds',
+    help: 'For how long the first retry has been due without being moved to its queue; 0 where none is due.',
+    type: 'gauge',
+    collect: one((system) => system.retryOverdueMs / 1000),
+  })
+  addFamily(registry, {
+    name: 'delayed_overdue_seconds',
+    help: 'For how long the first delayed job has been due without being moved to its queue; 0 where none is due.',
+    type: 'gauge',
+    collect: one((system) => system.delayedOverdueMs / 1000),
+  })
+  addFamily(registry, {
     name: 'workers',
     help: "Registrations in the Resque family's registry, foreign workers included; one per slot of ours.",
     type: 'gauge',

@@ -36,6 +36,9 @@ export interface QueueSystem {
   readonly retrying: number
   readonly quarantined: number
   readonly delayedTimestamps: number
+  /** For how long the first retry and the first delayed job have been due, ms; 0 where none is due. */
+  readonly retryOverdueMs: number
+  readonly delayedOverdueMs: number
   readonly workers: { readonly busy: number; readonly idle: number }
   /** The family's statistics. */
   readonly stats: { readonly processed: number; readonly failed: number }
@@ -82,7 +85,7 @@ export function createObserve(
       patience,
     )) as (string | number)[]
     const now = Number(fields[0])
-    const rows = readRows(fields, 12)
+    const rows = readRows(fields, 14)
     const nameOf = (row: Row): string => names[row.place - 1] as string
 
     const ages = agesOf(
@@ -116,11 +119,13 @@ export function createObserve(
     const [registered, busy] = [at(7), at(8)]
     return {
       queues: shown,
-      otherJobs: names.length > MOST_SHOWN ? at(11) : undefined,
+      otherJobs: names.length > MOST_SHOWN ? at(13) : undefined,
       failed: at(3),
       retrying: at(4),
       quarantined: at(5),
       delayedTimestamps: at(6),
+      retryOverdueMs: at(11),
+      delayedOverdueMs: at(12),
       workers: { busy, idle: Math.max(registered - busy, 0) },
       stats: { processed: at(9), failed: at(10) },
     }

@@ -68,6 +68,12 @@ export function addWorkerMetrics(registry: Registry, tally: Tally, view: () => W
     collect: one(() => view().busy),
   })
   addFamily(registry, {
+    name: 'worker_paused',
+    help: 'Whether this worker takes no jobs because somebody paused it, by USR2 or through Redis.',
+    type: 'gauge',
+    collect: one(() => (view().paused ? 1 : 0)),
+  })
+  addFamily(registry, {
     name: 'forks_total',
     help: 'Processes started for jobs, by isolation.',
     type: 'counter',

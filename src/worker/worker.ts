@@ -350,6 +350,9 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       get waitsForRedis() {
         return patience.troubled
       },
+      get paused() {
+        return pausedHere || remote === 'paused'
+      },
       get stopping() {
         return leaving.stopping
       },

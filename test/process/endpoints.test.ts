@@ -27,6 +27,7 @@ const healthy: WorkerView = {
   isolation: 'fork',
   loopAgeMs: 5,
   registered: true,
+  paused: false,
   stopping: false,
   queues: ['mail'],
 }

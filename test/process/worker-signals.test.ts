@@ -248,8 +248,10 @@ test('USR2 pauses and CONT resumes, while running jobs go on', async ({ redis, r
   await never(1500, () => ledger.of('start', behind.id).length > 0, 'a job taken by a paused worker')
   expect(await queued()).toEqual(ids(behind))
   expect((await worker.get('/readyz')).status).toBe(200)
+  expect((await worker.get('/metrics')).body).toMatch(/^resqueue_worker_paused 1$/m)
   worker.process.signal('SIGCONT')
   await ledger.sees('end', behind.id)
+  expect((await worker.get('/metrics')).body).toMatch(/^resqueue_worker_paused 0$/m)
   // Paused again, it still leaves when it is told to.
   worker.process.signal('SIGUSR2')
   await worker.stop()

@@ -28,9 +28,10 @@ test('everything that is shown of the queue system, in one call that changes not
   await redis.rpush(`${ns}:failed`, '{}', '{}')
   await redis.sadd(`${ns}:failed_queues`, 'mail_failed')
   await redis.rpush(`${ns}:mail_failed`, '{}')
-  await redis.zadd(`${ns}:ext:retry`, 1, 'a', 2, 'b')
+  const now = await seconds(redis, 0)
+  await redis.zadd(`${ns}:ext:retry`, 1000 * (now - 90), 'a', 1000 * (now + 60), 'b')
   await redis.rpush(`${ns}:ext:quarantine`, 'x')
-  await redis.zadd(`${ns}:delayed_queue_schedule`, 1, '1', 2, '2', 3, '3')
+  await redis.zadd(`${ns}:delayed_queue_schedule`, now - 60, '1', now + 60, '2', now + 120, '3')
   await redis.sadd(`${ns}:workers`, 'a:1:*', 'b:2:*', 'c:3:mail')
   await redis.set(`${ns}:worker:b:2:*`, '{}')
   await redis.set(`${ns}:stat:processed`, '120')
@@ -40,7 +41,7 @@ test('everything that is shown of the queue system, in one call that changes not
   const observe = createObserve(store)
   await observe(['warm-up'])
   store.counts.commands = 0
-  const { queues, ...rest } = await observe(['mail', 'ruby', 'empty', 'mail'])
+  const { queues, retryOverdueMs, delayedOverdueMs, ...rest } = await observe(['mail', 'ruby', 'empty', 'mail'])
   expect(store.counts.commands).toBe(1)
   expect(rest).toEqual({
     otherJobs: undefined,
@@ -56,6 +57,9 @@ test('everything that is shown of the queue system, in one call that changes not
     ['ruby', 1, true],
     ['empty', 0, false],
   ])
+  expect(retryOverdueMs - delayedOverdueMs).toBe(30_000)
+  expect(delayedOverdueMs).toBeGreaterThanOrEqual(60_000)
+  expect(delayedOverdueMs).toBeLessThan(70_000)
   expect(queues[0]?.latencyMs).toBeGreaterThan(29_000)
   expect(queues[0]?.latencyMs).toBeLessThan(40_000)
   expect(queues[1]?.latencyMs).toBe(0)
@@ -71,6 +75,8 @@ test('an empty namespace, and no queues at all', async ({ redisUrl, ns }) => {
     retrying: 0,
     quarantined: 0,
     delayedTimestamps: 0,
+    retryOverdueMs: 0,
+    delayedOverdueMs: 0,
     workers: { busy: 0, idle: 0 },
     stats: { processed: 0, failed: 0 },
   }
@@ -138,7 +144,7 @@ test('a heavy head is read once, and again when its queue has moved', async ({ r
     keys: store.keys,
     run: async (...call) => {
       const reply = (await store.run(...call)) as unknown[]
-      looked.push(reply[15])
+      looked.push(reply[17])
       return reply
     },
   })

@@ -164,6 +164,7 @@ test('a worker is live while its loop moves and ready from registration until it
     isolation: 'fork',
     loopAgeMs: 0,
     registered: false,
+    paused: false,
     stopping: false,
     queues: [],
   }

@@ -13,6 +13,7 @@ const idle: WorkerView = {
   isolation: 'fork',
   loopAgeMs: 250,
   registered: true,
+  paused: false,
   stopping: false,
   queues: ['mail', 'low'],
 }
@@ -36,6 +37,8 @@ const system = (...queues: (string | number)[]): (string | number)[] => [
   4,
   '1200',
   '30',
+  '0',
+  '90500',
   '0',
   ...queues,
 ]
@@ -85,6 +88,14 @@ resqueue_quarantined_jobs 1
 # TYPE resqueue_delayed_timestamps gauge
 resqueue_delayed_timestamps 5
 
+# HELP resqueue_retry_overdue_seconds For how long the first retry has been due without being moved to its queue; 0 where none is due.
+# TYPE resqueue_retry_overdue_seconds gauge
+resqueue_retry_overdue_seconds 0
+
+# HELP resqueue_delayed_overdue_seconds For how long the first delayed job has been due without being moved to its queue; 0 where none is due.
+# TYPE resqueue_delayed_overdue_seconds gauge
+resqueue_delayed_overdue_seconds 90.5
+
 # HELP resqueue_workers Registrations in the Resque family's registry, foreign workers included; one per slot of ours.
 # TYPE resqueue_workers gauge
 resqueue_workers{state="busy"} 4
@@ -110,6 +121,7 @@ resqueue_failed_jobs_total 30
     ).toEqual([
       'resqueue_slots 4',
       'resqueue_slots_busy 0',
+      'resqueue_worker_paused 0',
       'resqueue_forks_total{isolation="fork"} 0',
       'resqueue_fork_duration_seconds_sum 0',
       'resqueue_fork_duration_seconds_count 0',
@@ -251,7 +263,7 @@ describe('labels are bounded', () => {
   test('jobs of queues that are not shown add up under other, with those of a queue of that name', async () => {
     const queues = ['other', ...Array.from({ length: 1500 }, (_, i) => `q${i}`)]
     const reply = system(1, 5, '', 2, '{}')
-    reply[11] = '37'
+    reply[13] = '37'
     const metrics = parseExposition(
       await telemetryOf({ store: answering(reply), view: () => ({ ...idle, queues }) }).metrics(),
     )
