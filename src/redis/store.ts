@@ -17,8 +17,8 @@ export interface Patience {
   readonly deadlineMs?: number
   readonly signal?: AbortSignal | undefined
   /**
-   * Not to wait beyond the deadline for the answer to a call that went out, as a frozen Redis makes one do. For what
-   * only reads.
+   * Not to wait beyond the deadline, or an abort, for the answer to a call that went out, as a frozen Redis makes one
+   * do. For what only reads.
    */
   readonly punctual?: boolean
   /** Wait while Redis refuses for a reason that may pass (full, read-only, loading) instead of failing at once. */
@@ -159,9 +159,10 @@ export function openStore(
           counts.commands++
           underWay++
           const answer = attempt(c)
-          if (punctual && !(await settlesWithin(answer, until - clock.monotonic(), signal))) {
+          if (punctual) {
+            const inTime = await settlesWithin(answer, until - clock.monotonic(), signal)
             signal?.throwIfAborted()
-            throw unavailable(address, deadlineMs, undefined)
+            if (!inTime) throw unavailable(address, deadlineMs, undefined)
           }
           const reply = await answer
           if (troubled) trouble?.(undefined)

@@ -5,6 +5,7 @@ import { openStore } from '../../src/redis/store.ts'
 import { test } from '../support/fixtures.ts'
 import { startRedis } from '../support/redis.ts'
 import { own } from '../support/scope.ts'
+import { waitFor } from '../support/wait.ts'
 
 test('a queue that came since the last look is in the next one', async ({ redis, redisUrl, ns }) => {
   const store = openStore({ url: redisUrl, namespace: ns })
@@ -36,9 +37,13 @@ test('a frozen Redis fails a look after two seconds, and at once when the term e
     const tookMs = performance.now() - began
     expect(tookMs).toBeGreaterThan(1900)
     expect(tookMs).toBeLessThan(3500)
+    const sent = store.counts.commands
     const look = viewer.look(0)
+    await waitFor(() => store.counts.commands > sent)
+    const endedAt = performance.now()
     over.abort()
     await expect(look).rejects.toMatchObject({ name: 'AbortError' })
+    expect(performance.now() - endedAt).toBeLessThan(1000)
   } finally {
     server.resume()
   }
