@@ -118,6 +118,7 @@ export function createCaretaker(
     try {
       await move(patience)
     } catch (error) {
+      if (patience.signal?.aborted) return
       log.warn({ 'error.message': messageOf(error) }, 'due jobs could not be moved; tried again at the next interval')
     }
   }

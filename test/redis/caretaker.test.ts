@@ -87,6 +87,13 @@ test('a beforeDelayedEnqueue listener that never settles is left to itself: what
   }
 })
 
+test('what is due is not promised another try by a worker that has left', async ({ redisUrl, ns }) => {
+  const said: string[] = []
+  const caretaker = await startCaretaker(redisUrl, ns, { log: { warn: (_fields, message) => void said.push(message) } })
+  await caretaker.promote({ retry: true, delayed: true }, { signal: AbortSignal.abort() })
+  expect(said).toEqual([])
+})
+
 test('a gone process that cannot be released is named once, and others are released all the same', async ({
   redis,
   redisUrl,
