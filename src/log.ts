@@ -7,7 +7,6 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 /** What the rooms write their log with: fields first, then one sentence. Arguments of jobs are never logged. */
 export interface Logger {
-  readonly level: string
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
@@ -46,7 +45,6 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
 
 /** A logger that writes nothing, for the client and for tests. */
 export const silentLogger: Logger = Object.freeze({
-  level: 'silent',
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

@@ -106,7 +106,6 @@ export async function readDemand(
 
 /** What a registered process holds. */
 export interface ProcessLoad {
-  readonly nonce: string
   readonly held: number
   /** Milliseconds until its lease lapses; negative where it has. */
   readonly leaseLeftMs: number
@@ -116,7 +115,7 @@ export interface ProcessLoad {
   readonly jobs: readonly { readonly queue: string; readonly sinceMs: number }[]
 }
 
-/** What every registered process holds, in pages of 1000 (`lua/loads.lua`). */
+/** What every registered process holds, by its nonce, in pages of 1000 (`lua/loads.lua`). */
 export async function readLoads(
   store: Pick<Store, 'run'>,
   patience?: Patience,
@@ -135,7 +134,7 @@ export async function readLoads(
       const flat = fields[i + 3] as string[]
       const jobs: ProcessLoad['jobs'][number][] = []
       for (let j = 0; j + 1 < flat.length; j += 2) jobs.push({ queue: String(flat[j]), sinceMs: Number(flat[j + 1]) })
-      loads.set(nonce, { nonce, held: Number(fields[i + 1]), leaseLeftMs: Number(fields[i + 2]), jobs })
+      loads.set(nonce, { held: Number(fields[i + 1]), leaseLeftMs: Number(fields[i + 2]), jobs })
     }
   } while (cursor !== '0')
   return loads

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import { silentLogger, type Logger } from '../log.ts'
 import type { Store } from '../redis/store.ts'
 import type { WorkerObserver, WorkerView } from './observer.ts'
-import { addBuildInfo, addConnectionMetrics, addProcessMetrics, type RedisCounts } from './processmetrics.ts'
+import { addBuildInfo, addConnectionMetrics, addProcessMetrics } from './processmetrics.ts'
 import { addQueueMetrics } from './queuemetrics.ts'
 import { createObserve, type QueueSystem } from './queuesystem.ts'
 import { createReader } from './reader.ts'
@@ -22,8 +22,6 @@ const FRESH_MS = 1000
 export interface TelemetryOptions {
   /** Where the queue system is read, at scrapes only. Without it only the worker's own metrics are there. */
   readonly store?: Pick<Store, 'run' | 'keys' | 'counts'>
-  /** Of all connections of the process. Default: of `store`. */
-  readonly redisCounts?: () => RedisCounts
   readonly view: () => WorkerView
   readonly version: string
   /** Classes that have a label of their own; the rest are counted under `other`. Default 200. */
@@ -83,8 +81,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   }
   addWorkerMetrics(registry, tally, view)
   addBuildInfo(registry, version)
-  const counts = options.redisCounts ?? (store && (() => store.counts))
-  if (counts) addConnectionMetrics(registry, counts)
+  if (store) addConnectionMetrics(registry, () => store.counts)
   if (processMetrics) addProcessMetrics(registry)
 
   let underWay: Promise<string> | undefined

@@ -22,8 +22,6 @@ export interface TurnLoop {
   readonly count: number
   /** Ends a claim with the next turn, which also asks for the slot's next job. */
   end(end: End): void
-  /** Forgets a claim without recording anything: the job is put back by a release. */
-  drop(slot: number): void
   /** Asks for jobs for all idle slots; `queue` is the one whose token was taken. */
   wake(queue?: string): void
   /**
@@ -259,7 +257,6 @@ export function startTurns(options: TurnOptions): TurnLoop {
       return count
     },
     end,
-    drop: slots.free,
     wake,
     recall,
     ahead,
