@@ -3,7 +3,7 @@ import { displayGroup } from './displayoptions.ts'
 import type { OptionGroup } from './option.ts'
 import { workGroup } from './workoptions.ts'
 
-// Everything that flags and environment can say.
+// What flags and environment can say; what only the controller is told is in controloptions.ts.
 export * from './conductoptions.ts'
 export * from './displayoptions.ts'
 export * from './redisoptions.ts'

@@ -209,7 +209,7 @@ export class ResQueue implements AsyncDisposable {
 
 /**
  * An option overrides its variable. Who names a server is not given the database and certificates that the environment
- * has for another: PREFIX and REDIS_PASSWORD_FILE are all that counts then.
+ * has for another.
  */
 function configOf({ redis, ...options }: Omit<ResQueueOptions, 'replication'>): RedisConfig {
   if (redis?.trim() === '')

@@ -140,8 +140,8 @@ async function equalItems(store: Store, chosen: readonly Found[]): Promise<Map<s
 }
 
 /**
- * Jobs that fit, by chunks of one second each. Read from the tail, so that removing what was read shifts nothing
- * unread. `strays`: what to do about a key of another type in the place of such a list.
+ * Jobs that fit, by chunks of one second each. `strays`: what to do about a key of another type in the place of such a
+ * list.
  */
 async function* chunks(
   store: Store,

@@ -16,11 +16,8 @@ export type Connection = Redis | Cluster
  */
 export type Role = 'command' | 'blocking'
 
-/**
- * After this long without an answer a command connection takes its socket for dead; a blocking one, whose waits are
- * shorter, after twice as long. Milliseconds.
- */
-export const SOCKET_TIMEOUT_MS = 5000
+/** After so long without an answer a command connection takes its socket for dead. Milliseconds. */
+const SOCKET_TIMEOUT_MS = 5000
 
 /**
  * Opens a connection that never sends anything by itself a second time: a command that was not answered rejects, and

@@ -80,10 +80,7 @@ export interface Store {
   close(): void
 }
 
-/**
- * Opens a store. It connects at the first call, or with `ping`. `role` decides about timeouts, `name` is the CLIENT
- * name.
- */
+/** Opens a store, which connects at the first call. `role` decides about timeouts, `name` is the CLIENT name. */
 export function openStore(
   config: RedisConfig,
   name = 'resqueue-client',

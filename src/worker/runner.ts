@@ -184,8 +184,8 @@ export function createRunner(options: RunnerOptions): Runner {
 }
 
 /**
- * Whether the turn script has looked for the job's status: it takes the last `"id":"` of the last 600 bytes, where the
- * family writes it, if neither the id nor the prefix that may follow is written with escapes.
+ * Whether the turn script has looked for the job's status: it takes the last `"id":"` of the last 600 bytes (150
+ * characters at least), where the family writes it, if neither the id nor the prefix that may follow is written with escapes.
  */
 function scriptLooked(raw: string, { id, prefix }: Payload): boolean {
   const at = raw.lastIndexOf('"id":"') + 6
