@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { RequestOptions } from 'node:https'
 import { join } from 'node:path'
+import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 
 /** What a connection to the API server is made with, at this moment: tokens and certificates rotate. */
@@ -110,8 +111,7 @@ async function fromKubeconfig(
       for (const [name, value] of Object.entries(options.headers ?? {})) headers[name.toLowerCase()] = String(value)
       if (options.auth) headers['authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`
       const { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized } = options
-      const all = { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized }
-      return { headers, tls: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) }
+      return { headers, tls: defined({ ca, cert, key, pfx, passphrase, servername, rejectUnauthorized }) }
     },
   })
 }

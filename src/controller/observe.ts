@@ -1,3 +1,4 @@
+import { queuesOf } from '../queue/registry.ts'
 import type { Selection } from '../queue/selection.ts'
 import { headEnqueuedAt } from '../telemetry/heads.ts'
 import type { Scaler } from './api.ts'
@@ -185,10 +186,7 @@ function otherQueues(selection: Selection, pods: readonly Pod[], view: RedisView
   const wanted = new Set(selection.label.split(','))
   const served = new Set<string>()
   for (const pod of pods) {
-    for (const { registration } of processesIn(view, pod)) {
-      const { tail, pid } = registration
-      for (const queue of tail.slice(`:${pid}:`.length).split(',')) served.add(queue)
-    }
+    for (const { registration } of processesIn(view, pod)) for (const queue of queuesOf(registration)) served.add(queue)
   }
   if (served.size === 0) return undefined
   const same = served.size === wanted.size && [...served].every((queue) => wanted.has(queue))

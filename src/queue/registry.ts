@@ -61,6 +61,11 @@ export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot
   return `${registration.name}.${slot}${registration.tail}`
 }
 
+/** The queues as the worker was given them, without skips. */
+export function queuesOf({ pid, tail }: Registration): readonly string[] {
+  return tail.slice(`:${pid}:`.length).split(',')
+}
+
 /** `<host>.<nonce>.<slot>:<pid>:<queues>` */
 const OURS = /^.*\.([0-9a-f]{12})\.\d+:\d+:/s
 

@@ -6,7 +6,7 @@ import { parseDate } from './dates.ts'
 import { foreignIds, readRegistrations } from './demand.ts'
 import { podKey } from './draining.ts'
 import { ringQueues } from './pause.ts'
-import { nonceOf, processes, workerId, type Registration } from './registry.ts'
+import { nonceOf, processes, queuesOf, workerId, type Registration } from './registry.ts'
 
 const viewScript = loadScript('processes_view')
 const pauseScript = loadScript('worker_pause')
@@ -145,11 +145,6 @@ async function viewProcesses(store: Store, registrations: readonly Registration[
     }
   }
   return found
-}
-
-/** The queues as the worker was given them, without skips. */
-function queuesOf({ pid, tail }: Registration): string[] {
-  return tail.slice(`:${pid}:`.length).split(',')
 }
 
 /** Reads a record, `<k> <ms> <queue bytes> <queue><raw payload>`. */
