@@ -1,6 +1,7 @@
 import { text, type Option } from '../option.ts'
 import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
+import { isObject } from '../json.ts'
 import type { EnqueueOptions } from '../queue/enqueue.ts'
 import { duration, words, yesNo } from '../values.ts'
 import { enqueueFrom } from './enqueuefrom.ts'
@@ -32,8 +33,7 @@ const retry: Option<EnqueueOptions['retry']> = {
     'Attempts in all (1: no retry), or {"attempts":5,"delays":[1,10,60]} in seconds. Overrides the definition of the job.',
   read: (text) => {
     const value = parseJson(text)
-    if (typeof value === 'number' || (typeof value === 'object' && value !== null && !Array.isArray(value)))
-      return value as EnqueueOptions['retry']
+    if (typeof value === 'number' || isObject(value)) return value as EnqueueOptions['retry']
     throw new ResQueueError('USAGE', `"${text}" is neither a number nor a JSON object`)
   },
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { createReadStream, statSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
 import { messageOf, ResQueueError } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { prepare, type EnqueueOptions, type JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
 import { plural } from '../wording.ts'
@@ -121,15 +122,14 @@ function textOf(line: string, number: number): string {
 
 function requestOf(text: string, number: number, defaults: Defaults): JobRequest {
   try {
-    const value = parseJson(number === 1 ? text.replace(/^\ufeff/, '') : text)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('it is not a JSON object')
-    const line = value as Record<string, unknown>
+    const line = parseJson(number === 1 ? text.replace(/^\ufeff/, '') : text)
+    if (!isObject(line)) throw bad('it is not a JSON object')
     const unknown = Object.keys(line).find((field) => !FIELDS.has(field))
     if (unknown !== undefined) throw bad(`it has an unknown field "${unknown}"`)
     if (line['args'] !== undefined && !Array.isArray(line['args']))
       throw bad('"args" must be a list; one object is written [{…}]')
     if (line['track'] !== undefined && typeof line['track'] !== 'boolean') throw bad('"track" must be true or false')
-    const request = { ...defaults, ...line } as Record<string, unknown>
+    const request: Record<string, unknown> = { ...defaults, ...line }
     if (line['at'] !== undefined) delete request['in']
     else if (line['in'] !== undefined) delete request['at']
     if (line['at'] !== undefined && line['in'] !== undefined) throw bad('it has both "at" and "in"')

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { maxRecoveries, namespace } from '../config.ts'
 import { defined } from '../defined.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { parseEndpoint, sentinelConfig, type RedisConfig } from '../redis/url.ts'
 import type { Problem } from './api.ts'
-import { fieldsOf, isObject } from './fields.ts'
+import { fieldsOf } from './fields.ts'
 import { readYaml } from './yaml.ts'
 
 /** A Redis that scalers may name with `spec.redis.name`. */

@@ -1,3 +1,4 @@
+import { isObject } from '../json.ts'
 import { nearest } from '../values.ts'
 import type { Problem } from './api.ts'
 
@@ -87,10 +88,6 @@ export function fieldsOf(
       return []
     },
   }
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** A value as a message shows it. */

@@ -1,3 +1,4 @@
+import { isObject } from '../json.ts'
 import {
   API_VERSION,
   KIND,
@@ -10,7 +11,7 @@ import {
   type ScalingPolicy,
   type ScalingRules,
 } from './api.ts'
-import { fieldsOf, isObject, show, type Fields, type Path } from './fields.ts'
+import { fieldsOf, show, type Fields, type Path } from './fields.ts'
 
 const DAY = 86_400
 const MOST_REPLICAS = 1_000_000
@@ -40,7 +41,8 @@ export function readScaler(object: unknown, { strict = false }: { strict?: boole
   if (object === undefined || object === null) root.problem(null, `must be a ${KIND}`)
   root.oneOf('apiVersion', [API_VERSION])
   root.oneOf('kind', [KIND])
-  const metadata = isObject(root.value('metadata')) ? (root.value('metadata') as Record<string, unknown>) : {}
+  const found = root.value('metadata')
+  const metadata = isObject(found) ? found : {}
   if (typeof metadata['name'] !== 'string' || metadata['name'] === '')
     problems.push({ path: ['metadata', 'name'], message: 'is required' })
   if (!root.given('spec')) root.problem('spec', 'is required')

@@ -1,4 +1,5 @@
 import { ResQueueError } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { unlessWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
@@ -199,9 +200,7 @@ function fits({ queue, payload }: DelayedJob, filter: DelayedFilter): boolean {
 /** JSON with the keys of objects in order: equal for equal values. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
+    isObject(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner,
   )
 }
 

@@ -1,3 +1,4 @@
+import { isObject } from '../json.ts'
 import type { Store } from '../redis/store.ts'
 import { parseDate } from './dates.ts'
 import { shaOf } from './entries.ts'
@@ -191,12 +192,10 @@ export function parseFailed(text: string, index: number): FailedEntry {
   }
 }
 
-function objectOf(text: string): Record<string, unknown> | undefined {
+function objectOf(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }

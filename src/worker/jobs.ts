@@ -1,5 +1,6 @@
 import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { fs, path as paths, url } from './builtins.ts'
 import { isDefinition, type JobOptions } from './definition.ts'
 import type { JobPolicy } from './engine.ts'
@@ -105,7 +106,7 @@ type Named = readonly [name: string, value: unknown]
 /** A CommonJS module's default export is its whole `module.exports`: then its members are the named exports. */
 function exportsOf(module: Record<string, unknown>): Named[] {
   const whole = module['default']
-  const isBag = typeof whole === 'object' && whole !== null && !Array.isArray(whole) && !isDefinition(whole)
+  const isBag = isObject(whole) && !isDefinition(whole)
   const { default: _, 'module.exports': __, ...named } = module
   if (isBag) return Object.entries({ ...whole, ...named })
   return Object.entries('default' in module ? { default: whole, ...named } : named)

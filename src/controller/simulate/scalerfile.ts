@@ -1,6 +1,6 @@
 import { ResQueueError } from '../../errors.ts'
 import { API_VERSION, KIND, type Scaler } from '../api.ts'
-import { isObject } from '../fields.ts'
+import { isObject } from '../../json.ts'
 import { problemText, readScaler } from '../readscaler.ts'
 import { readYaml } from '../yaml.ts'
 
