@@ -200,7 +200,7 @@ export function prepare(request: JobRequest, given: unknown): Prepared {
     // A delayed job waits from the time it is due, one that is overdue already from now: nobody was late before.
     queueTime: at === undefined ? now : Math.max(at * 1000, now),
     queue: at === undefined ? undefined : queue,
-    extras: retry === undefined && timeout === undefined ? undefined : encodeExtras(retry, timeout),
+    extras: encodeExtras(retry, timeout),
   })
   return { queue, raw, id, status: track ? statusName(id, prefix) : undefined, at, job, args: given }
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_DELAY_S, DEFAULT_JITTER, MOST_SECONDS, type RetryPolicy } from '../retry.ts'
+import { isObject } from '../json.ts'
 import { parseDate } from './dates.ts'
 
 /**
@@ -19,12 +19,6 @@ export interface Payload {
 
 /** Rails' ActiveJob enqueues every job as this class, and the job's own class inside its argument. */
 export const ACTIVE_JOB = 'ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper'
-
-/** What a payload's `x` says about its own run. */
-export interface Extras {
-  readonly retry?: RetryPolicy
-  readonly timeoutMs?: number
-}
 
 /** What parsing a payload comes to; a `reason` is a short phrase for people, without arguments in it: it is logged. */
 export type Parsed = { readonly ok: true; readonly payload: Payload } | { readonly ok: false; readonly reason: string }
@@ -47,12 +41,9 @@ function withoutText(error: unknown): string {
 
 /** Reads a payload that is already parsed, as in a failed entry. */
 export function payloadOf(value: unknown): Parsed {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return { ok: false, reason: 'it is not a JSON object' }
-  const fields = value as Record<string, unknown>
-  const name = fields['class']
+  if (!isObject(value)) return { ok: false, reason: 'it is not a JSON object' }
+  const { class: name, args, id, prefix } = value
   if (typeof name !== 'string') return { ok: false, reason: 'it has no "class" that is a string' }
-  const { args, id, prefix } = fields
   return {
     ok: true,
     payload: {
@@ -60,7 +51,7 @@ export function payloadOf(value: unknown): Parsed {
       args: args === undefined || args === null ? [] : Array.isArray(args) ? (args as unknown[]) : [args],
       id: typeof id === 'string' ? id : typeof id === 'number' ? String(id) : '',
       prefix: typeof prefix === 'string' ? prefix : typeof prefix === 'number' && prefix !== 0 ? String(prefix) : '',
-      fields,
+      fields: value,
     },
   }
 }
@@ -72,23 +63,9 @@ export function payloadOf(value: unknown): Parsed {
  */
 export function enqueuedAt(payload: Payload): number | undefined {
   const { queue_time, timestamp, enqueued_at } = payload.fields
-  const inner = payload.class === ACTIVE_JOB ? record(payload.args[0]) : undefined
-  return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(inner?.['enqueued_at'])
-}
-
-/**
- * Reads a payload's `x`. Its form is documented at `encodeExtras`; what has another form is ignored,
- * because payloads may come from anyone.
- */
-export function extrasOf(payload: Payload): Extras {
-  const x = record(payload.fields['x'])
-  if (!x) return {}
-  const retry = decodeRetry(record(x['retry']))
-  const timeout = seconds(x['timeout'])
-  return {
-    ...(retry ? { retry } : {}),
-    ...(timeout !== undefined && timeout > 0 ? { timeoutMs: timeout * 1000 } : {}),
-  }
+  const inner = payload.class === ACTIVE_JOB ? payload.args[0] : undefined
+  const wrapped = isObject(inner) ? inner['enqueued_at'] : undefined
+  return timeOf(queue_time) ?? timeOf(timestamp) ?? timeOf(enqueued_at) ?? timeOf(wrapped)
 }
 
 /** A time as producers write it, in milliseconds: seconds or milliseconds since the epoch, or a date. */
@@ -98,36 +75,4 @@ function timeOf(value: unknown): number | undefined {
   if (/^\d+(\.\d+)?$/.test(value)) return timeOf(Number(value))
   const parsed = parseDate(value)?.getTime() ?? Date.parse(value)
   return Number.isNaN(parsed) ? undefined : parsed
-}
-
-function decodeRetry(value: Record<string, unknown> | undefined): RetryPolicy | undefined {
-  const attempts = number(value?.['attempts'])
-  if (!value || attempts === undefined || !Number.isInteger(attempts) || attempts < 1) return undefined
-  const { backoff } = value
-  const given = Array.isArray(value['delays']) ? value['delays'].map(seconds) : []
-  const delays = given.filter((d) => d !== undefined)
-  const jitter = number(value['jitter']) ?? DEFAULT_JITTER
-  const max = seconds(value['max'])
-  return {
-    attempts,
-    backoff: backoff === 'fixed' || backoff === 'list' ? backoff : 'exponential',
-    delaysMs: (delays.length > 0 ? delays : [DEFAULT_DELAY_S]).map((d) => d * 1000),
-    ...(max === undefined ? {} : { maxDelayMs: max * 1000 }),
-    jitter: Math.min(Math.max(jitter, 0), 1),
-  }
-}
-
-function record(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined
-}
-
-function number(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-}
-
-function seconds(value: unknown): number | undefined {
-  const given = number(value)
-  return given === undefined || given < 0 ? undefined : Math.min(given, MOST_SECONDS)
 }

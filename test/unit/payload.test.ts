@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { encodeExtras } from '../../src/queue/extras.ts'
+import { encodeExtras, extrasOf } from '../../src/queue/extras.ts'
 import type { RetryOption } from '../../src/retry.ts'
-import { ACTIVE_JOB, enqueuedAt, extrasOf, parsePayload, type Payload } from '../../src/queue/payload.ts'
+import { ACTIVE_JOB, enqueuedAt, parsePayload, type Payload } from '../../src/queue/payload.ts'
 import { elements, readGolden } from '../wire/golden.ts'
 
 function payload(raw: string): Payload {
