@@ -1,6 +1,19 @@
 import type { Isolation, JobPolicy, JobRun } from './engine.ts'
 import type { Outcome } from './outcome.ts'
 
+/** Processes made ahead of need: as many as can run, but no more than this. */
+export const MAX_SPARE = 16
+/**
+ * The process of a job that runs alone is replaced so much later, where others wait: to make one takes a core from the
+ * job's own beginning. Milliseconds.
+ */
+export const REFILL_MS = 5
+/** After a process that could not be made, the next comes no sooner than this; doubled each time. Milliseconds. */
+export const PAUSE_MS = 250
+export const MAX_PAUSE_MS = 10_000
+/** Processes that end before their job begins, until it goes back. */
+export const MAX_TRIES = 3
+
 /** How a run is steered from outside. */
 export interface RunControl {
   readonly signal: AbortSignal

@@ -2,7 +2,16 @@ import { sleep } from '../clock.ts'
 import { defined } from '../defined.ts'
 import { messageOf } from '../errors.ts'
 import type { Addon } from './addon.ts'
-import type { Backend, BackendTrouble, RunControl } from './backend.ts'
+import {
+  MAX_PAUSE_MS,
+  MAX_SPARE,
+  MAX_TRIES,
+  PAUSE_MS,
+  REFILL_MS,
+  type Backend,
+  type BackendTrouble,
+  type RunControl,
+} from './backend.ts'
 import type { EngineOptions, JobPolicy, JobRun } from './engine.ts'
 import { signalGroup } from './jobprocess.ts'
 import { sayObstacles } from './obstacles.ts'
@@ -12,13 +21,6 @@ import { selfTest, Unfit } from './selftest.ts'
 import { reasonOf, supervise, type Supervised } from './supervise.ts'
 import { startZygote, type Zygote } from './zygoteprocess.ts'
 
-/** Children that wait for a job ahead of need: as many as can run, but no more than this. */
-const MAX_SPARE = 16
-/**
- * The child of a job that runs alone is replaced so much later, where others wait: to fork takes a core from the job's
- * own beginning.
- */
-const REFILL_MS = 5
 const TICK_MS = 1000
 /** Ticks, not clock time: a machine that stood still has not waited. */
 const BEGIN_TICKS = 5
@@ -26,10 +28,6 @@ const ZYGOTE_TICKS = 10
 const MAX_HUNG = 3
 /** So long ago, a child that did not begin is forgotten: on a busy machine one or two a day prove nothing. */
 const HUNG_TICKS = 600
-const MAX_TRIES = 3
-/** After a fork that failed, the job's next one comes no sooner than this; doubled each time. */
-const PAUSE_MS = 250
-const MAX_PAUSE_MS = 10_000
 
 /**
  * Starts a zygote, tests it, and runs jobs in its children. Rejects with `Unfit` when job code opened what a fork would

@@ -1,17 +1,10 @@
 import { messageOf, ResQueueError } from '../errors.ts'
-import type { Backend } from './backend.ts'
+import { MAX_PAUSE_MS, MAX_SPARE, MAX_TRIES, PAUSE_MS, REFILL_MS, type Backend } from './backend.ts'
 import type { EngineOptions, JobPolicy } from './engine.ts'
 import type { Outcome } from './outcome.ts'
 import { spawnProcess, type SpawnedProcess } from './spawnedprocess.ts'
 import { reasonOf, supervise } from './supervise.ts'
 
-/** Processes booted ahead of need: as many as can run, but no more than this. */
-const MAX_SPARE = 16
-/** After a process that did not get ready, the next is started no sooner than this; doubled each time. */
-const PAUSE_MS = 250
-const MAX_PAUSE_MS = 10_000
-const MAX_TRIES = 3
-const REFILL_MS = 5
 /**
  * A process that is not ready after this long never will be. A machine on which the first one took long gets ten times
  * that.
