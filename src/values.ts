@@ -30,12 +30,12 @@ export function duration(range: Range = { min: 0 }): Reader<number> {
     const match = /^(\d{1,12}(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d)?$/i.exec(text.trim())
     if (!match) throw bad(`"${text}" is not a duration; seconds are meant, or write 500ms, 30s, 5m, 1h or 7d`)
     const ms = Number(match[1]) * (DURATION_UNITS[(match[2] ?? 's').toLowerCase()] as number)
-    return within(Math.round(ms * 1000) / 1000, range, (value) => formatDuration(value))
+    return within(Math.round(ms * 1000) / 1000, range, formatDuration)
   }
 }
 
 /** Milliseconds as a person would write them: `500ms`, `25s`, `5m`, `1h`. */
-export function formatDuration(ms: number): string {
+function formatDuration(ms: number): string {
   for (const [unit, size] of Object.entries(DURATION_UNITS).reverse()) {
     if (ms >= size && ms % size === 0) return `${ms / size}${unit}`
   }

@@ -85,7 +85,7 @@ export function optionsOf(verb: Verb): readonly Option<unknown>[] {
 }
 
 /** `--queues LIST`, `-o, --output FORMAT`, `--no-blocking`. */
-export function spell(option: Option<unknown>): string {
+function spell(option: Option<unknown>): string {
   const long = `--${option.negative ? 'no-' : ''}${option.flag}`
   return `${option.short === undefined ? '' : `-${option.short}, `}${long}${option.value === undefined ? '' : ` ${option.value}`}`
 }

@@ -161,7 +161,7 @@ export function queueName(queue: unknown): string {
 }
 
 /** The Unix second at which a job is due by `at` or `in`, rounded up: it never runs early. Throws `INVALID_ARGUMENT`. */
-export function dueSecond(at: unknown, inSeconds: unknown, now: number): number | undefined {
+function dueSecond(at: unknown, inSeconds: unknown, now: number): number | undefined {
   if (at !== undefined && inSeconds !== undefined) throw invalid('Give either "at" or "in", not both.')
   if (at instanceof Date) {
     if (Number.isNaN(at.getTime())) throw invalid('"at" is an invalid Date.')
@@ -191,7 +191,7 @@ export function prepare(request: JobRequest, given: unknown): Prepared {
   if (typeof id !== 'string' || id === '' || !id.isWellFormed())
     throw invalid('"id" must be a string that is not empty.')
   const now = Date.now()
-  const at = request.at === undefined && request.in === undefined ? undefined : dueSecond(request.at, request.in, now)
+  const at = dueSecond(request.at, request.in, now)
   const raw = encodePayload({
     class: job,
     args,

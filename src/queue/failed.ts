@@ -83,7 +83,7 @@ export function failedListName({ listOf }: FailedList): string {
 }
 
 /** The key of a failed list. */
-export function failedKey(store: Store, list: FailedList): string {
+function failedKey(store: Store, list: FailedList): string {
   return list.listOf === undefined ? store.keys.failed : store.keys.failedOf(list.listOf)
 }
 

@@ -106,7 +106,7 @@ function scoreOf({ dueAt }: RetryEntry): number | string {
 }
 
 /** Reads `<nonce>.<k> <attempt> <queue bytes> <error bytes> <queue><error><raw>`. */
-export function parseRetry(member: string, dueMs: number): RetryEntry {
+function parseRetry(member: string, dueMs: number): RetryEntry {
   const head = /^(\S+) (\d+) (\d+) (\d+) /.exec(member.slice(0, 200))
   const dueAt = new Date(dueMs)
   if (!head) return { claim: '', dueAt, attempt: 0, queue: '', error: '', payload: undefined, raw: member }

@@ -1,4 +1,4 @@
-import { familyJson } from '../json.ts'
+import { familyJson, isObject } from '../json.ts'
 import { statusName } from '../redis/keys.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
@@ -38,7 +38,7 @@ export interface JobStatus {
   updated(): Promise<Date | false>
   started(): Promise<Date | false>
   result(): Promise<unknown>
-  /** Sets state and result of a tracked job; returns whether it was tracked. */
+  /** Sets state and result of a tracked job, for a day where it has ended (R58); returns whether it was tracked. */
   update(state: JobState, result?: unknown): Promise<boolean>
   /** Begins to track, as waiting. */
   create(): Promise<void>
@@ -55,32 +55,18 @@ export async function getStatus(store: Store, id: string, prefix?: string): Prom
 }
 
 /** A status as stored. */
-export function parseStatus(text: string): StatusSnapshot | false {
+function parseStatus(text: string): StatusSnapshot | false {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     return false
   }
-  if (typeof value !== 'object' || value === null) return false
-  const { status, updated, started, result } = value as Record<string, unknown>
+  if (!isObject(value)) return false
+  const { status, updated, started, result } = value
   const code = Number(status)
   if (!isCode(code)) return false
   return { code, state: STATES[code], updated: dateOf(updated), started: dateOf(started), result: result ?? null }
-}
-
-/**
- * Sets state and result of a tracked job; `started` stays. Complete and failed expire after a day (R58). Returns false,
- * and writes nothing, where the job is not tracked.
- */
-export async function updateStatus(
-  store: Store,
-  id: string,
-  state: JobState,
-  result: unknown = null,
-  prefix?: string,
-): Promise<boolean> {
-  return (await write(store, id, prefix, state, result, '')) === 1
 }
 
 /**
@@ -89,16 +75,6 @@ export async function updateStatus(
  */
 export async function markRunning(store: Store, id: string, prefix?: string): Promise<void> {
   await write(store, id, prefix, 'running', null, 'waiting')
-}
-
-/** Begins to track a job, as waiting. */
-export async function createStatus(store: Store, id: string, prefix?: string): Promise<void> {
-  await write(store, id, prefix, 'waiting', null, 'create')
-}
-
-/** Stops tracking a job. */
-export async function stopStatus(store: Store, id: string, prefix?: string): Promise<void> {
-  await store.command('del', [store.keys.status(id, prefix)])
 }
 
 /** A handle on one job's status. */
@@ -126,12 +102,14 @@ export function jobStatus(call: Call, id: string, prefix?: string): JobStatus {
       return found === false ? false : found.result
     },
     update: async (state: JobState, result?: unknown) =>
-      !untracked && call(({ store }) => updateStatus(store, id, state, result, prefix)),
+      !untracked && (await call(({ store }) => write(store, id, prefix, state, result, ''))) === 1,
     create: async () => {
-      await call(({ store }) => createStatus(store, id, prefix))
+      await call(({ store }) => write(store, id, prefix, 'waiting', null, 'create'))
       untracked = false
     },
-    stop: () => call(({ store }) => stopStatus(store, id, prefix)),
+    stop: async () => {
+      await call(({ store }) => store.command('del', [store.keys.status(id, prefix)]))
+    },
   })
 }
 

@@ -8,7 +8,7 @@ import { headEnqueuedAt } from './heads.ts'
 const observeScript = loadScript('observe')
 
 /** Queues that are shown by name, and that are looked at. */
-export const MOST_SHOWN = 1000
+const MOST_SHOWN = 1000
 const MOST_QUEUES = 10_000
 /** Registrations (and per-queue failed lists) that are looked at. */
 const MOST_MEMBERS = 10_000

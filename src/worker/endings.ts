@@ -171,6 +171,6 @@ export function failureRecord({ job, worker, failedAt, error, ...rest }: Failure
 }
 
 /** `YYYY/MM/DD HH:MM:SS UTC`, as Ruby Resque writes it. */
-export function familyDate(date: Date): string {
+function familyDate(date: Date): string {
   return `${date.toISOString().slice(0, 19).replaceAll('-', '/').replace('T', ' ')} UTC`
 }

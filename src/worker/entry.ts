@@ -7,7 +7,7 @@ import type { LoadConfig } from './loading.ts'
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
 
 /** The file with which a child process starts. */
-export function entryFile(name: 'zygote' | 'spawned'): string {
+function entryFile(name: 'zygote' | 'spawned'): string {
   return fileURLToPath(new URL(`./${name}${EXTENSION}`, import.meta.url))
 }
 
