@@ -33,6 +33,7 @@ export type Ending =
   | { readonly verb: 'return'; readonly counted: boolean }
   | { readonly verb: 'quarantine' }
 
+/** How a claim ends. */
 export interface End {
   readonly slot: number
   readonly claim: number
@@ -45,6 +46,7 @@ export interface End {
   readonly ending: Ending
 }
 
+/** The claims that a turn ends, and the jobs that it asks for. */
 export interface TurnRequest {
   readonly ends: readonly End[]
   /** How many of the ended slots, in the order of `sortEnds`, want a next job. */
@@ -64,6 +66,7 @@ export interface TurnRequest {
   readonly maxRecoveries: number
 }
 
+/** Why a process takes no jobs, as Redis says; empty: it may take some. */
 export type State = '' | 'paused' | 'draining'
 
 export type TurnReply =

@@ -40,6 +40,7 @@ export interface EngineEvents {
   notice(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
 }
 
+/** Runs jobs apart from the process that talks to Redis, as far as its isolation goes. */
 export interface Engine {
   /** The isolation in force; `fork` may become `spawn` for the rest of the engine's life. */
   readonly isolation: Isolation

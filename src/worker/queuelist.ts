@@ -11,6 +11,7 @@ export interface QueueList {
   readonly waitable: () => readonly string[]
   /** Returns whether a queue that was paused is so no longer. */
   setPaused(names: readonly string[]): boolean
+  /** Reads the names anew where there are patterns. Resolves when Redis has answered in any case. */
   refresh(patience: Patience): Promise<void>
   /** Reads the names anew where their number changed or five seconds passed. Resolves to whether the list changed. */
   refreshIfChanged(known: number, now: number, patience: Patience): Promise<boolean>
