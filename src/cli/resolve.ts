@@ -3,9 +3,6 @@ import { variableOf, type Option } from '../option.ts'
 import { ResQueueError, messageOf } from '../errors.ts'
 import { nearest } from '../values.ts'
 
-/** Where a value came from: `--queues`, the name of a variable, or `default`. */
-export type Origin = string
-
 /** Options resolved: flags over environment over defaults. */
 export interface Settings {
   readonly get: <T>(option: Option<T>) => T
@@ -14,7 +11,8 @@ export interface Settings {
   readonly operands: readonly string[]
 }
 
-type Texts = Map<Option<unknown>, { readonly origin: Origin; readonly texts: readonly string[] }>
+/** What was given, and where: by `--queues`, or by a variable of this name. */
+type Texts = Map<Option<unknown>, { readonly origin: string; readonly texts: readonly string[] }>
 
 /**
  * Resolves `options` from a command line and an environment. Throws one `USAGE` error that names everything that is
