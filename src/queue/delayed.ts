@@ -52,6 +52,7 @@ export async function delayedTimestamps(
   store: Store,
   { offset = 0, limit = 100 }: { readonly offset?: number; readonly limit?: number } = {},
 ): Promise<readonly { readonly at: Date; readonly second: number; readonly size: number }[]> {
+  if (limit <= 0) return [] // "0 to -1" would be all of them
   const seconds = (await store.command('zrange', [store.keys.delayedSchedule, offset, offset + limit - 1])) as string[]
   const sizes =
     seconds.length === 0 ? [] : await store.pipeline(seconds.map((second) => ['llen', store.keys.delayed(second)]))

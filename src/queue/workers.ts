@@ -65,8 +65,8 @@ export async function listWorkers(
 ): Promise<readonly WorkerInfo[]> {
   const registrations: Registration[] = []
   for await (const registration of processes(store)) {
-    registrations.push(registration)
     if (registrations.length >= limit) break
+    registrations.push(registration)
   }
   const ours = await viewProcesses(store, registrations)
   const foreign = await foreignIds(store, (id) => nonceOf(id) !== undefined, limit)

@@ -25,6 +25,7 @@ test('what php-resque, Ruby and node-resque filed is listed and removed by value
     { second: 1795376418, size: 2 },
     { second: 1795376419, size: 1 },
   ])
+  expect(await client.delayed.timestamps({ limit: 0 })).toEqual([])
   expect(
     (await client.delayed.list()).map(({ second, queue, payload }) => [second, queue, payload?.class, payload?.args]),
   ).toEqual([

@@ -91,6 +91,7 @@ test('processes beyond the limit are not taken for workers of others, of which t
   const { store } = openTestLane(redisUrl, ns)
   for (const nonce of ['aaaaaaaaaaaa', 'bbbbbbbbbbbb', '0123456789ab']) await register(store, registration(nonce))
   await redis.sadd(`${ns}:workers`, 'vm:7:mail', 'ruby:7:mail', 'host.aaa.0:7:mail')
+  expect(await client.workers.list({ limit: 0 })).toEqual([])
   const listed = await client.workers.list({ limit: 2 })
   expect(listed.map(({ kind }) => kind)).toEqual(['process', 'process', 'foreign', 'foreign'])
   expect(listed.slice(2).map(({ id }) => id)).toEqual(['host.aaa.0:7:mail', 'ruby:7:mail'])
