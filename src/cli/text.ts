@@ -7,9 +7,9 @@ export function printable(text: string): string {
 }
 
 /** JSON that is safe on a terminal: the same value, with what `printable` would escape written as \uXXXX. */
-export function safeJson(value: unknown, indent = 2): string {
+export function safeJson(value: unknown): string {
   // What JSON.stringify leaves as it is stands inside strings only, except line feeds of the indentation.
-  return JSON.stringify(value, null, indent).replace(UNSAFE, (char) => (char === '\n' ? char : unicode(char)))
+  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) => (char === '\n' ? char : unicode(char)))
 }
 
 // eslint-disable-next-line no-control-regex -- control characters are what this is about

@@ -1,5 +1,5 @@
 import { loadScript } from '../redis/scripts.ts'
-import type { Arg, Patience, Store } from '../redis/store.ts'
+import type { Arg, Store } from '../redis/store.ts'
 
 const markScript = loadScript('drain_mark')
 const confirmScript = loadScript('drain_confirm')
@@ -43,14 +43,13 @@ export async function confirmDrained(
   store: Pick<Store, 'run'>,
   owner: string,
   pods: readonly DrainedPod[],
-  patience?: Patience,
 ): Promise<ReadonlySet<PodKey>> {
   const args: Arg[] = [owner, MARK_MS, pods.length]
   for (const { pod, processes, foreign } of pods)
     args.push(pod, processes.length, ...processes, foreign.length, ...foreign)
   return chosen(
     pods.map(({ pod }) => pod),
-    await store.run(confirmScript, args, patience),
+    await store.run(confirmScript, args),
   )
 }
 
@@ -63,10 +62,9 @@ export async function unmarkDraining(
   owner: string,
   pods: readonly PodKey[],
   queues: readonly string[],
-  options: { readonly others?: boolean; readonly patience?: Patience } = {},
+  { others = false }: { readonly others?: boolean } = {},
 ): Promise<number> {
-  const args = [owner, options.others ? '1' : '', pods.length, ...pods, ...queues]
-  return Number(await store.run(unmarkScript, args, options.patience))
+  return Number(await store.run(unmarkScript, [owner, others ? '1' : '', pods.length, ...pods, ...queues]))
 }
 
 function chosen(pods: readonly PodKey[], reply: unknown): ReadonlySet<PodKey> {

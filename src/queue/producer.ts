@@ -58,6 +58,7 @@ interface Parcel {
 /** Callers who are worth a call of their own while another is under way. */
 const LEAST_BESIDE = 16
 
+/** A producer on a lane; `replication`: what an enqueue waits for beside the primary. */
 export function openProducer(lane: Lane, replication?: Replication, clock: Clock = systemClock): Producer {
   const most = replication ? 1 : MOST_STREAMED // WAIT stands for all that was written before it
   let parcels: Parcel[] = []
