@@ -17,11 +17,21 @@ const RETRY_MS = 500
 const REFORKS = 3
 const MAX_RETRY_MS = 10_000
 
+/** Whether this system has glibc, as Node's own report says. */
+function hasGlibc(): boolean {
+  const report = process.report as typeof process.report & { excludeNetwork: boolean }
+  const { excludeNetwork } = report
+  // Else it looks up the names of all connections: this process would stand still where DNS does not answer.
+  report.excludeNetwork = true
+  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } }
+  report.excludeNetwork = excludeNetwork
+  return header.glibcVersionRuntime !== undefined
+}
+
 /** Why a real fork is out of the question here, before anything is tried. */
 function whyNotFork(): string | undefined {
   if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`
-  const { glibcVersionRuntime } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header
-  if (glibcVersionRuntime === undefined) return 'this system has no glibc'
+  if (!hasGlibc()) return 'this system has no glibc'
   const major = Number.parseInt(process.versions.node, 10)
   return TESTED_MAJORS.has(major)
     ? undefined

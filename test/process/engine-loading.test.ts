@@ -96,6 +96,24 @@ test.each(['0', '1'])('nothing of Node itself stands against a fork, with io_uri
   expect(await run('Work')).toMatchObject({ kind: 'succeeded' })
 })
 
+test('names of connections are looked up neither at a start nor at a reload, which would wait for DNS', async () => {
+  const { report } = process
+  const { getReport } = report
+  const seen: object[] = []
+  own('report', () => void (report.getReport = getReport))
+  report.getReport = (...given) => {
+    const made = getReport.apply(report, given)
+    seen.push((made as { header: object }).header)
+    return made
+  }
+  const { engine } = await bench({ isolation: 'fork' })
+  await engine.reload()
+  expect(engine.isolation).toBe('fork')
+  expect(seen).toHaveLength(2)
+  for (const header of seen) expect(header).not.toHaveProperty('networkInterfaces')
+  expect(getReport.call(report)).toHaveProperty('header.networkInterfaces')
+})
+
 test('a connection that the worker itself was started with stands against no fork', async () => {
   const command = `exec 200<>/dev/tcp/127.0.0.1/${await listen()}; exec "$@"`
   const host = [process.execPath, fixture('host.ts'), 'fork', fixture('every.ts'), 'Later', '[]']
