@@ -11,7 +11,7 @@ export type ErrorCode =
   | 'REDIS_REFUSED'
   /** `maxmemory` is reached and the eviction policy is `noeviction`: nothing was written. */
   | 'REDIS_FULL'
-  /** The answer to an enqueue was lost for five seconds: the job may or may not be in its queue. */
+  /** The answer to an enqueue was lost for five seconds, or its replicas did not confirm it: it may be in its queue. */
   | 'ENQUEUE_UNCERTAIN'
   /** The namespace was written by a newer ResQueue. */
   | 'NEWER_LAYOUT'

@@ -137,18 +137,23 @@ export function openProducer(lane: Lane, replication?: Replication, clock: Clock
   })
 }
 
-/** Waits until replicas have what the connection wrote last. A connection made anew would wait for nothing. */
+/**
+ * Waits until replicas have what the connection wrote last. A connection made anew would wait for nothing. Whatever
+ * comes of it, the jobs were written: no failure may say that they were not.
+ */
 async function replicated({ store }: Lane, { replicas, timeoutMs = 1000 }: Replication): Promise<void> {
   const { reconnects } = store.counts
-  const copies = await store.command('wait', [replicas, Math.min(Math.max(Math.trunc(timeoutMs), 1), 4000)])
+  const timeout = Math.min(Math.max(Math.trunc(timeoutMs), 1), 4000)
+  const copies = await store.command('wait', [replicas, timeout]).catch((error: Error) => error)
   if (store.counts.reconnects === reconnects && Number(copies) >= replicas) return
-  throw new ResQueueError(
-    'REDIS_UNAVAILABLE',
-    `The primary has it, but ${String(copies)} of ${replicas} replicas confirmed it in time.`,
-    {
-      data: { unanswered: 'unknown' },
-    },
-  )
+  const why =
+    copies instanceof Error
+      ? `its replicas could not be asked: ${copies.message}`
+      : `${String(copies)} of ${replicas} replicas confirmed it in time.`
+  throw new ResQueueError('REDIS_UNAVAILABLE', `The primary has it, but ${why}`, {
+    ...(copies instanceof Error ? { cause: copies } : {}),
+    data: { unanswered: 'unknown' },
+  })
 }
 
 /**

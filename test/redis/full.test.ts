@@ -72,6 +72,24 @@ test('with replication an enqueue resolves when the replicas have the job, and i
   expect(await replica.client().llen('resque:queue:q')).toBe(3)
 })
 
+test('a job that was written is uncertain, not refused or unsent, when its replicas cannot be asked', async () => {
+  const server = await startRedis()
+  const redis = server.client()
+  const replication = { replicas: 1, timeoutMs: 4000 }
+  await redis.call('ACL', 'SETUSER', 'limited', 'on', '>pw', '~*', '+@all', '-wait')
+  const limited = openQueue(server.url.replace('//', '//limited:pw@'), 'resque', { replication })
+  await expect(limited.enqueue('q', 'A', {}, { id: 'one' })).rejects.toMatchObject({
+    code: 'ENQUEUE_UNCERTAIN',
+    data: { id: 'one' },
+    message: expect.stringContaining('resqueue doctor --acl') as string,
+  })
+  const patient = openQueue(server.url, 'resque', { replication })
+  const fate = patient.enqueue('q', 'A', {}, { id: 'two' }).catch((error: ResQueueError) => error)
+  await waitFor(async () => (await redis.llen('resque:queue:q')) === 2)
+  await server.stop()
+  expect(await fate).toMatchObject({ code: 'ENQUEUE_UNCERTAIN', data: { id: 'two' } })
+})
+
 test('a read-only replica refuses an enqueue, and leaves nobody in doubt, however many ask at once', async () => {
   const primary = await startRedis()
   const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
