@@ -90,8 +90,17 @@ export function refusalOf(error: unknown): string {
   return messageOf(error).replace(WRAPPED, '').trimEnd()
 }
 
+/**
+ * ioredis notes on its errors what was sent: passwords, and the arguments of every job in the call. Who logs the cause
+ * of an error must not find them there.
+ */
+function forgetSent(error: unknown): void {
+  if (error instanceof Error) Reflect.deleteProperty(error, 'command')
+}
+
 /** What became of a call to which no answer came, as a user is told it: ioredis speaks of its own matters. */
 export function lostCall(error: unknown): Error {
+  forgetSent(error)
   const { name = '', message = '' } = error as Partial<Error>
   if (name === 'MaxRetriesPerRequestError')
     return new Error('the connection was lost before the answer came', { cause: error })
@@ -105,6 +114,7 @@ export function lostCall(error: unknown): Error {
  */
 export function classify(error: unknown, inCluster = false): Verdict {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
+  forgetSent(error)
   const message = refusalOf(error)
   const known = REFUSALS.find(({ says }) => says.test(message))
   if (known) {

@@ -1,5 +1,6 @@
+import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { classify } from '../../src/redis/replies.ts'
+import { classify, lostCall } from '../../src/redis/replies.ts'
 
 function refused(message: string): unknown {
   const verdict = classify(Object.assign(new Error(message), { name: 'ReplyError' }))
@@ -49,4 +50,12 @@ test('a key that a script finds on another node is on its way in a cluster, and 
       error: { message: expect.stringContaining('redis-cluster://') },
     })
   }
+})
+
+test('the cause of an error does not hold what was sent: passwords and arguments', () => {
+  const sent = (): Error =>
+    Object.assign(new Error('WRONGPASS'), { name: 'ReplyError', command: { name: 'auth', args: ['u', 'secret'] } })
+  const { error } = classify(sent()) as { error: Error }
+  expect(inspect(error, { depth: 9 })).toContain('WRONGPASS')
+  expect(inspect([error, lostCall(sent())], { depth: 9 })).not.toContain('secret')
 })
