@@ -5,7 +5,7 @@ import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { exactBytes, portions } from './entries.ts'
 import type { Lane } from './lane.ts'
-import type { MoveOptions } from './moves.ts'
+import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
 
 const removeScript = loadScript('delayed_remove')
@@ -81,11 +81,11 @@ export async function listDelayed(
 ): Promise<readonly DelayedJob[]> {
   const page: DelayedJob[] = []
   let skipped = 0
-  if (limit <= 0) return page
+  if (!(limit > 0)) return page
   for await (const job of delayedJobs(store, filter)) {
     if (skipped++ < offset) continue
     page.push(job)
-    if (page.length === limit) break
+    if (page.length >= limit) break
   }
   return page
 }
@@ -101,7 +101,8 @@ export async function removeDelayed(
   options: MoveOptions = {},
 ): Promise<number> {
   const { all, ...rest } = filter
-  const { dryRun = false, limit = Infinity, progress, signal } = options
+  const { dryRun = false, progress, signal } = options
+  const limit = limitOf(options)
   if (Object.values(rest).every((part) => part === undefined) && all !== true) {
     throw new ResQueueError(
       'INVALID_ARGUMENT',

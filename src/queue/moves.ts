@@ -1,3 +1,4 @@
+import { ResQueueError } from '../errors.ts'
 import type { Script } from '../redis/scripts.ts'
 import type { Arg } from '../redis/store.ts'
 import { exactBytes, shaOf, sweep, type Acted, type Entry } from './entries.ts'
@@ -13,6 +14,12 @@ export interface MoveOptions {
   readonly progress?: (done: number) => void
   /** Stops before the next call to Redis. */
   readonly signal?: AbortSignal
+}
+
+/** At most how many. Throws `INVALID_ARGUMENT` for what is no number: compared with NaN, all would be taken. */
+export function limitOf({ limit = Infinity }: MoveOptions): number {
+  if (typeof limit === 'number' && !Number.isNaN(limit)) return limit
+  throw new ResQueueError('INVALID_ARGUMENT', `"limit" must be a number, not ${limit}.`)
 }
 
 /** What was moved or removed. */
@@ -44,7 +51,9 @@ export async function moveEntries(
   options: MoveOptions,
 ): Promise<Moved> {
   const total = { moved: 0, skipped: 0 }
-  const act = (entries: readonly Entry[]): Promise<Acted> => moveSome(lane, mover, entries, options, total)
+  const limit = limitOf(options)
+  const act = (entries: readonly Entry[]): Promise<Acted> =>
+    moveSome(lane, mover, entries, { ...options, limit }, total)
   if (only) await act([only])
   else await sweep(lane.store, `${lane.store.keys.prefix}${mover.list}`, act, options.signal)
   return total
@@ -54,7 +63,7 @@ async function moveSome(
   lane: Lane,
   mover: Mover,
   entries: readonly Entry[],
-  { dryRun = false, limit = Infinity, progress }: MoveOptions,
+  { dryRun = false, limit, progress }: MoveOptions & { readonly limit: number },
   total: { moved: number; skipped: number },
 ): Promise<Acted> {
   const first = entries[0] as Entry

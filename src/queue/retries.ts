@@ -3,7 +3,7 @@ import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
 import { portions } from './entries.ts'
 import type { Lane } from './lane.ts'
-import type { MoveOptions } from './moves.ts'
+import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
 
 const removeScript = loadScript('retry_remove')
@@ -72,7 +72,8 @@ export async function removeRetries(
   options: MoveOptions = {},
 ): Promise<number> {
   const { all, ...rest } = filter
-  const { dryRun = false, limit = Infinity, progress, signal } = options
+  const { dryRun = false, progress, signal } = options
+  const limit = limitOf(options)
   if (Object.values(rest).every((part) => part === undefined) && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
   }

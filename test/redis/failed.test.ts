@@ -197,6 +197,21 @@ test('a long list is paged and swept in chunks; what is kept keeps its order', a
   ).toEqual(Array.from({ length: 1000 }, (_, i) => 3 * i))
 })
 
+test('a limit that is no number moves and removes nothing, wherever it is given', async ({ redis, redisUrl, ns }) => {
+  const client = openQueue(redisUrl, ns)
+  await redis.rpush(`${ns}:failed`, entry(DELICATE), entry(DELICATE))
+  await client.enqueueIn(60, 'q', 'A')
+  const options = { limit: Number('?') }
+  const refused = { code: 'INVALID_ARGUMENT', message: '"limit" must be a number, not NaN.' }
+  await expect(client.failed.remove({ all: true }, options)).rejects.toMatchObject(refused)
+  await expect(client.failed.retry({ class: 'A' }, options)).rejects.toMatchObject(refused)
+  await expect(client.delayed.remove({ all: true }, options)).rejects.toMatchObject(refused)
+  await expect(client.retries.remove({ all: true }, options)).rejects.toMatchObject(refused)
+  expect(await client.failed.count()).toBe(2)
+  expect(await client.delayed.list(options)).toEqual([])
+  expect(await client.delayed.list({ limit: 0.5 })).toHaveLength(1)
+})
+
 test('a hundred retriers at once leave no copies and nothing behind', async ({ redis, redisUrl, ns }) => {
   const payloads = Array.from({ length: 2000 }, (_, i) => `{"class":"A","id":"${i % 4 === 0 ? 'same' : i}"}`)
   await redis.rpush(`${ns}:failed`, ...payloads.map((payload) => entry(payload)))
