@@ -15,7 +15,7 @@ export type ErrorCode =
   | 'ENQUEUE_UNCERTAIN'
   /** The namespace was written by a newer ResQueue. */
   | 'NEWER_LAYOUT'
-  /** A command line that cannot be understood. */
+  /** A command line, or an option of the client, that cannot be understood. */
   | 'USAGE'
   /** Configuration that cannot work. */
   | 'CONFIG'

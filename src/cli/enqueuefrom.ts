@@ -3,7 +3,7 @@ import { createReadStream, statSync } from 'node:fs'
 import { addAbortSignal } from 'node:stream'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { isObject } from '../json.ts'
-import { prepare, type EnqueueOptions, type JobRequest } from '../queue/enqueue.ts'
+import { FIELDS, prepare, type EnqueueOptions, type JobRequest } from '../queue/enqueue.ts'
 import { moment } from '../values.ts'
 import { plural } from '../wording.ts'
 import { parseJson } from './json.ts'
@@ -18,7 +18,6 @@ interface Line {
 }
 
 const BATCH = 1000
-const FIELDS = new Set(['queue', 'class', 'args', 'track', 'prefix', 'id', 'at', 'in', 'retry', 'timeout'])
 
 /** Enqueues the jobs of an NDJSON file, or of standard input, and says how many. */
 export async function enqueueFrom(context: Context, file: string, defaults: Defaults): Promise<number> {

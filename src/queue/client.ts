@@ -66,10 +66,11 @@ export class ResQueue implements AsyncDisposable {
   #quiet: PromiseWithResolvers<void> | undefined
 
   /**
-   * Throws `USAGE` for a URL or a variable of the environment that cannot be understood, and for `replication` on a
-   * Redis Cluster.
+   * Throws `USAGE` for an option, a URL or a variable of the environment that cannot be understood, and for
+   * `replication` on a Redis Cluster.
    */
   constructor(options: ResQueueOptions = {}) {
+    checkOptions(options)
     const { replication, ...rest } = options
     this.#config = configOf(rest)
     const { kind } = parseEndpoint(this.#config)
@@ -79,6 +80,8 @@ export class ResQueue implements AsyncDisposable {
         'The option "replication" cannot be kept on a Redis Cluster: WAIT names no key there, so it asks any node, not the one that has the job.',
       )
     }
+    if (replication && !Number.isInteger(replication.replicas))
+      throw new ResQueueError('USAGE', 'The option "replication" must say how many: { replicas: 1 }.')
     this.#replication = replication
     const groups = groupsOf((act) => this.#call(act))
     this.queues = groups.queues
@@ -135,7 +138,7 @@ export class ResQueue implements AsyncDisposable {
     job: J,
     ...[args, options]: EnqueueRest<J, EnqueueOptions>
   ): Promise<string | false> {
-    const request = requestOf(queue, job, args, { ...options, at })
+    const request = requestOf(queue, job, args, { ...options, at: at ?? Number.NaN })
     return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
   }
 
@@ -146,7 +149,7 @@ export class ResQueue implements AsyncDisposable {
     job: J,
     ...[args, options]: EnqueueRest<J, EnqueueOptions>
   ): Promise<string | false> {
-    const request = requestOf(queue, job, args, { ...options, in: seconds })
+    const request = requestOf(queue, job, args, { ...options, in: seconds ?? Number.NaN })
     return this.#call(({ enqueuer }) => enqueue(enqueuer, request, args))
   }
 
@@ -204,6 +207,19 @@ export class ResQueue implements AsyncDisposable {
       enqueuer: { producer: openProducer(lane, this.#replication), events: this.events },
     })
     return this.#session
+  }
+}
+
+const OPTIONS = ['redis', 'namespace', 'db', 'password', 'passwordFile', 'sentinel', 'tls', 'replication']
+
+/** What is not heeded, such as `url` or `host`, would leave the client with another Redis than its caller means. */
+function checkOptions(options: ResQueueOptions): void {
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name))
+  if (unknown !== undefined)
+    throw new ResQueueError('USAGE', `The option "${unknown}" is unknown; there are ${OPTIONS.join(', ')}.`)
+  for (const name of ['redis', 'namespace'] as const) {
+    if (!['string', 'undefined'].includes(typeof options[name]))
+      throw new ResQueueError('USAGE', `The option "${name}" must be a text.`)
   }
 }
 

@@ -48,6 +48,20 @@ export type Checked<R> = R extends { readonly class: infer J extends JobRef }
     : JobRequest<J>
   : never
 
+/** What a request may say. */
+export const FIELDS: ReadonlySet<string> = new Set<keyof JobRequest>([
+  'queue',
+  'class',
+  'args',
+  'track',
+  'prefix',
+  'id',
+  'at',
+  'in',
+  'retry',
+  'timeout',
+])
+
 /** What enqueueing needs of a client. */
 export interface Enqueuer {
   readonly producer: Producer
@@ -106,7 +120,7 @@ export async function enqueueBulk(
   let sinceBreath = 0
   for (const request of requests) {
     // Arguments that nobody will be told of are let go at once: kept, they are half the work of the garbage collector.
-    const prepared = prepareNth(request, ids.length, heard ? request.args : undefined)
+    const prepared = prepareNth(request, ids.length, heard)
     const wanted = !enqueuer.events.has('beforeEnqueue') || (await allowed(enqueuer, prepared))
     ids.push(wanted ? prepared.id : false)
     if (wanted) all.push(prepared)
@@ -185,6 +199,9 @@ export function prepare(request: JobRequest, given: unknown): Prepared {
   const { args = [], prefix = '', track = false, retry, timeout } = request
   const queue = queueName(request.queue)
   const job = jobName(request.class)
+  // Of what is not heeded, `delay: 60` would run at once.
+  const unknown = Object.keys(request).find((field) => !FIELDS.has(field))
+  if (unknown !== undefined) throw invalid(`The option "${unknown}" is unknown; there are ${[...FIELDS].join(', ')}.`)
   if (!Array.isArray(args)) throw invalid('"args" must be a list.')
   if (typeof prefix !== 'string' || !prefix.isWellFormed()) throw invalid('"prefix" must be a string.')
   const id = request.id ?? newId()
@@ -205,9 +222,10 @@ export function prepare(request: JobRequest, given: unknown): Prepared {
   return { queue, raw, id, status: track ? statusName(id, prefix) : undefined, at, job, args: given }
 }
 
-function prepareNth(request: JobRequest, index: number, given: unknown): Prepared {
+function prepareNth(request: JobRequest, index: number, heard: boolean): Prepared {
   try {
-    return prepare(request, given)
+    if (typeof request !== 'object' || request === null) throw invalid('It is no job: { queue, class, args, … }.')
+    return prepare(request, heard ? request.args : undefined)
   } catch (error) {
     if (!(error instanceof ResQueueError)) throw error
     throw new ResQueueError(error.code, `Item ${index}: ${error.message}`, {

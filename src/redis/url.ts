@@ -71,7 +71,7 @@ export function parseEndpoint(config: RedisConfig): Endpoint {
     .map(decode)
   const common = (dbText: string | undefined): Common => ({
     tls: scheme.startsWith('rediss'),
-    db: config.db ?? parseDb(dbText ?? new URLSearchParams(query).get('db') ?? '0', config.url),
+    db: parseDb(String(config.db ?? dbText ?? new URLSearchParams(query).get('db') ?? 0), config.url),
     ...(user ? { username: user } : {}),
     ...(password ? { password } : {}),
   })

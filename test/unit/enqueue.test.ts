@@ -22,11 +22,41 @@ const bad: [string, (enqueue: (...args: never[]) => Promise<unknown>) => Promise
   ['a text for at', (e) => e('q' as never, 'A' as never, {} as never, { at: 'tomorrow' } as never)],
   ['an invalid date', (e) => e('q' as never, 'A' as never, {} as never, { at: new Date(NaN) } as never)],
   ['a negative in', (e) => e('q' as never, 'A' as never, {} as never, { in: -1 } as never)],
+  ['an unknown option', (e) => e('q' as never, 'A' as never, {} as never, { delay: 60 } as never)],
+  ['an unknown option beside positional args', (e) => e({ queue: 'q', class: 'A', args: [], delay: 60 } as never)],
   ['both at and in', (e) => e('q' as never, 'A' as never, {} as never, { at: 1, in: 1 } as never)],
 ]
 test.each(bad)('%s is refused and nothing is written', async (_, call) => {
   await using client = new ResQueue({ redis: 'redis://127.0.0.1:1' })
   await expect(call(client.enqueue.bind(client) as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
+
+test('a delayed job whose time is missing is refused: nobody means now by it', async () => {
+  await using client = new ResQueue({ redis: 'redis://127.0.0.1:1' })
+  const [noTime, noSeconds] = [undefined as never, undefined as never]
+  const refused = { code: 'INVALID_ARGUMENT' }
+  await expect(client.enqueueAt(noTime, 'q', 'A')).rejects.toMatchObject(refused)
+  await expect(client.enqueueIn(noSeconds, 'q', 'A')).rejects.toMatchObject(refused)
+})
+
+test('what is no job among many is refused with its place', async () => {
+  await using client = new ResQueue({ redis: 'redis://127.0.0.1:1' })
+  const items = [{ queue: 'q', class: 'A' }, undefined as never]
+  await expect(client.enqueueBulk(items)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', data: { index: 1 } })
+})
+
+test.each([
+  [{ url: 'redis://h' }, 'The option "url" is unknown; there are redis, '],
+  [{ redis: 'redis://h', username: 'u', password: 'p' }, 'The option "username" is unknown'],
+  ['redis://h', 'The option "0" is unknown'],
+  [{ redis: new URL('redis://h') }, 'The option "redis" must be a text'],
+  [{ redis: 'redis://h', namespace: null }, 'The option "namespace" must be a text'],
+  [{ redis: 'redis://h', db: Number.NaN }, '"NaN" is not a database number'],
+  [{ redis: 'redis://h', replication: { replicas: Number.NaN } }, 'The option "replication" must say how many'],
+])('options of a client that would not be heeded are refused: %j', (options, message) => {
+  expect(() => new ResQueue(options as never)).toThrow(
+    expect.objectContaining({ code: 'USAGE', message: expect.stringContaining(message) as string }),
+  )
 })
 
 test('replication is refused on a Redis Cluster, whose WAIT would prove nothing', () => {
