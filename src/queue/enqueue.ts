@@ -225,7 +225,7 @@ export function prepare(request: JobRequest, given: unknown): Prepared {
 function prepareNth(request: JobRequest, index: number, heard: boolean): Prepared {
   try {
     if (typeof request !== 'object' || request === null) throw invalid('It is no job: { queue, class, args, … }.')
-    return prepare(request, heard ? request.args : undefined)
+    return prepare(request, heard ? (request.args ?? []) : undefined)
   } catch (error) {
     if (!(error instanceof ResQueueError)) throw error
     throw new ResQueueError(error.code, `Item ${index}: ${error.message}`, {

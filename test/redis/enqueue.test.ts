@@ -173,6 +173,7 @@ test('listeners are told; one may veto', async ({ redis, redisUrl, ns }) => {
       { queue: 'q', class: 'Bad' },
     ]),
   ).toEqual([expect.stringMatching(ID), false])
+  expect(told).toContainEqual(['after', 'Good', [], 'q', expect.stringMatching(ID), 2])
   client.events.listen('beforeEnqueue', () => {
     throw new RangeError('not now')
   })
