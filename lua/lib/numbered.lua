@@ -6,6 +6,9 @@ if before then
   local space = string.find(before, ' ', 1, true)
   ran = tonumber(space and string.sub(before, 1, space - 1) or before)
   if tonumber(number) <= ran then
+    -- A write: since Redis 7.2 a WAIT behind it would wait for nothing otherwise, the first sending having been on
+    -- another connection.
+    redis.pcall('PEXPIRE', client_key, 600000)
     return space and string.sub(before, space + 1) or ''
   end
 end

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { ResQueue, ResQueueError } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
+import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { waitFor } from '../support/wait.ts'
 import { openQueue } from './client.ts'
@@ -70,6 +71,22 @@ test('with replication an enqueue resolves when the replicas have the job, and i
   replica.resume()
   await client.enqueue('q', 'A')
   expect(await replica.client().llen('resque:queue:q')).toBe(3)
+})
+
+test('with replication an enqueue that is sent again on another connection waits for the replicas all the same', async () => {
+  const primary = await startRedis()
+  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
+  await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const proxy = await startProxy({ port: primary.port })
+  const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1, timeoutMs: 300 } })
+  await client.enqueue('q', 'A')
+  replica.pause()
+  proxy.on('EVALSHA', { kind: 'drop-reply' })
+  await expect(client.enqueue('q', 'A')).rejects.toMatchObject({
+    code: 'ENQUEUE_UNCERTAIN',
+    message: expect.stringContaining('0 of 1 replicas') as string,
+  })
+  expect(await primary.client().llen('resque:queue:q')).toBe(2)
 })
 
 test('a job that was written is uncertain, not refused or unsent, when its replicas cannot be asked', async () => {
