@@ -53,14 +53,25 @@ function expressionOf(glob: string): RegExp | undefined {
   let closed = true
   const source = glob.replace(PART, (part: string, escaped?: string, not?: string, members?: string) => {
     if (members !== undefined) return `[${not === '' ? '' : '^'}${members.replace(MEMBER, memberOf)}]`
-    if (part === '*') return '.*'
+    if (part === '*') return '*'
     if (part === '?') return '.'
     closed &&= part !== '['
     return literal(escaped ?? part)
   })
   // A dot in front of a name stands for itself alone, as for a shell.
   const dot = /^\\?\./.test(glob) ? '' : '(?!\\.)'
-  return closed ? new RegExp(`^${dot}${source}$`, 'su') : undefined
+  return closed ? new RegExp(`^${dot}${starred(source)}$`, 'su') : undefined
+}
+
+/**
+ * Of what stands between two stars the first place is the best one, and no other is tried (a group that is looked ahead
+ * at is not gone back into): else a long name of a queue would keep a process busy for hours.
+ */
+function starred(source: string): string {
+  const [first = '', ...others] = source.split('*')
+  const last = others.pop()
+  const between = others.map((part, i) => `(?=(.*?${part}))\\${i + 1}`)
+  return last === undefined ? first : `${first}${between.join('')}.*${last}`
 }
 
 /** Of a range the wrong way round Ruby finds the ends. */
