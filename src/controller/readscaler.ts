@@ -15,6 +15,11 @@ import { fieldsOf, show, type Fields, type Path } from './fields.ts'
 
 const DAY = 86_400
 const MOST_REPLICAS = 1_000_000
+/**
+ * What the API server calls an object. Names become paths of requests: `../../shop/deployments/web` would be answered
+ * for another namespace, with the controller's rights.
+ */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 /** The defaults of fields that may be left out, as the CRD has them. */
 export const DEFAULTS = {
@@ -91,6 +96,8 @@ function readSpec(spec: Fields, problems: Problem[], strict: boolean): ScalerSpe
   if (!spec.given('scaleTargetRef')) spec.problem('scaleTargetRef', 'is required')
   const apiVersion = ref.text('apiVersion', 'apps/v1')
   if (!apiVersion.startsWith('apps/')) ref.problem('apiVersion', `must be apps/v1, not ${show(apiVersion)}`)
+  const name = spec.given('scaleTargetRef') ? ref.text('name') : ''
+  if (name !== '' && !OBJECT_NAME.test(name)) ref.problem('name', `must be the name of a Deployment, not ${show(name)}`)
   const minReplicas = spec.whole('minReplicas', 0, MOST_REPLICAS, DEFAULTS.minReplicas)
   const maxReplicas = spec.whole('maxReplicas', 1, MOST_REPLICAS)
   if (spec.given('maxReplicas') && minReplicas > maxReplicas) {
@@ -104,7 +111,7 @@ function readSpec(spec: Fields, problems: Problem[], strict: boolean): ScalerSpe
     scaleTargetRef: {
       apiVersion,
       kind: ref.oneOf('kind', ['Deployment'], 'Deployment'),
-      name: spec.given('scaleTargetRef') ? ref.text('name') : '',
+      name,
     },
     queues: readQueues(spec, problems),
     redis: { name: spec.child('redis', ['name']).text('name', DEFAULTS.redisName) },

@@ -60,6 +60,7 @@ test('what cannot be is refused at admission', async ({ cluster, namespace }) =>
     [{ scaleTargetRef: { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'w' } }, 'kind'],
     [{ scaleTargetRef: { apiVersion: 'batch/v1', kind: 'Deployment', name: 'w' } }, 'must be apps/v1'],
     [{ scaleTargetRef: { apiVersion: 'apps/v2', kind: 'Deployment', name: 'w' } }, 'must be apps/v1'],
+    [{ scaleTargetRef: { name: '../../shop/deployments/web' } }, 'scaleTargetRef.name'],
     [{ behavior: { scaleUp: { tolerance: 11 } } }, 'tolerance'],
     [{ behavior: { scaleUp: { tolerance: -1 } } }, 'tolerance'],
     [{ behavior: { scaleDown: { tolerance: '11' } } }, 'tolerance'],

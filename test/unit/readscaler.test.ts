@@ -118,6 +118,12 @@ test.each<[Record<string, unknown>, string]>([
     { scaleTargetRef: { apiVersion: 'batch/v1', kind: 'Deployment', name: 'a' } },
     'spec.scaleTargetRef.apiVersion: must be apps/v1, not "batch/v1"',
   ],
+  [
+    { scaleTargetRef: { name: '../../shop/deployments/web' } },
+    'spec.scaleTargetRef.name: must be the name of a Deployment, not "../../shop/deployments/web"',
+  ],
+  [{ scaleTargetRef: { name: 'web?x=' } }, 'spec.scaleTargetRef.name: must be the name of a Deployment, not "web?x="'],
+  [{ scaleTargetRef: { name: '..' } }, 'spec.scaleTargetRef.name: must be the name of a Deployment, not ".."'],
   [{ slotsPerReplica: 0 }, 'spec.slotsPerReplica: must be a whole number from 1 to 512, not 0'],
   [{ maxReplica: 3 }, 'spec.maxReplica: there is no such field; did you mean maxReplicas?'],
   [
