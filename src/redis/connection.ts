@@ -46,21 +46,32 @@ export function connect(config: RedisConfig, role: Role, name: string): Connecti
   const rotated = (): string | undefined => unlessUnread(() => readPassword(config, endpoint))
   const rotatedForSentinels = (): string | undefined =>
     unlessUnread(() => readSentinelPassword(config) ?? readPassword(config, endpoint))
-  /** Every reconnection reads the password files again: a rotated secret needs no restart. */
+  const rotatedTls = (): object | undefined => unlessUnread(() => readTls(config))
+  const secretsInFiles =
+    config.passwordFile !== undefined || config.sentinel?.passwordFile !== undefined || config.tls !== undefined
+  /** Every new connection reads the files again: a rotated secret or certificate needs no restart. */
   const fresh = (redis: Redis): Redis => {
     withoutWarning(redis)
-    if (config.passwordFile !== undefined || config.sentinel?.passwordFile !== undefined) {
-      redis.on('close', () => {
-        const { options } = redis
-        options.password = rotated() ?? options.password
-        if (options.sentinelPassword) options.sentinelPassword = rotatedForSentinels() ?? options.sentinelPassword
-      })
+    const renew = (): void => {
+      const { options } = redis
+      options.password = rotated() ?? options.password
+      if (options.sentinelPassword) options.sentinelPassword = rotatedForSentinels() ?? options.sentinelPassword
+      // Sentinels, and the nodes of a cluster, share one object.
+      if (options.tls) Object.assign(options.tls, rotatedTls())
+    }
+    if (secretsInFiles) {
+      renew() // the node of a cluster is made with what was read when the cluster was opened
+      redis.on('close', renew)
     }
     return redis
   }
   switch (endpoint.kind) {
-    case 'single':
-      return fresh(new Redis({ ...options, host: endpoint.host, port: endpoint.port }))
+    case 'single': {
+      const { host, port } = endpoint
+      // What serves several names at one address chooses by this one; addresses are not told.
+      const tls = options.tls && isIP(host) === 0 ? { tls: { ...options.tls, servername: host } } : {}
+      return fresh(new Redis({ ...options, ...tls, host, port }))
+    }
     case 'socket':
       return fresh(new Redis({ ...options, path: endpoint.path }))
     case 'sentinel': {
@@ -124,10 +135,10 @@ function withoutWarning(redis: Redis): void {
 const ASKS_FOR_NONE = /without any password configured for the default user/
 
 /**
- * A password of a file, or undefined where that is not there at this instant: the one in hand may still be right, and
- * the next reconnection reads again.
+ * What stands in files, or undefined where they cannot be read or do not go together at this instant: what is in hand
+ * may still be right, and the next reconnection reads again.
  */
-function unlessUnread(read: () => string | undefined): string | undefined {
+function unlessUnread<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch {

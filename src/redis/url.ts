@@ -21,6 +21,7 @@ export interface RedisConfig {
    * one. The file is re-read as `passwordFile` is.
    */
   readonly sentinel?: { readonly username?: string; readonly password?: string; readonly passwordFile?: string }
+  /** Files in PEM, re-read as `passwordFile` is. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import { expect } from 'vitest'
 import { openConnections } from '../../src/controller/connections.ts'
 import type { ResQueueError } from '../../src/errors.ts'
@@ -15,11 +16,12 @@ import { test } from '../support/fixtures.ts'
 import { own } from '../support/scope.ts'
 import { startGuardedSentinel, startTlsSentinel } from '../support/sentinel.ts'
 import { startTlsRedis } from '../support/tls.ts'
+import { waitFor } from '../support/wait.ts'
 import { openTestLane } from './client.ts'
 
-/** A file that holds a password; removed after the test. */
-function writePassword(text: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'resqueue-password-'))
+/** A file that holds a password, a certificate or a key; removed after the test. */
+function writeSecret(text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'resqueue-secret-'))
   own('folder', () => rmSync(folder, { recursive: true, force: true }))
   const file = join(folder, 'password')
   writeFileSync(file, text)
@@ -27,7 +29,7 @@ function writePassword(text: string): string {
 }
 
 test('a password file that is missing for a moment costs nothing: the password in hand is tried', async () => {
-  const passwordFile = writePassword('secret\n')
+  const passwordFile = writeSecret('secret\n')
   const server = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
   own('redis', () => server[Symbol.asyncDispose]())
   const admin = server.client()
@@ -37,6 +39,54 @@ test('a password file that is missing for a moment costs nothing: the password i
   rmSync(passwordFile)
   await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   expect(await store.command('ping', [])).toBe('PONG')
+})
+
+test('a password that is rotated reaches the nodes of a cluster', async () => {
+  const passwordFile = writeSecret('old')
+  const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--requirepass', 'old']
+  const node = await startRedis({ args, password: 'old' })
+  own('redis', () => node[Symbol.asyncDispose]())
+  const admin = node.client()
+  await admin.call('cluster', 'addslotsrange', 0, 16_383)
+  await waitFor(async () => String(await admin.call('cluster', 'info')).includes('cluster_state:ok'))
+  const store = openStore({ url: `redis-cluster://127.0.0.1:${node.port}`, namespace: '{x}', passwordFile })
+  own('store', () => store.close())
+  expect(await store.command('ping', [])).toBe('PONG')
+  writeFileSync(passwordFile, 'new')
+  await admin.call('config', 'set', 'requirepass', 'new')
+  await admin.call('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+  expect(await store.command('ping', [], { rotation: true })).toBe('PONG')
+})
+
+test('a certificate is read anew for every connection', async () => {
+  const { url, ca, cert, key } = await startTlsRedis({ clientAuth: true })
+  const stranger = await startTlsRedis()
+  const mine = { cert: writeSecret(''), key: writeSecret('') }
+  const show = (pair: typeof mine): void => {
+    for (const part of ['cert', 'key'] as const) copyFileSync(pair[part], mine[part])
+  }
+  show(stranger)
+  const store = openStore({ url, namespace: 'x', tls: { ca, ...mine } })
+  own('store', () => store.close())
+  await expect(store.command('ping', [], { deadlineMs: 500 })).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+  show({ cert, key })
+  expect(await store.command('ping', [])).toBe('PONG')
+})
+
+test('a TLS server is told which of its names is meant', async () => {
+  const { cert, key } = await startTlsRedis()
+  const named = Promise.withResolvers<unknown>()
+  const server = createTlsServer({ cert: readFileSync(cert), key: readFileSync(key) }, (socket) => {
+    socket.on('error', () => socket.destroy())
+    named.resolve(socket.servername)
+  })
+  await new Promise<void>((resolve) => server.listen(0, resolve))
+  own('server', () => void server.close())
+  const url = `rediss://localhost:${(server.address() as AddressInfo).port}`
+  const store = openStore({ url, namespace: 'x', tls: { ca: cert } })
+  own('store', () => store.close())
+  store.command('ping', []).catch(() => undefined)
+  expect(await named.promise).toBe('localhost')
 })
 
 test('a connection that is lost in the middle of a call is told as that', async ({ redisUrl }) => {
@@ -132,7 +182,7 @@ test('with TLS nothing is said in clear, neither to the Sentinels nor to the pri
 })
 
 test('Sentinels that ask for a password are given that of Redis, and the new one after it was changed', async () => {
-  const passwordFile = writePassword('first')
+  const passwordFile = writeSecret('first')
   const primary = await startRedis({ args: ['--requirepass', 'first'], password: 'first' })
   const sentinel = await startGuardedSentinel(primary, { own: 'first', primary: 'first' })
   const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'first' })]
@@ -155,7 +205,7 @@ test('Sentinels that ask for none are given none', async () => {
 })
 
 test('Sentinels with users of their own are given user and password of their own, and the new one after it was changed', async () => {
-  const passwordFile = writePassword('first\n')
+  const passwordFile = writeSecret('first\n')
   const primary = await startRedis({ args: ['--requirepass', 'secret'], password: 'secret' })
   const sentinel = await startGuardedSentinel(primary, { own: 'other', primary: 'secret' })
   const [admin, sentinelAdmin] = [primary.client(), sentinel.client({ password: 'other' })]
