@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module'
 import type prettyFactory from 'pino-pretty'
 import { pino, type DestinationStream, type LoggerOptions } from 'pino'
+import { defined } from './defined.ts'
+import { printableJson } from './printable.ts'
 import { createSink } from './sink.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
@@ -16,8 +18,8 @@ export interface Logger {
 }
 
 /**
- * JSON lines on stdout, or lines for people where `pretty`: one for each message in either case. Times are ISO 8601;
- * levels are names. pino-pretty is loaded only when asked for.
+ * JSON lines on stdout, or lines for people where `pretty`, which cannot play with a terminal: one for each message in
+ * either case. Times are ISO 8601; levels are names. pino-pretty is loaded only when asked for.
  */
 export function createLogger(options: { level: LogLevel; pretty?: boolean; destination?: DestinationStream }): Logger {
   const settings: LoggerOptions = {
@@ -28,17 +30,18 @@ export function createLogger(options: { level: LogLevel; pretty?: boolean; desti
     // Errors come as fields of their own making (worker/logfields.ts), whose type pino would take for `Object`.
     serializers: { err: (value: unknown) => value },
   }
-  if (options.destination) return pino(settings, options.destination)
-  if (!options.pretty) return pino(settings, createSink(1))
+  const { destination } = options
+  if (!options.pretty) return pino(settings, destination ?? createSink(1))
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof prettyFactory
   return pino(
-    settings,
+    { ...settings, hooks: { streamWrite: printableJson } },
     pretty({
       colorize: !process.env['NO_COLOR'],
       ignore: 'pid,hostname',
       singleLine: true,
       translateTime: 'SYS:HH:MM:ss.l',
       sync: true,
+      ...defined({ destination }),
     }),
   )
 }

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { ResQueueError } from '../errors.ts'
-import { printable } from './text.ts'
+import { printable } from '../printable.ts'
 
 /** Asks a person on the terminal. Throws `USAGE` where there is no terminal, so that a script has to say `--yes`. */
 export async function ask(action: string, signal: AbortSignal): Promise<boolean> {

@@ -10,7 +10,7 @@ import type { Finding } from './checks/finding.ts'
 import { redisChecks } from './checks/redis.ts'
 import { workerChecks } from './checks/workers.ts'
 import { output } from './options.ts'
-import { printable } from './text.ts'
+import { printable } from '../printable.ts'
 import type { Context, Verb } from './verb.ts'
 
 const acl: Option<boolean> = {

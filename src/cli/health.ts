@@ -2,6 +2,7 @@ import { get as request } from 'node:http'
 import { port as servedPort } from '../config.ts'
 import type { Option } from '../option.ts'
 import { messageOf } from '../errors.ts'
+import { printable } from '../printable.ts'
 import { duration, integer, words, yesNo } from '../values.ts'
 import { output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
@@ -61,7 +62,11 @@ async function health({ get, output: out }: Context): Promise<number> {
     out.done('', { healthy, url, error: healthy || checks.length > 0 ? null : `HTTP ${answer.status}`, checks })
   else {
     for (const check of checks)
-      out.line(`${check.ok ? 'ok    ' : 'failed'}  ${check.name}${check.problem === null ? '' : `: ${check.problem}`}`)
+      out.line(
+        printable(
+          `${check.ok ? 'ok    ' : 'failed'}  ${check.name}${check.problem === null ? '' : `: ${check.problem}`}`,
+        ),
+      )
     out.line(healthy ? 'healthy' : checks.length > 0 ? 'not healthy' : `not healthy: ${url} answered ${answer.status}`)
   }
   return healthy ? 0 : 1

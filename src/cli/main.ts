@@ -4,7 +4,7 @@ import { openContext, type OpenContext } from './context.ts'
 import { families } from './families.ts'
 import { familyHelp, optionsOf, overview, verbHelp } from './help.ts'
 import { resolve } from './resolve.ts'
-import { printable } from './text.ts'
+import { printable } from '../printable.ts'
 import { nameOf, type Family, type Verb } from './verb.ts'
 
 /** Runs a command line and returns its exit code. Never throws. */
@@ -101,8 +101,15 @@ async function complain(thrown: unknown, env: NodeJS.ProcessEnv): Promise<number
   const known = error instanceof ResQueueError
   const text = known ? error.message : `unexpected error: ${messageOf(error)}`
   process.stderr.write(`resqueue: ${printable(text)}\n`)
-  if (!known || env['LOG_LEVEL'] === 'debug') process.stderr.write(`${(error as Error)?.stack ?? ''}\n`)
+  if (!known || env['LOG_LEVEL'] === 'debug') process.stderr.write(`${stackOf(error)}\n`)
   return known ? error.exitCode : 1
+}
+
+function stackOf(error: unknown): string {
+  return String((error as Error | undefined)?.stack ?? '')
+    .split('\n')
+    .map(printable)
+    .join('\n')
 }
 
 /** What Redis refused, in words. */

@@ -1,4 +1,5 @@
-import { cut, printable, safeJson, widthOf } from './text.ts'
+import { printable, safeJson } from '../printable.ts'
+import { cut, widthOf } from './text.ts'
 
 /** A column of a table. `of` gives text straight from Redis if need be: it is made safe here. */
 export interface Column<Row> {

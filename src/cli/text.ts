@@ -1,30 +1,3 @@
-/**
- * Text from Redis made safe for a terminal: control characters, also those beyond ASCII, and marks that turn the
- * direction of writing are shown as escapes. Whoever can enqueue must not be able to move an operator's cursor.
- */
-export function printable(text: string): string {
-  return text.toWellFormed().replace(UNSAFE, escape)
-}
-
-/** JSON that is safe on a terminal: the same value, with what `printable` would escape written as \uXXXX. */
-export function safeJson(value: unknown): string {
-  // What JSON.stringify leaves as it is stands inside strings only, except line feeds of the indentation.
-  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) => (char === '\n' ? char : unicode(char)))
-}
-
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
-
-const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
-
-function escape(char: string): string {
-  return SHORT[char] ?? unicode(char)
-}
-
-function unicode(char: string): string {
-  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-}
-
 /** Columns that a text takes on a terminal: wide East Asian characters and emoji take two, combining marks none. */
 export function widthOf(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length

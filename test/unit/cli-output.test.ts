@@ -1,7 +1,8 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { createOutput, type Output } from '../../src/cli/output.ts'
-import { age, bytes, cut, isoOf, printable, safeJson, widthOf } from '../../src/cli/text.ts'
+import { age, bytes, cut, isoOf, widthOf } from '../../src/cli/text.ts'
+import { printable, safeJson } from '../../src/printable.ts'
 import { plural } from '../../src/wording.ts'
 
 const HOSTILE = '\u001b[31mred\u001b[0m\u009b2J\u202eevil\r\n\u0007\u2028'
@@ -24,6 +25,24 @@ describe('what comes from Redis cannot play with a terminal', () => {
     expect(printable(HOSTILE)).toBe('\\u001b[31mred\\u001b[0m\\u009b2J\\u202eevil\\r\\n\\u0007\\u2028')
     expect(printable('Grüße, 東京 🎉')).toBe('Grüße, 東京 🎉')
     expect(printable('lone \ud800 surrogate')).toBe('lone \ufffd surrogate')
+  })
+
+  test('what cannot be seen is shown as an escape, so that no two names look the same because of it', () => {
+    const unseen = [
+      '\u00ad',
+      '\u034f',
+      '\u115f',
+      '\u180e',
+      '\u200b',
+      '\u206a',
+      '\u3164',
+      '\ufe00',
+      '\ufeff',
+      '\u{e0041}',
+    ]
+    for (const char of unseen) expect(printable(`ma${char}il`)).toMatch(/^ma(\\u[\da-f]{4})+il$/)
+    expect(printable('\u{e0041}')).toBe('\\udb40\\udc41')
+    expect(printable('mail\ufe0f ❤\ufe0f')).toBe('mail\\ufe0f ❤\ufe0f')
   })
 
   test('JSON has the same value and no control characters', () => {

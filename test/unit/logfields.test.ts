@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { createLogger } from '../../src/log.ts'
 import { createTally } from '../../src/telemetry/tally.ts'
@@ -33,4 +34,21 @@ test("fields of a job that are named as the worker's own stand beside these", ()
   expect(lines).toEqual([
     `{"level":"warn",${time},"job":"an-id","queue":"mail","class":"Send",${given},"job_queue":"q","job_class":"C","job_time":3,"msg":"hello"}\n`,
   ])
+})
+
+test('a log for people has a line for each message, whose texts and names cannot play with a terminal', async () => {
+  const hostile = '\u001b[2J\r\n\u009b2J\u202e\\"\u200b'
+  const written = Promise.withResolvers<string>()
+  const destination = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      written.resolve(chunk.toString())
+      done()
+    },
+  })
+  const log = createLogger({ level: 'info', pretty: true, destination })
+  log.info({ [hostile]: hostile }, hostile)
+  // eslint-disable-next-line no-control-regex -- the colours are pino's own
+  const line = (await written.promise).replaceAll(/\u001b\[\d+m/g, '')
+  expect(line.trimEnd()).toMatch(/^[\x20-\x7e]*$/)
+  expect(line).toContain('INFO: \\u001b[2J\\r\\n\\u009b2J\\u202e\\"\\u200b')
 })
