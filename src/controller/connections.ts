@@ -77,22 +77,24 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
     },
     find: (name, namespace) => {
       const configured = configs.get(name)
-      if (configured?.kind === 'unusable')
-        return { kind: 'unknown', message: `The Redis connection "${name}" cannot be used. ${configured.message}` }
+      // The status of a scaler tells its tenant nothing of connections that are for others.
       if (!configured) {
-        const known = [...configs.keys()].map((one) => `"${one}"`).join(', ') || 'none'
+        const theirs = [...configs].filter(([, one]) => isFor(one, namespace))
+        const known = theirs.map(([one]) => `"${one}"`).join(', ') || 'none'
         return {
           kind: 'unknown',
-          message: `The controller has no Redis connection "${name}" (it has ${known}). See --connections.`,
+          message: `The controller has no Redis connection "${name}" (for this namespace it has ${known}). See --connections.`,
         }
       }
-      const { config } = configured
-      if (!config.allowedNamespaces.some((allowed) => allowed === '*' || allowed === namespace)) {
+      if (!isFor(configured, namespace)) {
         return {
           kind: 'forbidden',
           message: `The Redis connection "${name}" is not for the namespace "${namespace}". Add it to the connection's allowedNamespaces.`,
         }
       }
+      if (configured.kind === 'unusable')
+        return { kind: 'unknown', message: `The Redis connection "${name}" cannot be used. ${configured.message}` }
+      const { config } = configured
       let found = opened.get(name)
       if (!found) {
         const connection = { ...config, name, store: openStore(config.redis, 'resqueue-controller') }
@@ -121,6 +123,11 @@ export function openConnections(source: ConnectionSource, log: Logger): Connecti
       for (const name of opened.keys()) drop(name)
     },
   }
+}
+
+function isFor(one: ReadConnection, namespace: string): boolean {
+  const { allowedNamespaces } = one.kind === 'ok' ? one.config : one
+  return allowedNamespaces.some((allowed) => allowed === '*' || allowed === namespace)
 }
 
 /** Everything that a connection is made with, the contents of its files included. */

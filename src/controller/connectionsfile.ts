@@ -21,7 +21,7 @@ export interface ConnectionConfig {
 export type ReadConnection =
   | { readonly kind: 'ok'; readonly config: ConnectionConfig }
   /** What its `urlFile` should hold cannot be read or used. Another connection has nothing to do with that. */
-  | { readonly kind: 'unusable'; readonly message: string }
+  | { readonly kind: 'unusable'; readonly message: string; readonly allowedNamespaces: readonly string[] }
 
 const FIELDS = [
   'url',
@@ -91,7 +91,7 @@ function readConnection(file: string, name: string, value: unknown): ReadConnect
   } catch (error) {
     const found = wrong(file, ['connections', name, url === undefined ? 'urlFile' : 'url'], messageOf(error))
     if (url !== undefined) throw found
-    return { kind: 'unusable', message: found.message }
+    return { kind: 'unusable', message: found.message, allowedNamespaces: rest.allowedNamespaces }
   }
 }
 

@@ -101,6 +101,21 @@ test('a scaler gets the connection that it names, where its namespace may', () =
   })
 })
 
+test('a namespace is told nothing of connections that are for others', () => {
+  const theirs =
+    'a: { url: "redis://x", allowedNamespaces: [team-a] }, b: { urlFile: /none, allowedNamespaces: [team-a] }'
+  const file = write(folder(), 'c.yaml', `connections: { ${theirs}, c: { url: "redis://y" } }`)
+  const connections = openConnections({ kind: 'file', file }, silentLogger)
+  own('connections', () => connections.close())
+  expect(connections.find('x', 'team-a')).toMatchObject({ message: expect.stringContaining('it has "a", "b", "c"') })
+  expect(connections.find('x', 'team-b')).toMatchObject({ message: expect.stringContaining('it has "c"') })
+  expect(connections.find('b', 'team-a')).toMatchObject({ message: expect.stringContaining('/none') })
+  expect(connections.find('b', 'team-b')).toMatchObject({
+    kind: 'forbidden',
+    message: expect.not.stringContaining('/none'),
+  })
+})
+
 test('a changed file, or a changed file that it names, is a new connection; a broken one changes nothing', () => {
   const dir = folder()
   const password = write(dir, 'password', 'one')
