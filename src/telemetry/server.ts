@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { messageOf, ResQueueError } from '../errors.ts'
 import { watchEventLoop, type Check, type Checks } from './health.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -29,7 +29,7 @@ const HEADERS_MS = 10_000
 const SILENT_MS = 30_000
 const KEEP_ALIVE_MS = 75_000
 const CLOSING_MS = 1000
-/** A scraper and a kubelet need a handful. */
+/** A scraper and a kubelet need a handful. With one more the oldest is cut: who hoards them keeps no probe out. */
 const MOST_CONNECTIONS = 256
 
 const INDEX = `ResQueue
@@ -94,7 +94,16 @@ export async function startServer(options: ServerOptions): Promise<TelemetryServ
       void handle(request, response)
     },
   )
-  server.maxConnections = MOST_CONNECTIONS
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    const [oldest] = sockets
+    if (oldest && sockets.size >= MOST_CONNECTIONS) {
+      oldest.destroy()
+      sockets.delete(oldest)
+    }
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   server.setTimeout(SILENT_MS)
   try {
     await listen(server, port, host)

@@ -205,6 +205,15 @@ test('probes answer within 100 ms while every core burns', async () => {
   expect(times.toSorted((a, b) => a - b)[10]).toBeLessThan(100)
 })
 
+test('whoever hoards connections keeps no probe from being answered', async () => {
+  const server = await serve()
+  const hoard = Array.from({ length: 300 }, () => connect(server.port, '127.0.0.1').on('error', () => undefined))
+  own('hoard', () => hoard.forEach((socket) => socket.destroy()))
+  await waitFor(() => hoard.filter(({ readyState }) => readyState === 'open').length === 256)
+  expect((await ask(server, '/livez')).status).toBe(200)
+  await waitFor(() => hoard.filter(({ readyState }) => readyState === 'open').length === 255)
+})
+
 test('closing waits for nobody: not for idle, silent or slow clients', async () => {
   const server = await serve()
   const idle = connect(server.port, '127.0.0.1')
