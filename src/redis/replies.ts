@@ -91,11 +91,12 @@ export function refusalOf(error: unknown): string {
 }
 
 /**
- * ioredis notes on its errors what was sent: passwords, and the arguments of every job in the call. Who logs the cause
- * of an error must not find them there.
+ * ioredis notes on its errors what was sent: passwords, and the arguments of every job in the call. Who prints or logs an
+ * error with its causes must not find them there.
  */
 function forgetSent(error: unknown): void {
-  if (error instanceof Error) Reflect.deleteProperty(error, 'command')
+  const { lastNodeError } = (error ?? {}) as { lastNodeError?: unknown }
+  for (const one of [error, lastNodeError]) if (one instanceof Error) Reflect.deleteProperty(one, 'command')
 }
 
 /** What became of a call to which no answer came, as a user is told it: ioredis speaks of its own matters. */

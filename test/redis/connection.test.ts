@@ -3,12 +3,13 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
+import { inspect } from 'node:util'
 import { expect } from 'vitest'
 import { openConnections } from '../../src/controller/connections.ts'
 import type { ResQueueError } from '../../src/errors.ts'
 import { silentLogger } from '../../src/log.ts'
 import { queueInfos, removeQueue } from '../../src/queue/queues.ts'
-import { openStore } from '../../src/redis/store.ts'
+import { openStore, type Store } from '../../src/redis/store.ts'
 import { startCluster, startTlsCluster } from '../support/cluster.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -39,6 +40,32 @@ test('a password file that is missing for a moment costs nothing: the password i
   rmSync(passwordFile)
   await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   expect(await store.command('ping', [])).toBe('PONG')
+})
+
+test('no error shows a password or the arguments of a job, however deep it is printed', async () => {
+  const options = { args: ['--requirepass', 'right'], password: 'right' }
+  const single = await startRedis(options)
+  const cluster = await startRedis({ ...options, args: [...options.args, '--cluster-enabled', 'yes'] })
+  const open = (url: string): Store => {
+    const store = openStore({ url, namespace: '{x}' })
+    own('store', () => store.close())
+    return store
+  }
+  const [known, stranger, lost] = [
+    open(`redis://:right@127.0.0.1:${single.port}`),
+    open(`redis://:s3cret@127.0.0.1:${single.port}`),
+    open(`redis-cluster://:s3cret@127.0.0.1:${cluster.port}`),
+  ]
+  const set = ['{x}:a', 's3cret', 'odd'] as const
+  const errors = await Promise.all([
+    known.command('set', set).catch((error: unknown) => error),
+    known.pipeline([['set', ...set]]).then(([error]) => error),
+    stranger.command('ping', []).catch((error: unknown) => error),
+    lost.command('ping', [], { deadlineMs: 1000 }).catch((error: unknown) => error),
+  ])
+  const refused = { code: 'REDIS_REFUSED' }
+  expect(errors).toMatchObject([refused, refused, refused, { code: 'REDIS_UNAVAILABLE' }])
+  expect(inspect(errors, { depth: 10, showHidden: true })).not.toContain('s3cret')
 })
 
 test('a password that is rotated reaches the nodes of a cluster', async () => {
