@@ -41,6 +41,10 @@ const REFUSALS: readonly Refusal[] = [
     advice: 'Redis cannot serve this now',
   },
   {
+    says: /^ERR max number of clients\b/,
+    advice: 'Redis has all the clients it may have. Close some, or raise maxclients',
+  },
+  {
     says: /^(WRONGPASS|NOAUTH)\b|ERR invalid password|without any password configured/,
     final: true,
     advice: 'Redis refuses the user name or password. Check the URL or REDIS_PASSWORD_FILE',
@@ -105,6 +109,7 @@ export function lostCall(error: unknown): Error {
   const { name = '', message = '' } = error as Partial<Error>
   if (name === 'MaxRetriesPerRequestError')
     return new Error('the connection was lost before the answer came', { cause: error })
+  if (/\benableOfflineQueue\b/.test(message)) return new Error('not connected', { cause: error })
   if (/\bRESP\b/.test(message)) return new Error("what answers there does not speak Redis' protocol", { cause: error })
   return error as Error
 }

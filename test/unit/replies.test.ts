@@ -59,3 +59,14 @@ test('the cause of an error does not hold what was sent: passwords and arguments
   expect(inspect(error, { depth: 9 })).toContain('WRONGPASS')
   expect(inspect([error, lostCall(sent())], { depth: 9 })).not.toContain('secret')
 })
+
+test('a Redis that has all the clients it may have is waited for', () => {
+  const passing = { code: 'REDIS_REFUSED', final: false, reconnect: false }
+  expect(refused('ERR max number of clients reached')).toEqual(passing)
+  expect(refused('ERR max number of clients + cluster connections reached')).toEqual(passing)
+})
+
+test('a call to a socket that has just closed is told as one without a connection', () => {
+  const said = new Error("Stream isn't writeable and enableOfflineQueue options is false")
+  expect(lostCall(said).message).toBe('not connected')
+})
