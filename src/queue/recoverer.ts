@@ -1,5 +1,6 @@
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { isPassing } from '../redis/replies.ts'
 import type { Patience, Store } from '../redis/store.ts'
 import { plural } from '../wording.ts'
 import { release, type ReleaseReason } from './recovery.ts'
@@ -7,7 +8,7 @@ import { release, type ReleaseReason } from './recovery.ts'
 /**
  * Releases a gone process and says so in the log. One that Redis refuses to release (its in-flight key holds another
  * type, or a record that nobody can read) is named there once, and the promise fulfils: it must not keep others from
- * their release. Rejects where Redis cannot be reached.
+ * their release. Rejects where Redis cannot be reached, or refuses for the moment.
  */
 export type Recoverer = (nonce: string, reason: ReleaseReason, patience: Patience) => Promise<void>
 
@@ -32,7 +33,7 @@ export function createRecoverer(
         `released a gone worker process and recovered ${plural(jobs, 'job')}`,
       )
     } catch (error) {
-      if (!(error instanceof ResQueueError && error.code === 'REDIS_REFUSED')) throw error
+      if (!(error instanceof ResQueueError && error.code === 'REDIS_REFUSED') || isPassing(error)) throw error
       if (refused.has(nonce)) return
       refused.add(nonce)
       log.warn(

@@ -150,6 +150,12 @@ export function isWrongType(error: unknown): boolean {
   return error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && /WRONGTYPE/.test(refusalOf(error.cause))
 }
 
+/** Whether a call was refused for a reason that may pass. */
+export function isPassing(error: unknown): boolean {
+  const verdict = error instanceof ResQueueError && error.code === 'REDIS_REFUSED' && classify(error.cause)
+  return verdict && verdict.kind === 'refused' && !verdict.final
+}
+
 /** A reply, or `instead` where the key holds another type: one stray key must not spoil a look at many. */
 export async function unlessWrongType<T>(reply: Promise<T>, instead: T): Promise<T> {
   try {

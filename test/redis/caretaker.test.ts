@@ -7,6 +7,7 @@ import { createCaretaker, type Caretaker } from '../../src/worker/caretaker.ts'
 import { loadParentHooks } from '../../src/worker/parenthooks.ts'
 import { test } from '../support/fixtures.ts'
 import { ROOT } from '../support/process.ts'
+import { startProxy } from '../support/proxy.ts'
 import { own } from '../support/scope.ts'
 
 interface Given {
@@ -137,6 +138,36 @@ test('a gone process that cannot be released is named once, and others are relea
   expect(new Set(stuck.map(({ key }) => key))).toEqual(
     new Set(nonces.slice(0, 2).map((nonce) => `${ns}:ext:inflight:${nonce}`)),
   )
+})
+
+test('a gone process whose release is refused for the moment is released later, and nothing is said of its key', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const nonce = 'aaaaaaaaaaaa'
+  await redis.hset(`${ns}:ext:processes`, nonce, JSON.stringify({ nonce, name: `h.${nonce}`, tail: ':1:q', slots: 1 }))
+  await redis.hset(`${ns}:ext:suspects`, nonce, 1)
+  const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+  const refused = proxy.on(({ args }) => args.some((arg) => arg.equals(Buffer.from(nonce))), {
+    kind: 'answer',
+    reply: "-READONLY You can't write against a read only replica.\r\n",
+  })
+  let skipped = 0
+  const said: string[] = []
+  const caretaker = await startCaretaker(proxy.url, ns, {
+    log: { warn: (_fields, message) => void said.push(message) },
+    skipped: () => skipped,
+  })
+  for (const left of [1, 0]) {
+    const [seconds] = await redis.time()
+    await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+    await caretaker.reap({})
+    skipped += 3000
+    expect(await redis.hlen(`${ns}:ext:processes`)).toBe(left)
+  }
+  expect(refused.hits).toBe(1)
+  expect(said).toEqual(['released a gone worker process and recovered 0 jobs'])
 })
 
 test('due jobs of one kind are moved though those of the other cannot be', async ({ redis, redisUrl, ns }) => {
