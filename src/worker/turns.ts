@@ -48,6 +48,11 @@ interface Shift {
   ends: End[]
   /** Jobs that its outstanding call asks for. */
   asked: number
+  /**
+   * It asks for no more at once: halved by an answer that came too late to start its jobs, since large ones on a slow
+   * line would always be late, and doubled by any other.
+   */
+  most: number
   woken: boolean
   /** Its next turn is one that recalls. */
   recalling: boolean
@@ -105,11 +110,12 @@ export function startTurns(options: TurnOptions): TurnLoop {
       shifts.reduce((left, { asked }) => left - asked, options.quota()),
       0,
     )
-    const next = recalling ? 0 : Math.min(sent.length, quota)
-    const idle = slots.idle(shift.slots, recalling ? Infinity : quota - next)
+    const most = Math.min(quota, shift.most)
+    const next = recalling ? 0 : Math.min(sent.length, most)
+    const idle = slots.idle(shift.slots, recalling ? shift.most : most - next)
     const wanted = next + idle.length
     const token = recalling ? '' : (shift.tokens.shift() ?? '')
-    shift.woken = recalling || shift.tokens.length > 0
+    shift.woken = recalling || shift.tokens.length > 0 || most < quota
     if (sent.length === 0 && wanted === 0 && token === '') {
       shift.turning = false
       settle()
@@ -137,6 +143,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
       // The turn behind a token may have brought the slot's next job before this answer did.
       for (const { slot, claim } of sent) if (slots.holds(slot, claim)) slots.free(slot)
       const stale = isStale(reply, clock)
+      const got = reply.held.length
+      shift.most = stale ? Math.max(Math.floor(got / 2), 1) : 2 * shift.most
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
@@ -145,7 +153,6 @@ export function startTurns(options: TurnOptions): TurnLoop {
         else if (recalling && !options.willing()) giveBack(held)
         else begin(held)
       }
-      const got = reply.held.length
       if (reply.more) {
         shift.woken = true
         slots.passAhead() // the turn that waited for a token has overtaken this one
@@ -280,6 +287,7 @@ function divide(slots: readonly number[], count: number): Shift[] {
     slots: slots.filter((slot) => slot % count === n),
     ends: [],
     asked: 0,
+    most: Infinity,
     woken: false,
     recalling: false,
     tokens: [],

@@ -297,3 +297,26 @@ test('a worker that was told to leave gives back what it does not know of while 
   expect(await worker.done).toEqual({ exitCode: 0 })
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['last'])
 }, 30_000)
+
+test('jobs so large that all slots together cannot be filled in time are taken fewer at a time', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const ledger = ledgerHere()
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f']
+  await redis.sadd(`${ns}:queues`, 'q')
+  for (const id of ids)
+    await redis.rpush(`${ns}:queue:q`, `{"class":"Note","args":[0,"${'x'.repeat(1000)}"],"id":"${id}"}`)
+  let late = 0
+  // More than two of them are six seconds on their way.
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    const answer: { reply: unknown; sentAt: number } = await call()
+    if (script !== 'turn' || JSON.stringify(answer.reply ?? '').length < 3000) return answer as never
+    late++
+    return { ...answer, sentAt: answer.sentAt - 6000 } as never
+  }
+  startHere(redisUrl, ns, { isolation: 'inline', concurrency: 4, exchange })
+  for (const id of ids) await ledger.sees('end', id)
+  expect(late).toBeGreaterThan(0)
+})
