@@ -1,3 +1,5 @@
+import { ResQueueError } from '../errors.ts'
+import type { ProcessEnd } from './jobprocess.ts'
 import { FRAME, frame } from './protocol.ts'
 import type { Seat } from './seat.ts'
 
@@ -9,9 +11,17 @@ export class Unfit extends Error {
   override readonly name: string = 'Unfit'
 }
 
+/** What a child's end in its test says of forking; nothing, where processes or memory have run out for the moment. */
+function whyEnded(end: ProcessEnd): Error {
+  const how = end.signal ?? end.lost ?? `code ${end.code}`
+  return end.unmade && /\b(EAGAIN|ENOMEM)$/.test(how)
+    ? new ResQueueError('UNAVAILABLE', `a job process cannot be made (${how}): raise the limit of processes or memory.`)
+    : new Unfit(`a forked child ended with ${how} in the self-test`)
+}
+
 /**
  * Ten children, each of which must show timers, file access, its own pid and random numbers of its own. `done` gets
- * each that has answered. Rejects with `Unfit`.
+ * each that has answered. Rejects with `Unfit`, or with `UNAVAILABLE` where not all of them could be made.
  */
 export async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<void> {
   const seen = new Set<unknown>()
@@ -29,9 +39,7 @@ export async function selfTest(make: () => Seat, done: (seat: Seat) => void): Pr
         hung: ignore,
         ended(end) {
           clearTimeout(timer)
-          reject(
-            new Unfit(`a forked child ended with ${end.signal ?? end.lost ?? `code ${end.code}`} in the self-test`),
-          )
+          reject(whyEnded(end))
         },
         frame(type, body) {
           if (type !== FRAME.tested) return
@@ -46,5 +54,8 @@ export async function selfTest(make: () => Seat, done: (seat: Seat) => void): Pr
         },
       })
     })
-  await Promise.all(Array.from({ length: TEST_CHILDREN }, test))
+  const ends = await Promise.allSettled(Array.from({ length: TEST_CHILDREN }, test))
+  const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []))
+  // One that was made may have ended because it could make no thread.
+  if (failures.length > 0) throw failures.find((failure) => failure instanceof ResQueueError) ?? failures[0]
 }

@@ -282,47 +282,55 @@ test('inline performs in this process, and says when it is told to stop', async 
   expect(logs).toEqual([])
 })
 
-test('a fork that fails for the moment keeps its job waiting: it is not given back, and nothing counts', async () => {
+/** Forking that fails as long as it is told: the zygote is answered for. */
+function shortOfProcesses(): { addon: Addon; failing: boolean; close(): void } {
   const found = loadAddon()
   if ('missing' in found) throw new Error(found.missing)
   const { addon } = found
+  let zygoteEnd = -1
+  const short = {
+    failing: false,
+    close: () => addon.close(zygoteEnd),
+    addon: {
+      ...addon,
+      socketpair: () => {
+        const pair = addon.socketpair()
+        if (zygoteEnd < 0) zygoteEnd = pair[1]
+        return pair
+      },
+      close: (fd: number) => void (fd === zygoteEnd || addon.close(fd)),
+      ask: (...[control, request, fds]: Parameters<Addon['ask']>) => {
+        if (!short.failing || request.readUInt32LE(0) !== 1) return addon.ask(control, request, fds)
+        const report = Buffer.alloc(49)
+        report.writeUInt32LE(45, 0)
+        report[4] = FRAME.forked
+        request.copy(report, 5, 4, 12)
+        report.writeInt32LE(constants.errno.EAGAIN, 17)
+        addon.write(zygoteEnd, report)
+        return 0
+      },
+    } satisfies Addon,
+  }
+  return short
+}
+
+test('a fork that fails for the moment keeps its job waiting: it is not given back, and nothing counts', async () => {
+  const notices: string[] = []
   const events = {
     output: () => undefined,
     log: () => undefined,
     forked: () => undefined,
     notice: (_level: string, message: string) => void notices.push(message),
   }
-  const notices: string[] = []
-  let zygoteEnd = -1
-  let failing = false
-  // Answers in the zygote's place while it is told to.
-  const refusing: Addon = {
-    ...addon,
-    socketpair: () => {
-      const pair = addon.socketpair()
-      if (zygoteEnd < 0) zygoteEnd = pair[1]
-      return pair
-    },
-    close: (fd) => void (fd === zygoteEnd || addon.close(fd)),
-    ask: (control, request, fds) => {
-      if (!failing || request.readUInt32LE(0) !== 1) return addon.ask(control, request, fds)
-      const report = Buffer.alloc(49)
-      report.writeUInt32LE(45, 0)
-      report[4] = FRAME.forked
-      request.copy(report, 5, 4, 12)
-      report.writeInt32LE(constants.errno.EAGAIN, 17)
-      addon.write(zygoteEnd, report)
-      return 0
-    },
-  }
+  const short = shortOfProcesses()
   const backend = await startFork(
     { jobs: fixture('every.ts'), concurrency: 1, jobsPerChild: 1, killDelayMs: 300, isolation: 'fork', events },
-    refusing,
+    short.addon,
     { lost: () => undefined, unfit: () => undefined },
   )
   own('backend', async () => {
     await backend.retire()
-    addon.close(zygoteEnd)
+    short.close()
   })
   const run = async (signal: AbortSignal): Promise<Outcome> =>
     backend.run(
@@ -330,15 +338,28 @@ test('a fork that fails for the moment keeps its job waiting: it is not given ba
       { signal, timeoutMs: undefined, started: () => undefined, killers: new Set() },
     )
   const never = new AbortController().signal
-  failing = true
+  short.failing = true
   expect(await run(never)).toMatchObject({ kind: 'succeeded' }) // the spare child was made before
   const waits = run(never)
   const stopped = run(AbortSignal.timeout(100))
   expect(await stopped).toMatchObject({ kind: 'cancelled' })
   expect(await Promise.race([waits, new Promise((resolve) => setTimeout(resolve, 400, 'waits'))])).toBe('waits')
-  failing = false
+  short.failing = false
   expect(await waits).toMatchObject({ kind: 'succeeded' })
   expect(notices).toContain('a job process could not be made: fork: EAGAIN')
+})
+
+test('a self-test for which processes run out says so, and nothing about forking', async () => {
+  const short = shortOfProcesses()
+  own('channel', () => short.close())
+  short.failing = true
+  const events = { output: () => undefined, log: () => undefined, forked: () => undefined, notice: () => undefined }
+  const backend = startFork(
+    { jobs: fixture('every.ts'), concurrency: 1, jobsPerChild: 1, killDelayMs: 300, isolation: 'fork', events },
+    short.addon,
+    { lost: () => undefined, unfit: () => undefined },
+  )
+  await expect(backend).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('EAGAIN') })
 })
 
 test('no more is drained from a pipe than it can hold, though somebody goes on filling it', async () => {
