@@ -71,6 +71,23 @@ test.each([
   },
 )
 
+test.each([
+  [1, 30],
+  [4, 30],
+  [1.1, 60],
+  [2.5, 60],
+])(
+  'known jobs at %d a second of %d s get their pods in two writes, and none goes before they are at work',
+  (rate, service) => {
+    const question = { ...ask(steadyTrace(7, rate, service, 0.05)), serviceSeconds: service }
+    const { report, run } = ours(question)
+    expect(report.startedWithinTarget).toBe(1)
+    expect(report.changes).toBeLessThanOrEqual(4)
+    const early = run.samples.filter(({ at }) => at < 20 + 2 * service).map(({ replicas }) => replicas)
+    expect(new Set(early.filter((replicas) => replicas > 0)).size).toBe(2)
+  },
+)
+
 test('short jobs that run side by side by chance do not keep pods that their rate does not ask for', () => {
   const trace = traceOf('by chance', 3, { rate: () => 3, service: () => 0.2 })
   const { report, run } = ours({ ...ask(trace, { slotsPerReplica: 1 }), slots: 1 })
@@ -93,7 +110,7 @@ function firstDecisions(serviceSeconds: number): readonly Decision[] {
 test('while nobody knows how long jobs run, each write upwards at least doubles the replicas', () => {
   const wanted = [0, ...firstDecisions(60).map(({ replicas }) => replicas)]
   const steps = wanted.filter((replicas, i) => replicas !== wanted[i - 1])
-  expect(steps.length).toBeGreaterThan(3)
+  expect(steps.length).toBeGreaterThan(2)
   steps.slice(1).forEach((replicas, i) => expect(replicas).toBeGreaterThanOrEqual(2 * (steps[i] as number)))
 })
 

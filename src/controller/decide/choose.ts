@@ -29,6 +29,10 @@ const COLD_BAND = 0.25
  */
 const RISE_STARTS = 2
 const RISE_FORESIGHT = 3
+/** As many times as so many seconds are in the time that a job runs, if those are more: few of long jobs came yet. */
+const RISE_FORESIGHT_SECONDS = 6
+/** Nothing goes down before two generations of long jobs can have ended; no longer than this is reckoned for them. */
+const MOST_RISE_SECONDS = 300
 /** The first that comes so many polling intervals later is the second look. */
 const SECOND_LOOK = 0.75
 
@@ -114,7 +118,8 @@ function raised(situation: Situation): Choice | null {
   // Large fleets go up in steps that are worth a write. Jobs that run for longer than the target are counted, not guessed.
   const step = Math.floor((cold === null || cold.begun >= 1 ? LEAST_STEP : COLD_STEP) * current)
   // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
-  const foresight = risenFor === null ? MOST_FORESIGHT : RISE_FORESIGHT
+  const foresight =
+    risenFor === null ? MOST_FORESIGHT : Math.max(RISE_FORESIGHT, demand.serviceSeconds / RISE_FORESIGHT_SECONDS)
   const likely = Math.min(up(demand.likely), Math.ceil(foresight * up(low)))
   return { replicas: Math.max(up(low), likely, current + step, oneEach), reason, limitedBy: null }
 }
@@ -129,8 +134,19 @@ function riseSeconds({ spec, memory: { roseAt }, demand, podStartSeconds, now }:
   return seconds < RISE_STARTS * podStartSeconds ? seconds : null
 }
 
+/**
+ * Whether more still come, and the jobs for which replicas rose and those that came after them cannot have ended yet:
+ * how many run at once in the end is not known before. Of shorter ones the window sees it.
+ */
+function isRising({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): boolean {
+  const seconds = Math.min(2 * demand.serviceSeconds, MOST_RISE_SECONDS)
+  if (roseAt === null || !demand.isStream || seconds <= spec.behavior.scaleDown.stabilizationWindowSeconds) return false
+  return now < roseAt + 1000 * (podStartSeconds + seconds)
+}
+
 /** The present number, where no fewer are asked for. */
-function lowered({ spec, observation, memory, demand, raw, now }: Situation): Choice {
+function lowered(situation: Situation): Choice {
+  const { spec, observation, memory, demand, raw, now } = situation
   const { tolerance, stabilizationWindowSeconds } = spec.behavior.scaleDown
   const { replicas: current } = observation
   const { descentTo } = memory
@@ -145,7 +161,8 @@ function lowered({ spec, observation, memory, demand, raw, now }: Situation): Ch
   const least = tolerance === null && descentTo === null ? LEAST_STEP * current : 0
   if (down(raw) >= current || current - down(raw) < least)
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
-  if (now < memory.noDownBefore || down(high) >= current || current - down(high) < least) return held
+  if (isRising(situation) || now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
+    return held
   // Small steps wait until it is quiet, and all of them longer where a lower number is in sight, or a large fleet would
   // go down in hundreds of them.
   const isLast = down(high) - down(raw) <= LEAST_STEP * current

@@ -8,11 +8,17 @@ const COLD_REPLICAS = 4
 /** Part of the target after which a running job is not a short one. */
 export const NOT_SHORT = 0.125
 
+/** So many starts of pods ahead jobs get a slot each. */
+const ONE_EACH_STARTS = 2
+
 /** What there is to go by while nobody knows how long jobs run. In replicas, but for `begun`. */
 export interface Cold {
   /** What new and waiting jobs ask for. */
   readonly least: number
-  /** A slot for each job that waits, runs or is likely to come until a pod works that is ordered now. */
+  /**
+   * A slot for each job that waits, runs or is likely to come until a pod works that is ordered when one works that is
+   * ordered now: one write instead of two. 0 once the first have run for longer than the target.
+   */
   readonly oneEach: number
   /** How long the jobs that run have run on average, as a part of the target; 0 while none runs. */
   readonly begun: number
@@ -38,13 +44,14 @@ export function coldOf(
   { waiting, running, staying, slots, newIn }: Figures,
 ): Cold | null {
   if (endsSeen(memories) >= Math.min(SURE_ENDS, Math.max(KNOWN_ENDS, running))) return null
-  const begun = ({ running, memory, latencySeconds }: QueueLoad): number =>
+  const begunOf = ({ running, memory, latencySeconds }: QueueLoad): number =>
     running > 0 ? memory.meanAge / latencySeconds : 0
   const likelyRate = loads.reduce((sum, load) => sum + load.likelyRate, 0)
+  const begun = Math.max(0, ...loads.map(begunOf))
   return {
     least: leastOf(loads, waiting, staying / slots, slots),
-    oneEach: (waiting + running + likelyRate * newIn) / slots,
-    begun: Math.max(0, ...loads.map(begun)),
+    oneEach: begun < 1 ? (waiting + running + likelyRate * ONE_EACH_STARTS * newIn) / slots : 0,
+    begun,
   }
 }
 

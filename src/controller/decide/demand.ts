@@ -34,6 +34,8 @@ export interface Demand {
   /** What there is to go by while nobody knows how long jobs run; `null` afterwards. */
   readonly cold: Cold | null
   readonly arrivalRate: number
+  /** Whether work comes half as fast as on average, at least: of a batch none does any more. */
+  readonly isStream: boolean
   readonly serviceSeconds: number
   readonly latencySeconds: number
   readonly pausedQueues: readonly string[]
@@ -64,7 +66,10 @@ export function demandOf(
   // Among idle slots short jobs come and go by chance: what they keep busy on average counts, not each peak of it.
   const kept = sum((load) => Math.min(load.running, load.share * load.memory.meanRunning))
   const busy = Math.min(staying, kept) / slots
-  const figures = { waiting, running, arrivalRate, serviceSeconds, busy }
+  const fast = sum(({ memory, serviceSeconds }) => memory.fastRate * serviceSeconds)
+  const slow = sum(({ memory, serviceSeconds }) => memory.rate * serviceSeconds)
+  const isStream = fast > slow / 2
+  const figures = { waiting, running, arrivalRate, serviceSeconds, busy, isStream }
   const common = {
     ...figures,
     dueSoon: sum(({ due, share }) => share * due.reduce((total, { count }) => total + count, 0)),

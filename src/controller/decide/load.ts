@@ -53,7 +53,7 @@ export function loadsOf(
       serviceSeconds,
       recentService: recentServiceOf(memory),
       rate,
-      likelyRate: isLong ? rate : Math.max(rate, part * likelyRateOf(memory, spec.pollingIntervalSeconds)),
+      likelyRate: Math.max(rate, part * likelyRateOf(memory, spec.pollingIntervalSeconds)),
       due: queue.paused ? [] : queue.due.filter(({ inSeconds }) => inSeconds <= horizon),
     }
     return [load]
