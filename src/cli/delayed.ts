@@ -4,6 +4,7 @@ import { ResQueueError } from '../errors.ts'
 import { delayedJobs, removeDelayed, type DelayedFilter, type DelayedJob } from '../queue/delayed.ts'
 import { moment } from '../values.ts'
 import { parseJson } from './json.ts'
+import { listFirst } from './listing.ts'
 import { demandSelection, massAction } from './mass.ts'
 import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
@@ -48,22 +49,14 @@ const args: Option<readonly unknown[] | undefined> = {
 
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
-  const store = await context.store()
-  const wanted = get(limit)
-  const jobs: DelayedJob[] = []
-  let more = false
-  for await (const job of delayedJobs(store, filterOf(context), signal)) {
-    more = jobs.length >= wanted
-    if (more) break
-    jobs.push(job)
-  }
-  if (out.json) out.list([], jobs.map(rowOf))
-  else
-    out.list(
-      columns,
-      jobs.map((job) => ({ ...rowOf(job), args: job.payload ? JSON.stringify(job.payload.args) : job.raw })),
-    )
-  if (more) out.note(`The first ${jobs.length} delayed jobs; --limit 0 shows all`)
+  const found = delayedJobs(await context.store(), filterOf(context), signal)
+  const { shown, more } = out.json
+    ? await listFirst(out, [], found, get(limit), rowOf)
+    : await listFirst(out, columns, found, get(limit), (job) => ({
+        ...rowOf(job),
+        args: job.payload ? JSON.stringify(job.payload.args) : job.raw,
+      }))
+  if (more) out.note(`The first ${shown} delayed jobs; --limit 0 shows all`)
   return 0
 }
 

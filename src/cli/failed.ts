@@ -2,8 +2,9 @@ import { text, type Option } from '../option.ts'
 import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import {
+  countFailed,
   failedQueues,
-  listFailed,
+  failedThatFit,
   showFailed,
   type FailedEntry,
   type FailedFilter,
@@ -15,6 +16,7 @@ import type { Moved, MoveOptions } from '../queue/moves.ts'
 import type { Lane } from '../queue/lane.ts'
 import type { Store } from '../redis/store.ts'
 import { some } from '../wording.ts'
+import { listFirst } from './listing.ts'
 import { failedDetails, failedRow, type FailedRow } from './failedrows.ts'
 import { demandSelection, inTurn, massAction, oldestFirst, type Place } from './mass.ts'
 import {
@@ -65,32 +67,19 @@ function filterOf({ get }: Context): FailedFilter {
 }
 
 async function ls(context: Context): Promise<number> {
-  const { get, output: out, signal } = context
+  const { get, output: out } = context
   const store = await context.store()
-  const wanted = get(limit)
-  const entries: FailedEntry[] = []
   const filter = filterOf(context)
   const query: FailedQuery = { ...listOf(context), ...filter }
-  let total = 0
-  let cursor: number | undefined
-  do {
-    const page = await listFailed(store, {
-      ...query,
-      ...defined({ cursor }),
-      // One more than is shown tells whether there are more.
-      limit: Math.min(wanted + 1 - entries.length, 1000),
-    })
-    for (const entry of page.entries) entries.push(entry)
-    total = page.total
-    cursor = page.next
-  } while (cursor !== undefined && entries.length <= wanted && !signal.aborted)
-  const shown = entries.slice(0, wanted)
-  out.list(columns, shown.map(failedRow))
-  const hint = entries.length === 0 ? await elsewhere(store, query) : ''
+  const wanted = get(limit)
+  // One more than is shown tells whether there are more.
+  const found = failedThatFit(store, { ...query, limit: wanted + 1 }, context.signal)
+  const { shown, more } = await listFirst(out, columns, found, wanted, failedRow)
+  const hint = shown === 0 ? await elsewhere(store, query) : ''
   if (hint !== '') out.note(hint)
-  if (cursor !== undefined || entries.length > wanted) {
-    const ofAll = Object.keys(filter).length === 0 ? ` of ${total}` : ''
-    out.note(`The newest ${shown.length}${ofAll} failed jobs; --limit 0 shows all`)
+  if (more) {
+    const ofAll = Object.keys(filter).length === 0 ? ` of ${await countFailed(store, query)}` : ''
+    out.note(`The newest ${shown}${ofAll} failed jobs; --limit 0 shows all`)
   }
   return 0
 }
@@ -117,12 +106,7 @@ async function find(context: Context, name: string): Promise<FailedEntry> {
     if (entry) return entry
     throw await notFound(store, list, `There is no failed job at index ${name}.`)
   }
-  let cursor: number | undefined
-  do {
-    const page = await listFailed(store, { ...list, id: name, limit: 1, ...defined({ cursor }) })
-    if (page.entries[0]) return page.entries[0]
-    cursor = page.next
-  } while (cursor !== undefined && !context.signal.aborted)
+  for await (const entry of failedThatFit(store, { ...list, id: name, limit: 1 }, context.signal)) return entry
   throw await notFound(store, list, `There is no failed job with the id ${name}.`)
 }
 

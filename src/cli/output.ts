@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { printable, safeJson } from '../printable.ts'
+import { PAGE } from '../redis/pages.ts'
 import { cut, widthOf } from './text.ts'
 
 /** A column of a table. `of` gives text straight from Redis if need be: it is made safe here. */
@@ -17,6 +19,8 @@ export interface Output {
   readonly json: boolean
   /** A listing: aligned columns, or a JSON array of the rows as they are. */
   list<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void
+  /** The same of rows that may be very many: they are shown while they come, and not kept. */
+  stream<Row>(columns: readonly Column<Row>[], rows: AsyncIterable<Row>): Promise<void>
   /** One thing: a line per field, or the value as a JSON object. */
   show(fields: readonly (readonly [name: string, value: Shown])[], value: unknown): void
   /** The result of an action: a sentence, or the value as a JSON object. */
@@ -39,7 +43,24 @@ export function createOutput(json: boolean, stdout: NodeJS.WriteStream, stderr: 
     json,
     list: <Row>(columns: readonly Column<Row>[], rows: readonly Row[]) => {
       if (json) print(safeJson(rows))
-      else for (const line of layOut(columns, rows, stdout.isTTY ? stdout.columns : undefined)) print(line)
+      else for (const line of layOut(columns)(rows, stdout.isTTY ? stdout.columns : undefined)) print(line)
+    },
+    stream: async <Row>(columns: readonly Column<Row>[], rows: AsyncIterable<Row>) => {
+      const lines = json ? listItems() : layOut(columns)
+      const write = async (page: readonly Row[], isLast: boolean): Promise<void> => {
+        const text = lines(page, stdout.isTTY ? stdout.columns : undefined, isLast).map((line) => `${line}\n`)
+        // A slow reader is waited for: what it has not taken yet would pile up here.
+        if (!stdout.write(text.join(''))) await once(stdout, 'drain')
+      }
+      let page: Row[] = []
+      for await (const row of rows) {
+        if (page.length === PAGE) {
+          await write(page, false)
+          page = []
+        }
+        page.push(row)
+      }
+      await write(page, true)
     },
     show: (fields: readonly (readonly [string, Shown])[], value: unknown) => {
       if (json) return print(safeJson(value))
@@ -60,25 +81,49 @@ export function createOutput(json: boolean, stdout: NodeJS.WriteStream, stderr: 
   })
 }
 
-function layOut<Row>(columns: readonly Column<Row>[], rows: readonly Row[], screen: number | undefined): string[] {
-  const cells = rows.map((row) => columns.map((column) => cell(column.of(row))))
-  const table = [columns.map((column) => column.title), ...cells]
-  const widths = columns.map((_, i) => Math.max(...table.map((line) => widthOf(line[i] as string))))
+/** The lines of some more rows of a listing; `isLast`: none come after them. */
+type Lines<Row> = (rows: readonly Row[], screen: number | undefined, isLast?: boolean) => string[]
+
+/** A table, headed where it begins. Columns may become wider on the way, never narrower. */
+function layOut<Row>(columns: readonly Column<Row>[]): Lines<Row> {
+  const titles = columns.map((column) => column.title)
   const last = columns.length - 1
-  if (screen !== undefined) {
+  let widths = titles.map(() => 0)
+  let begun = false
+  return (rows, screen) => {
+    const cells = rows.map((row) => columns.map((column) => cell(column.of(row))))
+    const table = begun ? cells : [titles, ...cells]
+    begun = true
+    widths = widths.map((width, i) =>
+      table.reduce((widest, line) => Math.max(widest, widthOf(line[i] as string)), width),
+    )
     const before = widths.slice(0, last).reduce((sum, width) => sum + width + GAP.length, 0)
-    widths[last] = Math.min(widths[last] as number, Math.max(screen - before, 12))
+    const room = screen === undefined ? Infinity : Math.max(screen - before, 12)
+    const shownWidths = widths.map((width, i) => (i === last ? Math.min(width, room) : width))
+    return table.map((line) =>
+      line
+        .map((text, i) => {
+          const width = shownWidths[i] as number
+          const shown = i === last ? cut(text, width) : text
+          const space = ' '.repeat(Math.max(0, width - widthOf(shown)))
+          return columns[i]?.right ? space + shown : shown + space
+        })
+        .join(GAP)
+        .trimEnd(),
+    )
   }
-  return table.map((line) =>
-    line
-      .map((text, i) => {
-        const shown = i === last ? cut(text, widths[i] as number) : text
-        const space = ' '.repeat(Math.max(0, (widths[i] as number) - widthOf(shown)))
-        return columns[i]?.right ? space + shown : shown + space
-      })
-      .join(GAP)
-      .trimEnd(),
-  )
+}
+
+/** A JSON array, written as `safeJson` writes one. It is closed behind its last item: one cut short is no JSON. */
+function listItems<Row>(): Lines<Row> {
+  let begun = false
+  return (rows, _, isLast) => {
+    if (!begun && rows.length === 0) return ['[]']
+    const items = safeJson(rows).slice('[\n'.length, -'\n]'.length)
+    const lines = [...(begun ? [] : ['[']), ...(isLast ? [items, ']'] : [`${items},`])]
+    begun = true
+    return lines
+  }
 }
 
 function cell(value: string | number | null | undefined): string {

@@ -7,11 +7,16 @@ import {
   type QuarantineEntry,
   type QuarantineSelection,
 } from '../queue/quarantine.ts'
+import type { Store } from '../redis/store.ts'
+import { listFirst } from './listing.ts'
 import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
 import { all, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
+
+/** Payloads read in one call. */
+const CHUNK = 500
 
 interface Row {
   readonly index: number
@@ -30,27 +35,29 @@ const columns: readonly Column<Row>[] = [
   { title: 'PAYLOAD', of: (row) => row.payload },
 ]
 
-async function ls({ get, output: out, store: open }: Context): Promise<number> {
+async function ls({ get, output: out, store: open, signal }: Context): Promise<number> {
   const store = await open()
-  const wanted = get(limit)
   const queue = get(queueFilter)
-  const rows: Row[] = []
-  let total = 0
-  // One more than is shown tells whether there are more.
-  for (let offset = 0; rows.length <= wanted;) {
-    const page = await listQuarantine(store, { offset, limit: 1000 })
-    total = page.total
-    rows.push(...page.entries.filter((entry) => queue === undefined || entry.queue === queue).map(rowOf))
-    offset += page.entries.length
-    if (page.entries.length < 1000) break
-  }
-  const shown = rows.slice(0, wanted)
-  out.list(columns, shown)
-  if (rows.length > wanted) {
-    const ofAll = queue === undefined ? ` of ${total}` : ''
-    out.note(`The first ${shown.length}${ofAll} payloads; --limit 0 shows all`)
+  const found = quarantineThatFits(store, queue, signal)
+  const { shown, more } = await listFirst(out, columns, found, get(limit), rowOf)
+  if (more) {
+    const ofAll = queue === undefined ? ` of ${(await listQuarantine(store, { limit: 1 })).total}` : ''
+    out.note(`The first ${shown}${ofAll} payloads; --limit 0 shows all`)
   }
   return 0
+}
+
+async function* quarantineThatFits(
+  store: Store,
+  queue: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<QuarantineEntry> {
+  for (let offset = 0; ; offset += CHUNK) {
+    signal.throwIfAborted()
+    const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
+    for (const entry of entries) if (queue === undefined || entry.queue === queue) yield entry
+    if (entries.length < CHUNK) return
+  }
 }
 
 async function show(context: Context): Promise<number> {

@@ -1,6 +1,7 @@
 import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
+import { listFirst } from './listing.ts'
 import { demandSelection, inTurn, massAction } from './mass.ts'
 import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
@@ -32,19 +33,12 @@ const columns: readonly Column<Row>[] = [
 async function ls(context: Context): Promise<number> {
   const { get, output: out, signal } = context
   const store = await context.store()
-  const wanted = get(limit)
   const filter = filterOf(context)
-  const rows: Row[] = []
-  let more = false
-  for await (const entry of retriesThatFit(store, filter, signal)) {
-    more = rows.length >= wanted
-    if (more) break
-    rows.push(rowOf(entry))
-  }
-  out.list(columns, rows)
+  const found = retriesThatFit(store, filter, signal)
+  const { shown, more } = await listFirst(out, columns, found, get(limit), rowOf)
   if (more) {
     const ofAll = Object.keys(filter).length === 0 ? ` of ${await countRetries(store)}` : ''
-    out.note(`The first ${rows.length}${ofAll} retries; --limit 0 shows all`)
+    out.note(`The first ${shown}${ofAll} retries; --limit 0 shows all`)
   }
   return 0
 }

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts'
 import { isObject } from '../json.ts'
 import type { Store } from '../redis/store.ts'
 import { parseDate } from './dates.ts'
@@ -128,6 +129,21 @@ export async function listFailed(store: Store, query: FailedQuery = {}): Promise
     }
   }
   return { entries, total, next: at >= 0 && at < total ? at : undefined }
+}
+
+/** Entries that fit, page by page. */
+export async function* failedThatFit(
+  store: Store,
+  query: FailedQuery,
+  signal?: AbortSignal,
+): AsyncGenerator<FailedEntry> {
+  let { cursor } = query
+  do {
+    signal?.throwIfAborted()
+    const page = await listFailed(store, { ...query, ...defined({ cursor }) })
+    yield* page.entries
+    cursor = page.next
+  } while (cursor !== undefined)
 }
 
 /** One entry by its index; undefined where there is none. */

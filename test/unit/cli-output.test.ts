@@ -88,6 +88,44 @@ describe('tables', () => {
     expect(pipe.read()).toContain(long)
   })
 
+  test('of hundreds of thousands of rows come while they are read, and few rows are held at a time', async () => {
+    for (const json of [false, true]) {
+      let written = 0
+      let read = 0
+      let most = 0
+      const stream = new Writable({
+        write(chunk: Buffer, _encoding, done) {
+          written += chunk.toString().match(/row \d/g)?.length ?? 0
+          setImmediate(done)
+        },
+      }) as unknown as NodeJS.WriteStream
+      async function* rows(): AsyncGenerator<readonly [string, number, string | null]> {
+        for (; read < 200_000; read++) {
+          most = Math.max(most, read - written)
+          yield [`row ${read}`, read, null]
+        }
+      }
+      await createOutput(json, stream, stream).stream(columns, rows())
+      expect(written).toBe(200_000)
+      expect(most).toBeLessThanOrEqual(3000)
+    }
+  })
+
+  test('read the same, whether their rows come at once or one by one', async () => {
+    async function* oneByOne<T>(rows: readonly T[]): AsyncGenerator<T> {
+      yield* rows
+    }
+    for (const json of [false, true]) {
+      for (const count of [0, 1, 1000, 1001, 2000]) {
+        const rows = Array.from({ length: count }, (_, n) => ['a', 1000 + n, 'x'] as const)
+        const [whole, streamed] = [capture(json), capture(json)]
+        whole.output.list(columns, rows)
+        await streamed.output.stream(columns, oneByOne(rows))
+        expect(streamed.read()).toBe(whole.read())
+      }
+    }
+  })
+
   test('of nothing are a heading, and an empty list in JSON', () => {
     const table = capture(false)
     table.output.list(columns, [])
