@@ -1,35 +1,40 @@
--- Removes delayed jobs of one second by their exact bytes, from its list and from the sets by which the family finds
--- them; the second goes when nothing is left of it, and statuses expire.
+-- Removes delayed jobs of one second, named by place and SHA-1, from its list and from the sets by which the family
+-- finds them; the second goes when nothing is left of it, and statuses expire.
 --
 -- KEYS[1]  <namespace>ext:
--- ARGV     client nonce, call number, second, then of each item how many that are equal, and the item. Each costs a
---          walk through the second's list, so at most 500, and no more than some millions of elements to walk over and
---          bytes of items in all
--- Returns  how many were removed, as text
+-- ARGV     client nonce, call number, second, "1" where jobs equal to these may be meant to stay: the family must go on
+--          finding them, and each of these costs a walk through the second's list;
+--          index of the first, places looked at (at most 500, and no more than some millions of bytes in them and of
+--          elements to walk over), then place (0 is the first) and SHA-1 of each
+-- Returns  "<removed> <not there any more>"
 -- @include base
 -- @include numbered
 -- @include json
 -- @include status
+-- @include window
 
-local ts = ARGV[3]
+local ts, some_stay, start = ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
 local list, schedule = p .. 'delayed:' .. ts, p .. 'delayed_queue_schedule'
-call('LLEN', list)
+local there, indexes, items, missing = window(list, start, tonumber(ARGV[6])), {}, {}, 0
 call('ZSCORE', schedule, ts)
-for i = 5, #ARGV, 2 do
-  call('SCARD', p .. 'timestamps:' .. ARGV[i])
+for i = 7, #ARGV, 2 do
+  local item = there[ARGV[i] + 1]
+  if item and redis.sha1hex(item) == ARGV[i + 1] then
+    call('SCARD', p .. 'timestamps:' .. item)
+    indexes[#indexes + 1], items[#items + 1] = start + ARGV[i], item
+  else
+    missing = missing + 1
+  end
 end
 also_when_full()
-local n = 0
-for i = 5, #ARGV, 2 do
-  local removed = call('LREM', list, ARGV[i - 1], ARGV[i])
-  n = n + removed
-  if removed > 0 then expire_status(ARGV[i]) end
-  -- While an equal one is left, the family must find it.
-  if not call('LPOS', list, ARGV[i]) then
-    call('SREM', p .. 'timestamps:' .. ARGV[i], 'delayed:' .. ts)
+remove_at(list, indexes)
+for i = 1, #items do
+  expire_status(items[i])
+  if not some_stay or not call('LPOS', list, items[i]) then
+    call('SREM', p .. 'timestamps:' .. items[i], 'delayed:' .. ts)
   end
 end
 if call('EXISTS', list) == 0 then
   call('ZREM', schedule, ts)
 end
-return answer(tostring(n))
+return answer(#indexes .. ' ' .. missing)

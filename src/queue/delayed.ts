@@ -1,9 +1,9 @@
 import { ResQueueError } from '../errors.ts'
 import { isObject } from '../json.ts'
-import { unlessWrongType } from '../redis/replies.ts'
+import { isWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
-import type { Store } from '../redis/store.ts'
-import { exactBytes, portions } from './entries.ts'
+import type { Arg, Store } from '../redis/store.ts'
+import { exactBytes, portions, shaOf } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -69,8 +69,8 @@ export async function* delayedJobs(
   filter: DelayedFilter = {},
   signal?: AbortSignal,
 ): AsyncGenerator<DelayedJob> {
-  for await (const chunk of chunks(store, filter, signal, 'pass over')) {
-    for (const { index: _, ...job } of chunk) yield job
+  for await (const { fitting } of chunks(store, filter, signal, 'pass over')) {
+    for (const { index: _, ...job } of fitting) yield job
   }
 }
 
@@ -101,49 +101,63 @@ export async function removeDelayed(
   options: MoveOptions = {},
 ): Promise<number> {
   const { all, ...rest } = filter
-  const { dryRun = false, progress, signal } = options
-  const limit = limitOf(options)
   if (Object.values(rest).every((part) => part === undefined) && all !== true) {
     throw new ResQueueError(
       'INVALID_ARGUMENT',
       'Say which delayed jobs: a queue, a class, arguments, an id, a time, or all.',
     )
   }
-  let removed = 0
-  for await (const chunk of chunks(lane.store, rest, signal, 'refuse')) {
-    const chosen = chunk.slice(0, limit - removed)
-    const [first] = chosen
-    if (first) {
-      const items = await equalItems(lane.store, chosen)
-      // The script walks through the list of the second for each item.
-      const walk = await delayedTimestampSize(lane.store, first.second)
-      for (const some of portions(items, ([raw]) => raw.length + walk)) {
-        signal?.throwIfAborted()
-        const named = some.flatMap(([raw, equal]) => [equal, Buffer.from(raw, 'latin1')])
-        removed += dryRun
-          ? some.reduce((sum, [, equal]) => sum + equal, 0)
-          : Number(await lane.run(removeScript, [first.second, ...named]))
-        progress?.(removed)
-      }
-    }
-    if (removed >= limit) break
+  const total = { removed: 0, missing: 0 }
+  for (let again = 0; again < MOST_AGAIN; again++) {
+    total.missing = 0
+    await removeFound(lane, rest, { ...options, limit: limitOf(options) }, total)
+    if (total.missing === 0) break
   }
-  return removed
+  return total.removed
 }
 
-/** The bytes of items, as Latin-1 text, and how often each occurs. */
-async function equalItems(store: Store, chosen: readonly Found[]): Promise<Map<string, number>> {
-  const items = new Map<string, number>()
-  for (const { second, index, raw } of chosen) {
-    const bytes = await exactBytes(store, `delayed:${second}`, { index, text: raw })
-    const item = bytes?.toString('latin1')
-    if (item !== undefined) items.set(item, (items.get(item) ?? 0) + 1)
+/** How often all is looked through again because somebody else removed jobs, which moved others from their places. */
+const MOST_AGAIN = 10
+
+async function removeFound(
+  { store, run }: Lane,
+  filter: DelayedFilter,
+  { dryRun = false, limit, progress, signal }: MoveOptions & { readonly limit: number },
+  total: { removed: number; missing: number },
+): Promise<void> {
+  for await (const { chunk, fitting } of chunks(store, filter, signal, 'refuse')) {
+    const chosen = new Set(fitting.slice(0, limit - total.removed))
+    if (dryRun) total.removed += chosen.size
+    else if (chosen.size > 0) {
+      const { second } = chunk[0] as Found
+      // Equal ones fit as well, and go in their turn unless there is a limit.
+      const walk = limit === Infinity ? 0 : await delayedTimestampSize(store, second)
+      let shift = 0
+      for (const places of portions(chunk, (job) => job.raw.length + (chosen.has(job) ? walk : 0))) {
+        signal?.throwIfAborted()
+        const start = (places[0] as Found).index
+        const named: Arg[] = []
+        for (const job of places) {
+          if (!chosen.has(job)) continue
+          const bytes = await exactBytes(store, `delayed:${second}`, { index: job.index - shift, text: job.raw })
+          if (bytes) named.push(job.index - start, shaOf(bytes))
+          else total.missing++
+        }
+        if (named.length === 0) continue
+        const args = [second, walk > 0 ? '1' : '', start - shift, places.length, ...named]
+        const [removed = 0, missing = 0] = (await run(removeScript, args)).split(' ').map(Number)
+        shift += removed
+        total.removed += removed
+        total.missing += missing
+        progress?.(total.removed)
+      }
+    }
+    if (total.removed >= limit) return
   }
-  return items
 }
 
 /**
- * Jobs that fit, by chunks of one second each. `strays`: what to do about a key of another type in the place of such a
+ * Chunks of one second each in which jobs fit: all their jobs, and those that fit. `strays`: what to do about a key of another type in the place of such a
  * list.
  */
 async function* chunks(
@@ -151,7 +165,7 @@ async function* chunks(
   filter: DelayedFilter,
   signal: AbortSignal | undefined,
   strays: 'pass over' | 'refuse',
-): AsyncGenerator<Found[]> {
+): AsyncGenerator<{ readonly chunk: readonly Found[]; readonly fitting: readonly Found[] }> {
   const { keys } = store
   let after = '-inf'
   for (;;) {
@@ -164,20 +178,28 @@ async function* chunks(
       let from = 0
       for (;;) {
         signal?.throwIfAborted()
-        const size = store.command('llen', [key], { signal }) as Promise<number>
-        const length = await (strays === 'refuse' ? size : unlessWrongType(size, 0))
-        if (from >= length) break
-        const raws = (await store.command('lrange', [key, from, from + CHUNK - 1], { signal })) as string[]
+        const replies = await store.pipeline(
+          [
+            ['llen', key],
+            ['lrange', key, from, from + CHUNK - 1],
+          ],
+          { signal },
+        )
+        const refused = replies.find((reply) => reply instanceof Error)
+        if (refused && strays === 'pass over' && isWrongType(refused)) break
+        if (refused) throw refused
+        const [length, raws] = replies as [number, string[]]
+        if (raws.length === 0) break
         const at = from
-        const fitting = raws
-          .map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
-          .filter((job) => fits(job, filter))
-        if (fitting.length > 0) yield fitting
+        const chunk = raws.map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
+        const fitting = chunk.filter((job) => fits(job, filter))
+        if (fitting.length > 0) yield { chunk, fitting }
+        else if (from === 0 && length <= CHUNK) break
         const left = (await store.command('llen', [key], { signal })) as number
         // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at
         // again.
         from = Math.max(0, from + raws.length - Math.max(0, length - left))
-        if (raws.length === 0) break
+        if (from >= left) break
       }
     }
     if (seconds.length < 100 || filter.at !== undefined) return

@@ -137,7 +137,7 @@ test('where many items share a second, few are removed in one call, and marks st
   proxy.on(
     /^EVALSHA /,
     ({ args }) => {
-      calls.push(args.filter((arg) => arg.includes('"class"')).length)
+      calls.push(args.slice(8).filter((arg) => /^[0-9a-f]{40}$/.test(arg.toString())).length)
       return undefined
     },
     Infinity,
@@ -153,6 +153,7 @@ test('where many items share a second, few are removed in one call, and marks st
   for (const raw of marked) await redis.sadd(mark(raw), `delayed:${AT}`)
 
   expect(await client.delayed.remove({ all: true }, { limit: 600 })).toBe(600)
+  expect(calls.reduce((sum, n) => sum + n)).toBe(600)
   expect(Math.max(...calls)).toBeLessThanOrEqual(103)
   expect(await redis.exists(...marked.slice(0, 10).map(mark))).toBe(10)
   expect(await redis.exists(...marked.slice(10, 600).map(mark))).toBe(0)
@@ -161,6 +162,32 @@ test('where many items share a second, few are removed in one call, and marks st
   expect(await client.delayed.remove({ class: 'A', args: [5] })).toBe(1)
   expect(await redis.exists(mark(item(5)))).toBe(0)
   expect(await client.delayed.timestampSize(AT)).toBe(19_399)
+})
+
+test('all that fit of a second go in one walk through it, however many they are', async ({ redis, redisUrl, ns }) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  let calls = 0
+  const count = (): undefined => void calls++
+  proxy.on(/^EVALSHA /, count, Infinity)
+  const client = openQueue(proxy.url, ns)
+  const item = (i: number): string => `{"class":"${i % 4 === 0 ? 'A' : 'B'}","args":[${i % 12_000}],"queue":"q"}`
+  const items = Array.from({ length: 20_000 }, (_, i) => item(i))
+  await redis.rpush(`${ns}:delayed:${AT}`, ...items)
+  await redis.zadd(`${ns}:delayed_queue_schedule`, AT, AT)
+  const marking = redis.pipeline()
+  for (const raw of items) marking.sadd(`${ns}:timestamps:${raw}`, `delayed:${AT}`)
+  await marking.exec()
+
+  expect(await client.delayed.remove({ class: 'A' })).toBe(5000)
+  expect(calls).toBeLessThanOrEqual(41)
+  expect(await redis.lrange(`${ns}:delayed:${AT}`, 0, -1)).toEqual(items.filter((raw) => raw.includes('"B"')))
+  expect(
+    await redis.exists(...items.filter((raw) => raw.includes('"A"')).map((raw) => `${ns}:timestamps:${raw}`)),
+  ).toBe(0)
+  calls = 0
+  expect(await client.delayed.remove({ all: true })).toBe(15_000)
+  expect(calls).toBeLessThanOrEqual(31)
+  expect(Object.keys(await snapshot(redis, ns)).filter((key) => !key.startsWith('ext:client:'))).toEqual([])
 })
 
 test('a removal sent twice answers as the first, and other types are refused', async ({ redis, redisUrl, ns }) => {
