@@ -1,16 +1,13 @@
 import { listQueues } from '../queue/queues.ts'
 import { overview } from '../queue/stat.ts'
-import { count, plural } from '../wording.ts'
+import { count, plural, some } from '../wording.ts'
 import { output } from './options.ts'
 import type { Context, Verb } from './verb.ts'
-
-/** More queues than any installation has. */
-const MOST_QUEUES = 10_000
 
 async function stats({ output: out, store: open }: Context): Promise<number> {
   const store = await open()
   const found = await overview(store)
-  const { queues } = await listQueues(store, { limit: MOST_QUEUES })
+  const { queues } = await listQueues(store, { limit: Infinity })
   const waiting = queues.reduce((sum, { size }) => sum + size, 0)
   const value = {
     processed: found.processed,
@@ -40,7 +37,7 @@ async function stats({ output: out, store: open }: Context): Promise<number> {
         'workers',
         `${plural(found.workers, 'registration')}, ${plural(found.processes, 'process', 'processes')} of ResQueue`,
       ],
-      ['paused', found.pausedAll ? 'all workers' : found.pausedQueues.join(', ')],
+      ['paused', found.pausedAll ? 'all workers' : some(found.pausedQueues, 10)],
     ],
     value,
   )

@@ -261,4 +261,11 @@ test('stats count', async ({ redis, redisUrl, ns }) => {
     paused_queues: ['mail'],
   })
   expect((await cli('stats')).stdout).toMatch(/^processed +1,234,567$/m)
+  const many = Array.from({ length: 10_000 }, (_, i) => `queue-${i}`)
+  await redis.sadd(`${ns}:queues`, ...many, 'the last one')
+  await redis.rpush(`${ns}:queue:the last one`, RAW)
+  await redis.set(`${ns}:ext:paused`, JSON.stringify(many))
+  const { stdout } = await cli('stats')
+  expect(stdout).toMatch(/^waiting jobs +2$/m)
+  expect(stdout).toMatch(/^paused +queue-0, .*, queue-9 and 9990 more$/m)
 })
