@@ -2,7 +2,7 @@ import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
 import { countRetries, removeRetries, retriesThatFit, type RetryEntry, type RetryFilter } from '../queue/retries.ts'
 import { listFirst } from './listing.ts'
-import { demandSelection, inTurn, massAction } from './mass.ts'
+import { demandSelection, massAction } from './mass.ts'
 import { all, classFilter, dryRun, idFilter, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
@@ -51,8 +51,8 @@ async function rm(context: Context): Promise<number> {
     throw new ResQueueError('USAGE', 'name claims, or filter, not both')
   if (operands.length === 0) demandSelection(context, filtered, 'CLAIM, --queue, --class, --id')
   const lane = await context.lane()
-  const filters: readonly (RetryFilter & { readonly all?: boolean })[] =
-    operands.length > 0 ? operands.map((claim) => ({ claim })) : [{ ...filter, all: get(all) }]
+  // All that are named together: each would be looked for among all retries.
+  const chosen = operands.length > 0 ? { claim: operands } : { ...filter, all: get(all) }
   return massAction(context, {
     verb: 'Remove',
     done: 'removed',
@@ -60,7 +60,7 @@ async function rm(context: Context): Promise<number> {
     many: 'retries',
     named: operands.length > 0,
     destroys: true,
-    act: (options) => inTurn(filters, options, (one, rest) => removeRetries(lane, one, rest)),
+    act: async (options) => ({ moved: await removeRetries(lane, chosen, options), skipped: 0 }),
   })
 }
 

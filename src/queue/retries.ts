@@ -25,7 +25,8 @@ export interface RetryEntry {
 
 /** Which retries. Everything that is given must fit. */
 export interface RetryFilter {
-  readonly claim?: string
+  /** One of these. */
+  readonly claim?: string | readonly string[]
   readonly id?: string
   readonly queue?: string
   readonly class?: string
@@ -54,10 +55,11 @@ export async function* retriesThatFit(
   filter: RetryFilter,
   signal?: AbortSignal,
 ): AsyncGenerator<RetryEntry> {
+  const { fits } = matcherOf(filter)
   for (let offset = 0; ; offset += CHUNK) {
     signal?.throwIfAborted()
     const page = await readPage(store, offset, CHUNK)
-    for (const entry of page) if (fits(entry, filter)) yield entry
+    for (const entry of page) if (fits(entry)) yield entry
     if (page.length < CHUNK) return
   }
 }
@@ -73,7 +75,8 @@ export async function removeRetries(
 ): Promise<number> {
   const { all, ...rest } = filter
   const { dryRun = false, progress, signal } = options
-  const limit = limitOf(options)
+  const { fits, most } = matcherOf(rest)
+  const limit = Math.min(limitOf(options), most)
   if (Object.values(rest).every((part) => part === undefined) && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
   }
@@ -82,7 +85,7 @@ export async function removeRetries(
     signal?.throwIfAborted()
     const page = await readPage(lane.store, offset, CHUNK)
     // What cannot be read has no claim to be removed by.
-    const chosen = page.filter((entry) => entry.claim !== '' && fits(entry, rest)).slice(0, limit - done)
+    const chosen = page.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
       const names = some.flatMap((entry) => [scoreOf(entry), entry.claim])
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))
@@ -128,9 +131,19 @@ function parseRetry(member: string, dueMs: number): RetryEntry {
   }
 }
 
-function fits(entry: RetryEntry, { claim, id, queue, class: name }: RetryFilter): boolean {
-  if (claim !== undefined && entry.claim !== claim) return false
-  if (id !== undefined && entry.payload?.id !== id) return false
-  if (queue !== undefined && entry.queue !== queue) return false
-  return name === undefined || entry.payload?.class === name
+/** A test of entries, and how many can pass it: a claim names one. */
+function matcherOf({ claim, id, queue, class: name }: RetryFilter): {
+  readonly fits: (entry: RetryEntry) => boolean
+  readonly most: number
+} {
+  const claims = claim === undefined ? undefined : new Set([claim].flat())
+  return {
+    most: claims?.size ?? Infinity,
+    fits: (entry) => {
+      if (claims !== undefined && !claims.has(entry.claim)) return false
+      if (id !== undefined && entry.payload?.id !== id) return false
+      if (queue !== undefined && entry.queue !== queue) return false
+      return name === undefined || entry.payload?.class === name
+    },
+  }
 }

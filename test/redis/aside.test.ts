@@ -85,6 +85,29 @@ test('retries due in the same moment are found by their claims, whatever bytes s
   expect(await redis.zcard(`${ns}:ext:retry`)).toBe(others.length)
 })
 
+test('retries that are named together are looked for in one walk, which ends with the last of them', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  let pages = 0
+  const count = (): undefined => void pages++
+  proxy.on(/^ZRANGE /, count, Infinity)
+  const client = openQueue(proxy.url, ns)
+  const filling = redis.pipeline()
+  for (let i = 0; i < 3000; i++)
+    filling.zadd(`${ns}:ext:retry`, i, retry(`a.${i}`, 'q', 'E', '{"class":"A","args":[]}'))
+  await filling.exec()
+  const claim = Array.from({ length: 40 }, (_, i) => `a.${i * 35}`)
+  expect(await client.retries.remove({ claim }, { dryRun: true })).toBe(40)
+  expect(await client.retries.remove({ claim: [...claim, 'a.0', 'b.1'] }, { limit: 39 })).toBe(39)
+  expect(pages).toBeLessThanOrEqual(6)
+  expect(await client.retries.remove({ claim })).toBe(1)
+  expect(await client.retries.remove({ claim: [] })).toBe(0)
+  expect(await redis.zcard(`${ns}:ext:retry`)).toBe(2960)
+})
+
 test('removing all retries comes to an end beside those that cannot be read', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   for (let i = 0; i < 500; i++) await redis.zadd(`${ns}:ext:retry`, 1000, `unreadable${i}`)
