@@ -5,7 +5,7 @@
 --
 -- KEYS[1]  <namespace>ext:
 -- ARGV     least ms between looks, most ms between looks, ms of holding after a gap
--- Returns  nonces to release, at most 100; empty where another worker looked just now
+-- Returns  nonces to release, at most 1000; empty where another worker looked just now
 -- @include base
 
 local least, most, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -41,7 +41,7 @@ repeat
         if seen then call('HDEL', e .. 'suspects', nonces[i]) end
       elseif not seen then
         call('HSET', e .. 'suspects', nonces[i], int(now))
-      elseif now >= held_until and now - seen >= least and #dead < 100 then
+      elseif now >= held_until and now - seen >= least and #dead < 1000 then
         dead[#dead + 1] = nonces[i]
       end
     end

@@ -4,6 +4,7 @@ import { ResQueueError } from '../errors.ts'
 import { LOOK_MS, look, release, type ReleaseReason } from '../queue/recovery.ts'
 import { processes } from '../queue/registry.ts'
 import { listWorkers, type WorkerProcess } from '../queue/workers.ts'
+import { pagesOf } from '../redis/pages.ts'
 import type { Store } from '../redis/store.ts'
 import { sightOf } from '../worker/identity.ts'
 import { plural } from '../wording.ts'
@@ -12,7 +13,10 @@ import { dryRun } from './options.ts'
 import { strayIds } from './strays.ts'
 import type { Context } from './verb.ts'
 
-/** After a stop of Redis nobody is reaped for six seconds, and then two looks are needed. Milliseconds. */
+/**
+ * Without a release for so long, no more comes: after a stop of Redis nobody is reaped for six seconds, and then two looks
+ * are needed. Milliseconds.
+ */
 const PATIENCE_MS = 12_000
 
 /** Releases dead processes of ours, as workers do for each other, and removes display entries that nobody owns. */
@@ -62,9 +66,16 @@ export async function prune(context: Context): Promise<number> {
       await bury(registration.nonce, { kind: 'dead', registration: JSON.stringify(registration) })
   }
   const suspects = dead.map(({ id }) => id)
-  await buryLapsed(store, () => suspects.filter((nonce) => !refused.has(nonce)), bury, signal)
+  const left = await buryLapsed(store, () => suspects.filter((nonce) => !refused.has(nonce)), bury, signal)
+  if (left > 0 && !signal.aborted) {
+    output.note(`${plural(left, 'dead worker')} could not be removed yet: prune again`)
+    code = 1
+  }
   try {
-    for (const id of strays) total.stray_registrations += await removeStray(store, id)
+    for (const id of strays) {
+      if (signal.aborted) break
+      total.stray_registrations += await removeStray(store, id)
+    }
   } catch (error) {
     tell('Stray registrations were left', error)
   }
@@ -75,27 +86,40 @@ export async function prune(context: Context): Promise<number> {
   return code
 }
 
-/** Looks until all suspects are released, proved alive or given up, or patience ends. */
+/** Looks until all suspects are released, proved alive or given up, or patience ends; returns how many are left. */
 async function buryLapsed(
   store: Store,
   suspects: () => readonly string[],
   bury: (nonce: string, reason: ReleaseReason) => Promise<void>,
   signal: AbortSignal,
-): Promise<void> {
-  const until = performance.now() + PATIENCE_MS
-  while (performance.now() < until && !signal.aborted) {
-    const left: string[] = []
-    for (const nonce of suspects()) {
-      const [registered, lease] = await answers(store, [
-        ['hexists', store.keys.processes, nonce],
-        ['exists', store.keys.lease(nonce)],
-      ])
-      if (registered === 1 && lease === 0) left.push(nonce)
+): Promise<number> {
+  let until = performance.now() + PATIENCE_MS
+  let before = Infinity
+  for (;;) {
+    const left = await lapsed(store, suspects())
+    if (left < before) until = performance.now() + PATIENCE_MS
+    before = left
+    if (left === 0 || signal.aborted || performance.now() >= until) return left
+    for (const nonce of await look(store)) {
+      if (signal.aborted) break
+      await bury(nonce, { kind: 'lease' })
     }
-    if (left.length === 0) return
-    for (const nonce of await look(store)) await bury(nonce, { kind: 'lease' })
     await sleep(LOOK_MS + 100, signal).catch(() => undefined)
   }
+}
+
+/** How many of some processes are registered without a lease. */
+async function lapsed(store: Store, nonces: readonly string[]): Promise<number> {
+  let found = 0
+  for (const page of pagesOf(nonces)) {
+    const replies = await answers(store, [
+      ['hmget', store.keys.processes, ...page],
+      ...page.map((nonce): [string, string] => ['exists', store.keys.lease(nonce)]),
+    ])
+    const [registered, ...leases] = replies as [(string | null)[], ...number[]]
+    found += page.filter((_, i) => registered[i] !== null && leases[i] === 0).length
+  }
+  return found
 }
 
 /** Removes a display entry; returns how many there were: 0 where somebody else was faster. */

@@ -140,6 +140,23 @@ test('a gone process that cannot be released is named once, and others are relea
   )
 })
 
+test('hundreds of processes that die at once are all released by the next look', async ({ redis, redisUrl, ns }) => {
+  const nonces = Array.from({ length: 600 }, (_, i) => i.toString(16).padStart(12, '0'))
+  const dying = redis.pipeline()
+  for (const nonce of nonces) {
+    const registration = JSON.stringify({ nonce, name: `h.${nonce}`, tail: ':1:q', slots: 1 })
+    dying.hset(`${ns}:ext:processes`, nonce, registration).hset(`${ns}:ext:suspects`, nonce, 1)
+    dying.hset(`${ns}:ext:inflight:${nonce}`, { registered: 1, k: 1, 0: `1 1 1 q{"class":"Job","args":["${nonce}"]}` })
+  }
+  await dying.exec()
+  const caretaker = await startCaretaker(redisUrl, ns)
+  const [seconds] = await redis.time()
+  await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+  await caretaker.reap({})
+  expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
+  expect(await redis.llen(`${ns}:queue:q`)).toBe(600)
+})
+
 test('a gone process whose release is refused for the moment is released later, and nothing is said of its key', async ({
   redis,
   redisUrl,
