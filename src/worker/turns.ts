@@ -10,6 +10,9 @@ const REFUSED_MS = 1000
 /** A worker that goes from job to job wakes others to what it leaves at least this often. Milliseconds. */
 const RING_MS = 100
 
+/** So many queues are named in any turn, and of longer lists no more than lately had the jobs that were wanted. */
+const LEAST_REACH = 64
+
 /** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
 const TWO_SHIFTS = 16
 
@@ -73,6 +76,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const shifts = divide(slots.all, options.slots < TWO_SHIFTS ? 1 : 2)
   const shiftOf = (slot: number): Shift => shifts[slot % shifts.length] as Shift
   let rungAt = -Infinity
+  /** How far down the list of queues a turn looks at first: naming ten thousand takes longer than a job does. */
+  let reach = Infinity
   let resting = false
   let stopped = false
   /** Rises with every registration. */
@@ -126,7 +131,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
     shift.asked = recalling ? 0 : wanted
     const mine = era
     try {
-      const queues = wanted > 0 && !recalling ? options.queues() : []
+      const all = wanted > 0 && !recalling ? options.queues() : []
+      const queues = reach < all.length ? all.slice(0, reach) : all
       const ring = token !== '' || idle.length > 0 || clock.monotonic() - rungAt >= RING_MS
       if (ring) rungAt = clock.monotonic()
       const request = { ends: sent, next, idle, base, queues, wokenBy: token, ring }
@@ -144,6 +150,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
       for (const { slot, claim } of sent) if (slots.holds(slot, claim)) slots.free(slot)
       const stale = isStale(reply, clock)
       const got = reply.held.length
+      // What slots are left look at the whole list next.
+      const isCut = queues.length < all.length && got < wanted && reply.state === ''
+      if (isCut) reach = Infinity
+      else if (all.length > LEAST_REACH && got >= wanted) {
+        const deepest = reply.held.reduce((most, { queue }) => Math.max(most, queues.indexOf(queue)), 0)
+        reach = Math.max(LEAST_REACH, 2 * (deepest + 1))
+      }
       shift.most = stale ? Math.max(Math.floor(got / 2), 1) : 2 * shift.most
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
@@ -153,6 +166,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
         else if (recalling && !options.willing()) giveBack(held)
         else begin(held)
       }
+      if (isCut) shift.woken = true
       if (reply.more) {
         shift.woken = true
         slots.passAhead() // the turn that waited for a token has overtaken this one
@@ -166,7 +180,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       }
       shift.turning = false
       const { state, more, quarantined, pausedQueues } = reply
-      options.turned({ state, more, quarantined, pausedQueues, wanted: recalling ? got : wanted, got })
+      options.turned({ state, more, quarantined, pausedQueues, wanted: recalling || isCut ? got : wanted, got })
     } catch (error) {
       if (mine !== era || stopped) return
       shift.ends = [...sent, ...shift.ends]

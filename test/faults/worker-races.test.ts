@@ -1,8 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
+import { loadScript } from '../../src/redis/scripts.ts'
 import { test } from '../support/fixtures.ts'
 import { isAlive } from '../support/proc.ts'
+import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { latch, waitFor } from '../support/wait.ts'
 import { ledgerHere, startHere, waiting } from '../support/workerhere.ts'
@@ -202,6 +204,32 @@ test('a burst does not end at elements that cannot be jobs, however many', async
   expect(ledger.of('end', 'a')).toHaveLength(1)
   expect(await redis.llen(`${ns}:ext:quarantine`)).toBe(250)
 })
+
+test('of many queues a busy worker names no more than it needs, and none is passed over', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  ledgerHere()
+  const queues = Array.from({ length: 500 }, (_, i) => `queue-${i}`)
+  const jobs = (n: number): string[] => Array.from({ length: n }, (_, i) => `{"class":"Note","args":[0],"id":"${i}"}`)
+  await redis.rpush(`${ns}:queue:queue-0`, ...jobs(200))
+  await redis.rpush(`${ns}:queue:queue-499`, ...jobs(3))
+  const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+  const named: number[] = []
+  const { sha } = loadScript('turn')
+  proxy.on(
+    ({ args }) => args.some((arg) => arg.toString() === sha),
+    ({ args }) => void named.push(args.filter((arg) => /^queue-\d+$/.test(arg.toString())).length),
+    Infinity,
+  )
+  const { worker } = startHere(proxy.url, ns, { isolation: 'inline', queues, concurrency: 2, burst: true })
+  expect(await worker.done).toEqual({ exitCode: 0 })
+  expect(await redis.exists(`${ns}:queue:queue-0`, `${ns}:queue:queue-499`)).toBe(0)
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('203')
+  expect(named.length).toBeGreaterThan(50)
+  expect(named.filter((n) => n > 70).length).toBeLessThanOrEqual(10)
+}, 30_000)
 
 test('a listener of the operator’s that never settles does not hold a worker that is told to stop at once', async ({
   redis,
