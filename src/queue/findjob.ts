@@ -113,6 +113,8 @@ async function waiting(store: Store, { id, queue, signal }: Search): Promise<Fou
       }
     }
     left = Math.max(0, left - size)
+    // Further queues have nothing more to say.
+    if (left === 0 && !complete) break
   }
   return { places, complete }
 }

@@ -222,3 +222,23 @@ test('a job that goes on while it is looked for is found, whenever it does', asy
     await clear()
   }
 })
+
+test('a job that is looked for in more jobs than may be looked through is looked for in no further queue', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+  let sizes = 0
+  const count = (): undefined => void sizes++
+  proxy.on(/^LLEN .*:queue:/, count, Infinity)
+  const client = openQueue(proxy.url, ns)
+  const queues = Array.from({ length: 300 }, (_, i) => `q${i}`)
+  await redis.sadd(`${ns}:queues`, 'a', ...queues)
+  await redis.rpush(`${ns}:queue:a`, ...Array.from({ length: 10_001 }, () => '{"class":"A","args":[]}'))
+  expect(await client.jobs.find('one')).toMatchObject({ places: [], complete: false })
+  expect(sizes).toBe(1)
+  await redis.lpop(`${ns}:queue:a`)
+  expect(await client.jobs.find('one')).toMatchObject({ places: [], complete: true })
+  expect(sizes).toBe(302)
+})
