@@ -40,7 +40,6 @@ local function find(due, head)
 end
 
 call('ZCARD', retry)
-also_when_full()
 local n = 0
 for i = 3, #ARGV, 2 do
   local member = find(ARGV[i], ARGV[i + 1] .. ' ')

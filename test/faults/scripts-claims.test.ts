@@ -189,6 +189,18 @@ test('a paused queue, a paused process and pause-all-workers grant nothing; othe
   expect(await model.reserve(1)).toHaveLength(1)
 })
 
+test('a turn restores a lease that has lapsed, and extends none', async ({ redis, ns, redisUrl }) => {
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const lease = `${ns}:ext:lease:${model.registration.nonce}`
+  await redis.pexpire(lease, 3000)
+  await model.turn()
+  expect(await redis.pttl(lease)).toBeLessThanOrEqual(3000)
+  await redis.del(lease)
+  await model.turn()
+  expect(await redis.pttl(lease)).toBeGreaterThan(3000)
+})
+
 test('a token list never holds more than one, whatever rings it', async ({ redis, ns, redisUrl }) => {
   await fill(redis, ns, 0, 30)
   const model = modelProcess(redisUrl, ns, { slots: 2 })

@@ -3,11 +3,12 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { promoteDelayed, promoteRetries } from '../../src/queue/promote.ts'
 import { look } from '../../src/queue/recovery.ts'
-import { renew } from '../../src/queue/renew.ts'
+import { renew, type RenewReply } from '../../src/queue/renew.ts'
 import { test } from '../support/fixtures.ts'
-import { fill, payloads } from '../support/payloads.ts'
+import { clock, fill, payloads } from '../support/payloads.ts'
 import { DONE, ENDINGS, FAILED, modelProcess, payloadOf } from '../support/process-model.ts'
 import { snapshot } from '../support/redis.ts'
+import { waitFor } from '../support/wait.ts'
 
 const KEYS_TO_SPOIL = [
   'queue:q',
@@ -140,4 +141,39 @@ test('renewal restores what a foreign prune removed', async ({ redis, ns, redisU
   expect(await redis.get(`${ns}:worker:${id}`)).toContain(`"payload":${payloadOf(0)}`)
   const started = new Date(model.registration.started).toISOString().replace(/\.\d+/, '')
   expect(await redis.get(`${ns}:worker:${id}:started`)).toBe(started)
+})
+
+test('renewal tells of a retry and of a delayed job once they are due, and how many queues there are', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  const told = async (): Promise<Extract<RenewReply, { kind: 'ok' }>> => {
+    const renewal = { beat: false, statistics: [], look: [], drainMark: '' }
+    return (await renew(model.store, model.registration, renewal, {})) as Extract<RenewReply, { kind: 'ok' }>
+  }
+  expect(await told()).toMatchObject({ retryDue: false, delayedDue: false, knownQueues: 0 })
+  await redis.sadd(`${ns}:queues`, 'q', 'r')
+  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 300, 'model.1 1 1 3 qE:e{}')
+  await redis.zadd(`${ns}:delayed_queue_schedule`, 4_000_000_000, '4000000000')
+  expect(await told()).toMatchObject({ retryDue: false, delayedDue: false, knownQueues: 2 })
+  await waitFor(async () => (await told()).retryDue)
+  const second = Math.floor((await clock(redis)) / 1000)
+  await redis.zadd(`${ns}:delayed_queue_schedule`, second, String(second))
+  expect(await told()).toMatchObject({ delayedDue: true })
+})
+
+test('release leaves nothing of a process but that it is gone', async ({ redis, ns, redisUrl }) => {
+  await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns, { nonce: 'leaver' })
+  await model.register()
+  await model.reserve(0)
+  const statistics = [[`${model.registration.name}.0${model.registration.tail}`, 2, 1]] as const
+  await renew(model.store, model.registration, { beat: true, statistics, look: [], drainMark: '' }, {})
+  await redis.hset(`${ns}:ext:suspects`, 'leaver', 5)
+  await model.release()
+  const bearing = Object.entries(await snapshot(redis, ns)).filter((entry) => JSON.stringify(entry).includes('leaver'))
+  expect(bearing.map(([key]) => key)).toEqual(['ext:gone:leaver'])
 })

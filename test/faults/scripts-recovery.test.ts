@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { promoteDelayed, promoteRetries } from '../../src/queue/promote.ts'
 import { look } from '../../src/queue/recovery.ts'
+import { register } from '../../src/queue/registry.ts'
 import { renew } from '../../src/queue/renew.ts'
 import { test } from '../support/fixtures.ts'
 import { clock, fill } from '../support/payloads.ts'
@@ -33,6 +34,26 @@ test('after release no late call of the process changes a key', async ({ redis, 
   expect(await snapshot(redis, ns)).toEqual(before)
 })
 
+test('a process that is not what its release says keeps its jobs', async ({ redis, ns, redisUrl }) => {
+  await fill(redis, ns, 0, 1)
+  const model = modelProcess(redisUrl, ns)
+  const { nonce, instance } = model.registration
+  await model.register()
+  await model.reserve(0)
+  // Nobody has registered under its instance name since, and its pid is that of another registration.
+  for (const reason of [
+    { kind: 'lease' },
+    { kind: 'instance', instance },
+    { kind: 'dead', registration: JSON.stringify({ ...model.registration, pid: 1 }) },
+  ] as const)
+    expect([reason.kind, await model.release(reason)]).toEqual([reason.kind, { kind: 'alive' }])
+  expect(await redis.hexists(`${ns}:ext:inflight:${nonce}`, '0')).toBe(1)
+  const successor = modelProcess(redisUrl, ns)
+  await register(successor.store, { ...successor.registration, instance })
+  expect(await model.release({ kind: 'instance', instance })).toMatchObject({ kind: 'released', back: 1 })
+  expect(await redis.hgetall(`${ns}:ext:instances`)).toEqual({ [instance]: successor.registration.nonce })
+})
+
 test('put-back keeps the order in which jobs were taken, in front of what waits', async ({ redis, ns, redisUrl }) => {
   const jobs = await fill(redis, ns, 0, 8)
   const model = modelProcess(redisUrl, ns)
@@ -63,6 +84,8 @@ test('a job that is lost with its process more often than allowed goes to the fa
   const [entry] = await redis.lrange(`${ns}:failed`, 0, -1)
   expect(entry).toContain(`"payload":${job}`)
   expect(JSON.parse(entry ?? '')).toMatchObject({ exception: 'DirtyExit', queue: 'q', backtrace: [] })
+  // Who retries it by hand gives it all its chances again.
+  expect(await redis.keys(`${ns}:ext:job:*`)).toEqual([])
 })
 
 test('a job that is lost too often and that Redis cannot read goes to quarantine, and does not circle', async ({
@@ -185,6 +208,7 @@ test('a process is released only after two looks that missed its lease, and nobo
   expect(await look(living.store)).toEqual([])
   const [, hold] = ((await redis.get(`${ns}:ext:look`)) ?? '').split(' ')
   expect(Number(hold)).toBeGreaterThan(await now())
+  expect(Number(hold)).toBeLessThanOrEqual((await now()) + 6000)
   // As if looks had gone on every two seconds since: the hold is over, one look already missed the lease.
   await redis.set(`${ns}:ext:look`, `${(await now()) - 2500} ${(await now()) - 1}`)
   await redis.hset(`${ns}:ext:suspects`, dead.registration.nonce, (await now()) - 4000)
@@ -363,22 +387,4 @@ test('one call moves few of what is large, and says that more is due', async ({ 
       : { moved: 0, more: false }
   })
   for (const sizes of [retries, delayed]) expect(Math.max(...sizes)).toBeLessThan(large.length)
-})
-
-test('renewal tells of a retry once it is due', async ({ redis, ns, redisUrl }) => {
-  const model = modelProcess(redisUrl, ns)
-  await model.register()
-  const due = async (): Promise<boolean> => {
-    const reply = await renew(
-      model.store,
-      model.registration,
-      { beat: false, statistics: [], look: [], drainMark: '' },
-      {},
-    )
-    return reply.kind === 'ok' && reply.retryDue
-  }
-  expect(await due()).toBe(false)
-  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 300, 'model.1 1 1 3 qE:e{}')
-  expect(await due()).toBe(false)
-  await waitFor(due)
 })

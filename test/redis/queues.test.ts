@@ -308,6 +308,24 @@ for (const [how, spoil] of [
   })
 }
 
+test('what is taken is not lost with its reply, though jobs are enqueued at the same time', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const proxy = await startProxy(portOf(redisUrl))
+  const client = openQueue(proxy.url, ns)
+  await client.queues.push('q', { class: 'A', args: [1] })
+  loseEveryFirstReply(proxy)
+  const [taken] = await Promise.all([
+    client.queues.pop('q'),
+    client.enqueue('other', 'B'),
+    client.enqueue('other', 'C'),
+  ])
+  expect(taken).toBe('{"class":"A","args":[1]}')
+  expect(await redis.llen(`${ns}:queue:other`)).toBe(2)
+})
+
 test('statistics: 0 where there is none, added to, cleared', async ({ redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   expect(await client.stats.get('processed')).toBe(0)
