@@ -4,7 +4,16 @@ import { renew } from '../../src/queue/renew.ts'
 import type { Ending } from '../../src/queue/turn.ts'
 import { test } from '../support/fixtures.ts'
 import { fill, payloads } from '../support/payloads.ts'
-import { DONE, ENDINGS, endOf, heldBy, modelProcess, payloadOf, type ProcessModel } from '../support/process-model.ts'
+import {
+  DONE,
+  ENDINGS,
+  endOf,
+  FAILED,
+  heldBy,
+  modelProcess,
+  payloadOf,
+  type ProcessModel,
+} from '../support/process-model.ts'
 
 test('a reserve that is sent twice pops once and answers the same jobs', async ({ redis, ns, redisUrl }) => {
   await fill(redis, ns, 0, 8)
@@ -31,6 +40,55 @@ test('a finish that is sent twice does not end the next job unrun', async ({ red
   expect(again.kind === 'ok' && again.held[0]).toMatchObject({ claim: 2, raw: payloadOf(1) })
   expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
   expect(await redis.llen(`${ns}:queue:q`)).toBe(2)
+})
+
+test('where fewer jobs are left than slots that ended, those that got one keep it and the others are free', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  await fill(redis, ns, 0, 6)
+  const model = modelProcess(redisUrl, ns)
+  const { nonce, name, tail } = model.registration
+  await model.register()
+  await model.reserve(0, 1, 2, 3)
+  const ends = [3, 1, 0, 2].map((slot) => endOf(heldBy(model, slot), DONE))
+  await model.turn({ ends, next: 4 })
+  const records = Object.entries(await redis.hgetall(`${ns}:ext:inflight:${nonce}`)).filter(([at]) => /^\d$/.test(at))
+  expect(Object.fromEntries(records.map(([at, record]) => [at, record.slice(record.indexOf('{'))]))).toEqual({
+    1: payloadOf(5),
+    3: payloadOf(4),
+  })
+  expect((await redis.keys(`${ns}:worker:${name}*:q`)).sort()).toEqual(
+    [1, 3].map((slot) => `${ns}:worker:${name}.${slot}${tail}`),
+  )
+})
+
+test('an end that was recorded already does not keep another of its turn from being recorded', async ({
+  redis,
+  ns,
+  redisUrl,
+}) => {
+  await fill(redis, ns, 0, 3)
+  const model = modelProcess(redisUrl, ns)
+  await model.register()
+  await model.turn({ idle: [0, 1, 2], base: 70 })
+  const [first, second, third] = [0, 1, 2].map((slot) => endOf(heldBy(model, slot), DONE))
+  if (!first || !second || !third) throw new Error('there are three')
+  await model.turn({ ends: [first] })
+  expect(await model.turn({ ends: [first, second, third] })).toMatchObject({ kind: 'ok', held: [] })
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
+})
+
+test('jobs that one turn takes from several queues are each known by its queue', async ({ redis, ns, redisUrl }) => {
+  const queues = ['q', 'r']
+  for (const queue of queues) await fill(redis, ns, 0, 1, queue)
+  const model = modelProcess(redisUrl, ns, { queues })
+  await model.register()
+  expect((await model.reserve(0, 1)).map(({ slot, queue }) => [slot, queue])).toEqual([
+    [0, 'q'],
+    [1, 'r'],
+  ])
 })
 
 test('a claim number that was asked for before pops nothing, even when it found nothing then', async ({
@@ -193,8 +251,10 @@ test('a turn restores a lease that has lapsed, and extends none', async ({ redis
   const model = modelProcess(redisUrl, ns)
   await model.register()
   const lease = `${ns}:ext:lease:${model.registration.nonce}`
+  await fill(redis, ns, 0, 1)
+  await model.reserve(0)
   await redis.pexpire(lease, 3000)
-  await model.turn()
+  await model.end(0, FAILED)
   expect(await redis.pttl(lease)).toBeLessThanOrEqual(3000)
   await redis.del(lease)
   await model.turn()

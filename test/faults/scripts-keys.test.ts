@@ -169,6 +169,7 @@ test('release leaves nothing of a process but that it is gone', async ({ redis, 
   await fill(redis, ns, 0, 1)
   const model = modelProcess(redisUrl, ns, { nonce: 'leaver' })
   await model.register()
+  expect(await redis.hgetall(`${ns}:ext:meta`)).toEqual({ version: '1' })
   await model.reserve(0)
   const statistics = [[`${model.registration.name}.0${model.registration.tail}`, 2, 1]] as const
   await renew(model.store, model.registration, { beat: true, statistics, look: [], drainMark: '' }, {})

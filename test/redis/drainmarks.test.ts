@@ -139,6 +139,19 @@ test('a foreign worker that runs a job is not idle, nor is a paused process of o
   expect(await ask2()).toEqual(new Set([POD]))
   await redis.hset(`${ns}:ext:inflight:${one.nonce}`, '0', '1 1 1 q{}')
   expect(await ask2()).toEqual(new Set())
+
+  // Each of several is judged by what is its own.
+  const [free, busy] = [podKey('default', 'u-2'), podKey('default', 'u-3')]
+  await markDraining(store, 'me', [free, busy])
+  await redis.set(`${ns}:worker:busy:1:q`, '{"payload":{}}')
+  const idle = [(await worker(store)).nonce, (await worker(store)).nonce]
+  expect(
+    await confirmDrained(store, 'me', [
+      { pod: free, processes: idle, foreign: [id] },
+      { pod: POD, processes: [...idle, one.nonce], foreign: [id] },
+      { pod: busy, processes: idle, foreign: [id, 'busy:1:q'] },
+    ]),
+  ).toEqual(new Set([free]))
 })
 
 test('every script may be sent twice', async ({ redis, redisUrl, ns }) => {

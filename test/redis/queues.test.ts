@@ -87,6 +87,8 @@ test('size, peek, push, pop and reserve', async ({ redis, redisUrl, ns }) => {
   ])
   await expect(client.queues.push('q', 'junk')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   await expect(client.queues.push('q', { args: [] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  await redis.rpush(`${ns}:queue:odd`, 'no job')
+  expect(await client.queues.pop('odd')).toBe('no job')
 })
 
 test('a job recreated has a new id and keeps queue, class, arguments, prefix, extras and tracking', async ({
