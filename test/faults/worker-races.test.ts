@@ -326,6 +326,23 @@ test('a worker that was told to leave gives back what it does not know of while 
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['last'])
 }, 30_000)
 
+test('an end that no key takes is kept, and recorded once one does', async ({ redis, ns, redisUrl }) => {
+  const ledger = ledgerHere()
+  for (const key of ['failed', 'ext:quarantine']) await redis.set(`${ns}:${key}`, 'of another type')
+  await redis.rpush(`${ns}:queue:q`, '{"class":"Fail","args":[],"id":"a"}')
+  let refusals = 0
+  const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
+    const answer: { reply: unknown } = await call()
+    if (script === 'turn' && ledger.of('start').length > 0 && JSON.stringify(answer.reply).includes('Fail')) refusals++
+    return answer as never
+  }
+  startHere(redisUrl, ns, { isolation: 'inline', exchange })
+  await waitFor(() => refusals > 0)
+  await redis.del(`${ns}:failed`)
+  await waitFor(async () => (await redis.llen(`${ns}:failed`)) === 1)
+  expect(ledger.of('start')).toHaveLength(1)
+})
+
 test('jobs so large that all slots together cannot be filled in time are taken fewer at a time', async ({
   redis,
   ns,
