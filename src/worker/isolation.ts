@@ -1,5 +1,5 @@
 import { sleep } from '../clock.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, ResQueueError } from '../errors.ts'
 import { loadAddon } from './addon.ts'
 import type { Backend } from './backend.ts'
 import type { Engine, EngineOptions, Isolation, JobRun } from './engine.ts'
@@ -41,9 +41,9 @@ function whyNotFork(): string | undefined {
 /**
  * Starts an engine: loads job code where it will run and proves that the isolation works. Rejects with `JOBS` or
  * `CONFIG` when code does not load, with `UNAVAILABLE` when no process can be made. `auto` and `fork` fall back to
- * `spawn` with one notice that says why.
+ * `spawn` with one notice that says why; a fork that has worked before does not where processes run out.
  */
-export async function createEngine(options: EngineOptions): Promise<Engine> {
+export async function createEngine(options: EngineOptions, load: typeof loadAddon = loadAddon): Promise<Engine> {
   const { events } = options
   const stopping = new AbortController()
   const { signal: stopped } = stopping
@@ -71,7 +71,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     if (options.isolation === 'spawn' || noMoreForks) return startSpawn(options)
     const obstacle = whyNotFork()
     if (obstacle !== undefined) return fallBack(obstacle)
-    const found = loadAddon()
+    const found = load()
     if ('missing' in found) return fallBack(found.missing)
     let self: Backend | undefined
     try {
@@ -92,7 +92,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         await pause(RETRY_MS)
         return start(tries - 1)
       }
-      if (error instanceof Unfit) return fallBack(error.message)
+      // Processes ran out: who has forked before does so again once there are some, and who has not makes do with few.
+      const short = error instanceof ResQueueError && error.code === 'UNAVAILABLE'
+      if (error instanceof Unfit || (short && !forked)) return fallBack(messageOf(error))
       throw error
     }
   }

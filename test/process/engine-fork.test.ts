@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadAddon, type Addon } from '../../src/worker/addon.ts'
 import { startFork } from '../../src/worker/fork.ts'
+import { createEngine } from '../../src/worker/isolation.ts'
 import type { Outcome } from '../../src/worker/outcome.ts'
 import { FRAME } from '../../src/worker/protocol.ts'
 import { descendants, isAlive, waitForDeath, zombies, type ProcessInfo } from '../support/proc.ts'
@@ -360,6 +361,22 @@ test('a self-test for which processes run out says so, and nothing about forking
     { lost: () => undefined, unfit: () => undefined },
   )
   await expect(backend).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('EAGAIN') })
+})
+
+test('where there are too few processes to begin with for the self-test, jobs are spawned, and a reload tries it again', async () => {
+  const short = shortOfProcesses()
+  own('channel', () => short.close())
+  short.failing = true
+  const create: typeof createEngine = (options) => createEngine(options, () => ({ addon: short.addon }))
+  const { engine, run, notices } = await bench({ isolation: 'fork' }, create)
+  expect(engine.isolation).toBe('spawn')
+  expect(notices.at(-1)).toMatch(
+    /^warn job processes are spawned, not forked: .*raise the limit of processes or memory/,
+  )
+  expect(await run('Work')).toMatchObject({ kind: 'succeeded' })
+  short.failing = false
+  await engine.reload()
+  expect(engine.isolation).toBe('fork')
 })
 
 test('no more is drained from a pipe than it can hold, though somebody goes on filling it', async () => {
