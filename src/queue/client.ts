@@ -1,5 +1,6 @@
 import { defined } from '../defined.ts'
 import { ResQueueError } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { redisOfEnvironment } from '../redis/settings.ts'
 import { parseEndpoint, type RedisConfig } from '../redis/url.ts'
 import { groupsOf, type Groups } from './groups.ts'
@@ -213,7 +214,9 @@ export class ResQueue implements AsyncDisposable {
 const OPTIONS = ['redis', 'namespace', 'db', 'password', 'passwordFile', 'sentinel', 'tls', 'replication']
 
 /** What is not heeded, such as `url` or `host`, would leave the client with another Redis than its caller means. */
-function checkOptions(options: ResQueueOptions): void {
+function checkOptions(options: unknown): void {
+  if (!isObject(options))
+    throw new ResQueueError('USAGE', "The options of a client are an object: { redis: 'redis://…' }.")
   const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name))
   if (unknown !== undefined)
     throw new ResQueueError('USAGE', `The option "${unknown}" is unknown; there are ${OPTIONS.join(', ')}.`)

@@ -48,7 +48,8 @@ test('what is no job among many is refused with its place', async () => {
 test.each([
   [{ url: 'redis://h' }, 'The option "url" is unknown; there are redis, '],
   [{ redis: 'redis://h', username: 'u', password: 'p' }, 'The option "username" is unknown'],
-  ['redis://h', 'The option "0" is unknown'],
+  ['redis://h', 'The options of a client are an object'],
+  [null, 'The options of a client are an object'],
   [{ redis: new URL('redis://h') }, 'The option "redis" must be a text'],
   [{ redis: 'redis://h', namespace: null }, 'The option "namespace" must be a text'],
   [{ redis: 'redis://h', db: Number.NaN }, '"NaN" is not a database number'],
