@@ -145,11 +145,14 @@ async function replicated({ store }: Lane, { replicas, timeoutMs = 1000 }: Repli
   const { reconnects } = store.counts
   const timeout = Math.min(Math.max(Math.trunc(timeoutMs), 1), 4000)
   const copies = await store.command('wait', [replicas, timeout]).catch((error: Error) => error)
-  if (store.counts.reconnects === reconnects && Number(copies) >= replicas) return
+  const isSame = store.counts.reconnects === reconnects
+  if (isSame && Number(copies) >= replicas) return
   const why =
     copies instanceof Error
       ? `its replicas could not be asked: ${copies.message}`
-      : `${String(copies)} of ${replicas} replicas confirmed it in time.`
+      : isSame
+        ? `${String(copies)} of ${replicas} replicas confirmed it in time.`
+        : 'the connection was lost before its replicas confirmed it.'
   throw new ResQueueError('REDIS_UNAVAILABLE', `The primary has it, but ${why}`, {
     ...(copies instanceof Error ? { cause: copies } : {}),
     data: { unanswered: 'unknown' },

@@ -89,6 +89,19 @@ test('with replication an enqueue that is sent again on another connection waits
   expect(await primary.client().llen('resque:queue:q')).toBe(2)
 })
 
+test('replicas that are asked on a new connection have confirmed nothing, and are not said to have', async () => {
+  const primary = await startRedis()
+  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
+  await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const proxy = await startProxy({ port: primary.port })
+  const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1 } })
+  proxy.on('WAIT', { kind: 'drop-reply' })
+  await expect(client.enqueue('q', 'A')).rejects.toMatchObject({
+    code: 'ENQUEUE_UNCERTAIN',
+    message: expect.stringContaining('the connection was lost before its replicas confirmed it') as string,
+  })
+})
+
 test('a job that was written is uncertain, not refused or unsent, when its replicas cannot be asked', async () => {
   const server = await startRedis()
   const redis = server.client()
