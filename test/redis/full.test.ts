@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { ResQueue, ResQueueError } from '../../src/index.ts'
 import { test } from '../support/fixtures.ts'
 import { startProxy } from '../support/proxy.ts'
-import { startRedis } from '../support/redis.ts'
+import { startRedis, type RedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/wait.ts'
 import { openQueue } from './client.ts'
 
@@ -53,10 +53,16 @@ test('when Redis is full an enqueue is refused as a whole, and what frees or mov
   await client.enqueue('q', 'A')
 })
 
-test('with replication an enqueue resolves when the replicas have the job, and is uncertain while they have not', async () => {
-  const primary = await startRedis()
+/** A primary and a replica that follows it. */
+async function startPair(): Promise<{ primary: RedisServer; replica: RedisServer }> {
+  const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] })
   const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
   await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  return { primary, replica }
+}
+
+test('with replication an enqueue resolves when the replicas have the job, and is uncertain while they have not', async () => {
+  const { primary, replica } = await startPair()
   const [client, hasty] = [4000, 300].map((timeoutMs) =>
     openQueue(primary.url, 'resque', { replication: { replicas: 1, timeoutMs } }),
   ) as [ResQueue, ResQueue]
@@ -74,9 +80,7 @@ test('with replication an enqueue resolves when the replicas have the job, and i
 })
 
 test('with replication an enqueue that is sent again on another connection waits for the replicas all the same', async () => {
-  const primary = await startRedis()
-  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
-  await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const { primary, replica } = await startPair()
   const proxy = await startProxy({ port: primary.port })
   const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1, timeoutMs: 300 } })
   await client.enqueue('q', 'A')
@@ -90,9 +94,7 @@ test('with replication an enqueue that is sent again on another connection waits
 })
 
 test('replicas that are asked on a new connection have confirmed nothing, and are not said to have', async () => {
-  const primary = await startRedis()
-  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
-  await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const { primary } = await startPair()
   const proxy = await startProxy({ port: primary.port })
   const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1 } })
   proxy.on('WAIT', { kind: 'drop-reply' })
