@@ -56,6 +56,8 @@ interface Shift {
    * line would always be late, and doubled by any other.
    */
   most: number
+  /** Slots whose jobs came too late to start, in the order of these: asked for before any others. */
+  late: readonly number[]
   woken: boolean
   /** Its next turn is one that recalls. */
   recalling: boolean
@@ -116,8 +118,9 @@ export function startTurns(options: TurnOptions): TurnLoop {
       0,
     )
     const most = Math.min(quota, shift.most)
-    const next = recalling ? 0 : Math.min(sent.length, most)
-    const idle = slots.idle(shift.slots, recalling ? shift.most : most - next)
+    const next = recalling ? 0 : Math.min(sent.length, most - slots.idle(shift.late, most).length)
+    const inOrder = shift.late.length > 0 ? [...new Set([...shift.late, ...shift.slots])] : shift.slots
+    const idle = slots.idle(inOrder, recalling ? shift.most : most - next)
     const wanted = next + idle.length
     const token = recalling ? '' : (shift.tokens.shift() ?? '')
     shift.woken = recalling || shift.tokens.length > 0 || most < quota
@@ -158,6 +161,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
         reach = Math.max(LEAST_REACH, 2 * (deepest + 1))
       }
       shift.most = stale ? Math.max(Math.floor(got / 2), 1) : 2 * shift.most
+      if (stale) shift.late = [...new Set([...shift.late, ...reply.held.map(({ slot }) => slot)])]
+      else if (shift.late.length > 0) shift.late = shift.late.filter((slot) => !idle.includes(slot))
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
@@ -286,7 +291,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
       era++
       slots.reset()
       for (const shift of shifts)
-        Object.assign(shift, { ends: [], asked: 0, tokens: [], recalling: false, turning: false })
+        Object.assign(shift, { ends: [], asked: 0, late: [], tokens: [], recalling: false, turning: false })
       resting = false
     },
     stop: () => {
@@ -302,6 +307,7 @@ function divide(slots: readonly number[], count: number): Shift[] {
     ends: [],
     asked: 0,
     most: Infinity,
+    late: [],
     woken: false,
     recalling: false,
     tokens: [],
