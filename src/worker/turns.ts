@@ -1,6 +1,8 @@
 import { messageOf, ResQueueError } from '../errors.ts'
 import { turn, type End, type Held } from '../queue/turn.ts'
 import { createAhead, type Ahead } from './ahead.ts'
+import { createLateness, type Lateness } from './lateness.ts'
+import { createReach } from './reach.ts'
 import { createSlots } from './slots.ts'
 import { isStale, type TurnOptions } from './turnoptions.ts'
 
@@ -9,9 +11,6 @@ const REFUSED_MS = 1000
 
 /** A worker that goes from job to job wakes others to what it leaves at least this often. Milliseconds. */
 const RING_MS = 100
-
-/** So many queues are named in any turn, and of longer lists no more than lately had the jobs that were wanted. */
-const LEAST_REACH = 64
 
 /** From so many slots on they take their turns in two shifts: one is answered while the other's jobs run. */
 const TWO_SHIFTS = 16
@@ -51,13 +50,7 @@ interface Shift {
   ends: End[]
   /** Jobs that its outstanding call asks for. */
   asked: number
-  /**
-   * It asks for no more at once: halved by an answer that came too late to start its jobs, since large ones on a slow
-   * line would always be late, and doubled by any other.
-   */
-  most: number
-  /** Slots whose jobs came too late to start, in the order of these: asked for before any others. */
-  late: readonly number[]
+  lateness: Lateness
   woken: boolean
   /** Its next turn is one that recalls. */
   recalling: boolean
@@ -78,8 +71,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
   const shifts = divide(slots.all, options.slots < TWO_SHIFTS ? 1 : 2)
   const shiftOf = (slot: number): Shift => shifts[slot % shifts.length] as Shift
   let rungAt = -Infinity
-  /** How far down the list of queues a turn looks at first: naming ten thousand takes longer than a job does. */
-  let reach = Infinity
+  const reach = createReach()
   let resting = false
   let stopped = false
   /** Rises with every registration. */
@@ -117,10 +109,11 @@ export function startTurns(options: TurnOptions): TurnLoop {
       shifts.reduce((left, { asked }) => left - asked, options.quota()),
       0,
     )
-    const most = Math.min(quota, shift.most)
-    const next = recalling ? 0 : Math.min(sent.length, most - slots.idle(shift.late, most).length)
-    const inOrder = shift.late.length > 0 ? [...new Set([...shift.late, ...shift.slots])] : shift.slots
-    const idle = slots.idle(inOrder, recalling ? shift.most : most - next)
+    const { lateness } = shift
+    const most = Math.min(quota, lateness.most)
+    const next = recalling ? 0 : Math.min(sent.length, most - slots.idle(lateness.slots, most).length)
+    const inOrder = lateness.slots.length > 0 ? [...new Set([...lateness.slots, ...shift.slots])] : shift.slots
+    const idle = slots.idle(inOrder, recalling ? lateness.most : most - next)
     const wanted = next + idle.length
     const token = recalling ? '' : (shift.tokens.shift() ?? '')
     shift.woken = recalling || shift.tokens.length > 0 || most < quota
@@ -135,7 +128,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
     const mine = era
     try {
       const all = wanted > 0 && !recalling ? options.queues() : []
-      const queues = reach < all.length ? all.slice(0, reach) : all
+      const queues = reach.within(all)
       const ring = token !== '' || idle.length > 0 || clock.monotonic() - rungAt >= RING_MS
       if (ring) rungAt = clock.monotonic()
       const request = { ends: sent, next, idle, base, queues, wokenBy: token, ring }
@@ -153,16 +146,8 @@ export function startTurns(options: TurnOptions): TurnLoop {
       for (const { slot, claim } of sent) if (slots.holds(slot, claim)) slots.free(slot)
       const stale = isStale(reply, clock)
       const got = reply.held.length
-      // What slots are left look at the whole list next.
-      const isCut = queues.length < all.length && got < wanted && reply.state === ''
-      if (isCut) reach = Infinity
-      else if (all.length > LEAST_REACH && got >= wanted) {
-        const deepest = reply.held.reduce((most, { queue }) => Math.max(most, queues.indexOf(queue)), 0)
-        reach = Math.max(LEAST_REACH, 2 * (deepest + 1))
-      }
-      shift.most = stale ? Math.max(Math.floor(got / 2), 1) : 2 * shift.most
-      if (stale) shift.late = [...new Set([...shift.late, ...reply.held.map(({ slot }) => slot)])]
-      else if (shift.late.length > 0) shift.late = shift.late.filter((slot) => !idle.includes(slot))
+      lateness.learn(stale, idle, reply.held)
+      const isCut = reach.learn(all, queues, wanted, reply.held) && reply.state === ''
       for (const held of reply.held) {
         const refused = held.claim < base && sent.find((end) => end.slot === held.slot && end.claim === held.claim)
         if (refused) retryLater(refused)
@@ -291,7 +276,14 @@ export function startTurns(options: TurnOptions): TurnLoop {
       era++
       slots.reset()
       for (const shift of shifts)
-        Object.assign(shift, { ends: [], asked: 0, late: [], tokens: [], recalling: false, turning: false })
+        Object.assign(shift, {
+          ends: [],
+          asked: 0,
+          lateness: createLateness(),
+          tokens: [],
+          recalling: false,
+          turning: false,
+        })
       resting = false
     },
     stop: () => {
@@ -306,8 +298,7 @@ function divide(slots: readonly number[], count: number): Shift[] {
     slots: slots.filter((slot) => slot % count === n),
     ends: [],
     asked: 0,
-    most: Infinity,
-    late: [],
+    lateness: createLateness(),
     woken: false,
     recalling: false,
     tokens: [],

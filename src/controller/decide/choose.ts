@@ -29,8 +29,12 @@ const COLD_BAND = 0.25
  */
 const RISE_STARTS = 2
 const RISE_FORESIGHT = 3
-/** As many times as so many seconds are in the time that a job runs, if those are more: few of long jobs came yet. */
+/**
+ * Of long jobs few came yet, against those that run at once in the end: as many times as so many seconds are in the time
+ * that a job runs, up to this.
+ */
 const RISE_FORESIGHT_SECONDS = 6
+const MOST_RISE_FORESIGHT = 6
 /** Nothing goes down before two generations of long jobs can have ended; no longer than this is reckoned for them. */
 const MOST_RISE_SECONDS = 300
 /** The first that comes so many polling intervals later is the second look. */
@@ -118,8 +122,8 @@ function raised(situation: Situation): Choice | null {
   // Large fleets go up in steps that are worth a write. Jobs that run for longer than the target are counted, not guessed.
   const step = Math.floor((cold === null || cold.begun >= 1 ? LEAST_STEP : COLD_STEP) * current)
   // What is likely to be wanted before a new pod works is ordered with what is wanted now: one write instead of many.
-  const foresight =
-    risenFor === null ? MOST_FORESIGHT : Math.max(RISE_FORESIGHT, demand.serviceSeconds / RISE_FORESIGHT_SECONDS)
+  const rising = Math.min(demand.serviceSeconds / RISE_FORESIGHT_SECONDS, MOST_RISE_FORESIGHT)
+  const foresight = risenFor === null ? MOST_FORESIGHT : Math.max(RISE_FORESIGHT, rising)
   const likely = Math.min(up(demand.likely), Math.ceil(foresight * up(low)))
   return { replicas: Math.max(up(low), likely, current + step, oneEach), reason, limitedBy: null }
 }
