@@ -1,12 +1,12 @@
 import { sleep } from '../clock.ts'
-import { messageOf, ResQueueError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import { loadAddon } from './addon.ts'
 import type { Backend } from './backend.ts'
 import type { Engine, EngineOptions, Isolation, JobRun } from './engine.ts'
 import { startFork } from './fork.ts'
 import { startInline } from './inline.ts'
 import type { Outcome } from './outcome.ts'
-import { Unfit } from './selftest.ts'
+import { Short, Unfit } from './selftest.ts'
 import { startSpawn } from './spawn.ts'
 import { reasonOf } from './supervise.ts'
 
@@ -93,8 +93,7 @@ export async function createEngine(options: EngineOptions, load: typeof loadAddo
         return start(tries - 1)
       }
       // Processes ran out: who has forked before does so again once there are some, and who has not makes do with few.
-      const short = error instanceof ResQueueError && error.code === 'UNAVAILABLE'
-      if (error instanceof Unfit || (short && !forked)) return fallBack(messageOf(error))
+      if (error instanceof Unfit || (error instanceof Short && !forked)) return fallBack(error.message)
       throw error
     }
   }

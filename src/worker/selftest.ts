@@ -11,17 +11,24 @@ export class Unfit extends Error {
   override readonly name: string = 'Unfit'
 }
 
-/** What a child's end in its test says of forking; nothing, where processes or memory have run out for the moment. */
-function whyEnded(end: ProcessEnd): Error {
+/** Processes or memory have run out for the moment, which says nothing of forking. */
+export class Short extends ResQueueError {
+  constructor(how: string) {
+    super('UNAVAILABLE', `a job process cannot be made (${how}): raise the limit of processes or memory.`)
+  }
+}
+
+/** What a child's end in its test says. */
+function whyEnded(end: ProcessEnd): Unfit | Short {
   const how = end.signal ?? end.lost ?? `code ${end.code}`
   return end.unmade && /\b(EAGAIN|ENOMEM)$/.test(how)
-    ? new ResQueueError('UNAVAILABLE', `a job process cannot be made (${how}): raise the limit of processes or memory.`)
+    ? new Short(how)
     : new Unfit(`a forked child ended with ${how} in the self-test`)
 }
 
 /**
  * Ten children, each of which must show timers, file access, its own pid and random numbers of its own. `done` gets
- * each that has answered. Rejects with `Unfit`, or with `UNAVAILABLE` where not all of them could be made.
+ * each that has answered. Rejects with `Unfit`, or with `Short` where not all of them could be made.
  */
 export async function selfTest(make: () => Seat, done: (seat: Seat) => void): Promise<void> {
   const seen = new Set<unknown>()
