@@ -157,8 +157,8 @@ async function removeFound(
 }
 
 /**
- * Chunks of one second each in which jobs fit: all their jobs, and those that fit. `strays`: what to do about a key of another type in the place of such a
- * list.
+ * Chunks of one second each in which jobs fit: all their jobs, and those that fit. `strays`: what to do about a key of
+ * another type in the place of such a list.
  */
 async function* chunks(
   store: Store,

@@ -275,15 +275,7 @@ export function startTurns(options: TurnOptions): TurnLoop {
     reset: () => {
       era++
       slots.reset()
-      for (const shift of shifts)
-        Object.assign(shift, {
-          ends: [],
-          asked: 0,
-          lateness: createLateness(),
-          tokens: [],
-          recalling: false,
-          turning: false,
-        })
+      for (const shift of shifts) Object.assign(shift, unregistered())
       resting = false
     },
     stop: () => {
@@ -296,13 +288,13 @@ export function startTurns(options: TurnOptions): TurnLoop {
 function divide(slots: readonly number[], count: number): Shift[] {
   return Array.from({ length: count }, (_, n) => ({
     slots: slots.filter((slot) => slot % count === n),
-    ends: [],
-    asked: 0,
-    lateness: createLateness(),
     woken: false,
-    recalling: false,
-    tokens: [],
-    turning: false,
     scheduled: false,
+    ...unregistered(),
   }))
+}
+
+/** What a shift knows before its first turn under a registration. */
+function unregistered(): Pick<Shift, 'ends' | 'asked' | 'lateness' | 'tokens' | 'recalling' | 'turning'> {
+  return { ends: [], asked: 0, lateness: createLateness(), tokens: [], recalling: false, turning: false }
 }

@@ -36,7 +36,7 @@ const RISE_FORESIGHT = 3
 const RISE_FORESIGHT_SECONDS = 6
 const MOST_RISE_FORESIGHT = 6
 /** Nothing goes down before two generations of long jobs can have ended; no longer than this is reckoned for them. */
-const MOST_RISE_SECONDS = 300
+const MOST_FILLING_SECONDS = 300
 /** The first that comes so many polling intervals later is the second look. */
 const SECOND_LOOK = 0.75
 
@@ -142,8 +142,8 @@ function riseSeconds({ spec, memory: { roseAt }, demand, podStartSeconds, now }:
  * Whether more still come, and the jobs for which replicas rose and those that came after them cannot have ended yet:
  * how many run at once in the end is not known before. Of shorter ones the window sees it.
  */
-function isRising({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): boolean {
-  const seconds = Math.min(2 * demand.serviceSeconds, MOST_RISE_SECONDS)
+function isFilling({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): boolean {
+  const seconds = Math.min(2 * demand.serviceSeconds, MOST_FILLING_SECONDS)
   if (roseAt === null || !demand.isStream || seconds <= spec.behavior.scaleDown.stabilizationWindowSeconds) return false
   return now < roseAt + 1000 * (podStartSeconds + seconds)
 }
@@ -165,7 +165,7 @@ function lowered(situation: Situation): Choice {
   const least = tolerance === null && descentTo === null ? LEAST_STEP * current : 0
   if (down(raw) >= current || current - down(raw) < least)
     return { replicas: current, reason: current > raw ? 'WithinTolerance' : reason, limitedBy: null }
-  if (isRising(situation) || now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
+  if (isFilling(situation) || now < memory.noDownBefore || down(high) >= current || current - down(high) < least)
     return held
   // Small steps wait until it is quiet, and all of them longer where a lower number is in sight, or a large fleet would
   // go down in hundreds of them.
