@@ -1,22 +1,19 @@
 import { ResQueueError } from '../errors.ts'
 import {
   listQuarantine,
+  quarantineThatFits,
   releaseQuarantined,
   removeQuarantined,
   showQuarantined,
   type QuarantineEntry,
   type QuarantineSelection,
 } from '../queue/quarantine.ts'
-import type { Store } from '../redis/store.ts'
 import { listFirst } from './listing.ts'
 import { demandSelection, inTurn, massAction, oldestFirst } from './mass.ts'
 import { all, dryRun, limit, most, output, queueFilter, yes } from './options.ts'
 import type { Column } from './output.ts'
 import { isoOf } from './text.ts'
 import type { Context, Verb } from './verb.ts'
-
-/** Payloads read in one call. */
-const CHUNK = 500
 
 interface Row {
   readonly index: number
@@ -45,19 +42,6 @@ async function ls({ get, output: out, store: open, signal }: Context): Promise<n
     out.note(`The first ${shown}${ofAll} payloads; --limit 0 shows all`)
   }
   return 0
-}
-
-async function* quarantineThatFits(
-  store: Store,
-  queue: string | undefined,
-  signal: AbortSignal,
-): AsyncGenerator<QuarantineEntry> {
-  for (let offset = 0; ; offset += CHUNK) {
-    signal.throwIfAborted()
-    const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
-    for (const entry of entries) if (queue === undefined || entry.queue === queue) yield entry
-    if (entries.length < CHUNK) return
-  }
 }
 
 async function show(context: Context): Promise<number> {

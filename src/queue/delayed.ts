@@ -3,13 +3,12 @@ import { isObject } from '../json.ts'
 import { isWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Store } from '../redis/store.ts'
-import { exactBytes, portions, shaOf } from './entries.ts'
+import { exactBytes, FIRST_CHUNK, nextChunk, portions, shaOf } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
 
 const removeScript = loadScript('delayed_remove')
-const CHUNK = 500
 
 /** A job that is not due yet, whoever of the family filed it. */
 export interface DelayedJob {
@@ -168,6 +167,7 @@ async function* chunks(
 ): AsyncGenerator<{ readonly chunk: readonly Found[]; readonly fitting: readonly Found[] }> {
   const { keys } = store
   let after = '-inf'
+  let size = FIRST_CHUNK
   for (;;) {
     const range = filter.at === undefined ? [after, '+inf'] : [filter.at, filter.at]
     const seconds = (await store.command('zrangebyscore', [keys.delayedSchedule, ...range, 'LIMIT', 0, 100], {
@@ -181,7 +181,7 @@ async function* chunks(
         const replies = await store.pipeline(
           [
             ['llen', key],
-            ['lrange', key, from, from + CHUNK - 1],
+            ['lrange', key, from, from + size - 1],
           ],
           { signal },
         )
@@ -190,11 +190,13 @@ async function* chunks(
         if (refused) throw refused
         const [length, raws] = replies as [number, string[]]
         if (raws.length === 0) break
+        const isAll = from === 0 && length <= size
+        size = nextChunk(raws)
         const at = from
         const chunk = raws.map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
         const fitting = chunk.filter((job) => fits(job, filter))
         if (fitting.length > 0) yield { chunk, fitting }
-        else if (from === 0 && length <= CHUNK) break
+        else if (isAll) break
         const left = (await store.command('llen', [key], { signal })) as number
         // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at
         // again.

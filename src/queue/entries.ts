@@ -4,10 +4,12 @@ import type { Store } from '../redis/store.ts'
 
 const bytesScript = loadScript('element_bytes')
 
-/** Entries looked at in one call: few where most are moved, many where a walk deep into the list has to pay. */
+/** Entries that the first call of a walk asks for, before their size is known. */
+export const FIRST_CHUNK = 20
+/** Entries looked at in one call at most: few where most are moved, many where a walk deep into the list has to pay. */
 const CHUNK = 500
 const WIDE_CHUNK = 1000
-/** Characters beyond which a chunk stays small, and more than which no script compares or hashes in one call. */
+/** Characters that one call is meant to bring at most, and more than which no script compares or hashes in one call. */
 const MUCH_TEXT = 2_000_000
 
 /** One element of a list that is only looked through: a failed list or the quarantine. */
@@ -24,6 +26,17 @@ export interface Acted {
   readonly missing: number
   /** Go no further. */
   readonly enough?: boolean
+}
+
+/**
+ * How many entries the next call of a walk asks for: twice as many as came, but no more than `most`, and no more than
+ * make 2 million characters if they are like these. 500 entries of 5 MB would be a reply of 2.5 GB.
+ */
+export function nextChunk(texts: readonly string[], most: number = CHUNK): number {
+  if (texts.length === 0) return FIRST_CHUNK
+  const characters = texts.reduce((sum, text) => sum + text.length, 0)
+  const bearable = Math.floor((MUCH_TEXT * texts.length) / Math.max(characters, 1))
+  return Math.max(1, Math.min(Math.max(2 * texts.length, FIRST_CHUNK), bearable, most))
 }
 
 /** Runs of entries that together cost no more than a call may, in characters; one entry at least. */
@@ -75,7 +88,7 @@ export async function sweep(
   let start = 0
   let anchor: string | undefined
   let inVain = 0
-  let chunk = CHUNK
+  let chunk = FIRST_CHUNK
   for (;;) {
     signal?.throwIfAborted()
     const from = anchor === undefined ? start : start - 1
@@ -83,7 +96,7 @@ export async function sweep(
     const last = Math.min(start + chunk, end) - 1
     const texts = (await store.command('lrange', [list, from, last], { signal })) as string[]
     if (anchor !== undefined && texts[0] !== anchor) {
-      start = Math.max(0, start - chunk)
+      start = Math.max(0, start - WIDE_CHUNK)
       anchor = undefined
       continue
     }
@@ -95,13 +108,15 @@ export async function sweep(
     inVain = missing > 0 && removed.size === 0 ? inVain + 1 : 0
     // Somebody else who always is faster will see to these entries.
     if (missing > 0 && inVain < 10) {
-      start = Math.max(0, start - chunk)
+      start = Math.max(0, start - WIDE_CHUNK)
       anchor = undefined
       continue
     }
     const kept = entries.filter((entry) => !removed.has(entry.index))
-    const characters = entries.reduce((sum, entry) => sum + entry.text.length, 0)
-    chunk = removed.size * 4 > entries.length || characters > (MUCH_TEXT * chunk) / WIDE_CHUNK ? CHUNK : WIDE_CHUNK
+    chunk = nextChunk(
+      entries.map((entry) => entry.text),
+      removed.size * 4 > entries.length ? CHUNK : WIDE_CHUNK,
+    )
     start += kept.length
     anchor = kept.at(-1)?.text ?? anchor
   }

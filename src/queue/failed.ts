@@ -2,12 +2,11 @@ import { defined } from '../defined.ts'
 import { isObject } from '../json.ts'
 import type { Store } from '../redis/store.ts'
 import { parseDate } from './dates.ts'
-import { shaOf } from './entries.ts'
+import { FIRST_CHUNK, nextChunk, shaOf } from './entries.ts'
 import { payloadOf, type Payload } from './payload.ts'
 
 /** Entries that one call of `listFailed` looks through at most. */
 const MOST_SCANNED = 10_000
-const CHUNK = 500
 
 /** Which failed list: the common one, or that of one queue (Ruby's RedisMultiQueue). */
 export interface FailedList {
@@ -111,13 +110,15 @@ export async function listFailed(store: Store, query: FailedQuery = {}): Promise
   const entries: FailedEntry[] = []
   const step = order === 'newest' ? -1 : 1
   let at = cursor ?? (step === 1 ? 0 : total - 1)
+  let size = FIRST_CHUNK
   for (let scanned = 0; at >= 0 && at < total && scanned < MOST_SCANNED;) {
-    const n = hasFilter(query) ? CHUNK : Math.min(CHUNK, wanted - entries.length)
+    const n = hasFilter(query) ? size : Math.min(size, wanted - entries.length)
     const [from, to] = step === 1 ? [at, at + n - 1] : [Math.max(0, at - n + 1), at]
     const texts = (await store.command('lrange', [key, from, to])) as string[]
     const chunk = texts.map((text, i) => [from + i, text] as const)
     if (step === -1) chunk.reverse()
     if (chunk.length === 0) break
+    size = nextChunk(texts)
     for (const [index, text] of chunk) {
       at = index + step
       scanned++

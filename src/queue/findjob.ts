@@ -1,9 +1,10 @@
 import { unlessWrongType } from '../redis/replies.ts'
 import type { Store } from '../redis/store.ts'
 import { delayedJobs, type DelayedJob } from './delayed.ts'
+import { FIRST_CHUNK, nextChunk } from './entries.ts'
 import { failedQueues, listFailed, type FailedEntry } from './failed.ts'
 import { parsePayload, type Payload } from './payload.ts'
-import { listQuarantine, type QuarantineEntry } from './quarantine.ts'
+import { quarantineThatFits, type QuarantineEntry } from './quarantine.ts'
 import { peekQueue, queueNames, queueSize } from './queues.ts'
 import { retriesThatFit, type RetryEntry } from './retries.ts'
 import { getStatus, type StatusSnapshot } from './status.ts'
@@ -42,7 +43,6 @@ export interface JobReport {
 /** How far each kind is looked through. */
 const MOST = 10_000
 const MOST_WORKERS = 1000
-const CHUNK = 500
 
 /** What is looked for. */
 interface Search {
@@ -89,7 +89,7 @@ export async function findJob(
 }
 
 function delayed(store: Store, { id, signal }: Search): Promise<Found> {
-  return lookThrough(delayedJobs(store, {}, signal), id, (job) => ({ kind: 'delayed', job }))
+  return lookThrough(delayedJobs(store, {}, signal), isCalled(id), (job) => ({ kind: 'delayed', job }))
 }
 
 async function waiting(store: Store, { id, queue, signal }: Search): Promise<Found> {
@@ -101,10 +101,13 @@ async function waiting(store: Store, { id, queue, signal }: Search): Promise<Fou
     const size = await unlessWrongType(queueSize(store, name), 0)
     complete &&= size <= left
     // Towards the head, as its jobs go: none comes from what is still to be read to what was.
-    for (let to = Math.min(size, left); to > 0; to -= CHUNK) {
+    for (let to = Math.min(size, left), chunk = FIRST_CHUNK; to > 0;) {
       signal?.throwIfAborted()
-      const from = Math.max(0, to - CHUNK)
-      for (const [i, raw] of (await peekQueue(store, name, from, to - from)).entries()) {
+      const from = Math.max(0, to - chunk)
+      const raws = await peekQueue(store, name, from, to - from)
+      to = from
+      chunk = nextChunk(raws)
+      for (const [i, raw] of raws.entries()) {
         // An id without anything to escape stands in the text as it is: parse only what can be it.
         if (plain && !raw.includes(id)) continue
         const parsed = parsePayload(raw)
@@ -130,18 +133,23 @@ async function running(store: Store, { id }: Search): Promise<Found> {
 }
 
 function retried(store: Store, { id, signal }: Search): Promise<Found> {
-  return lookThrough(retriesThatFit(store, {}, signal), id, (entry) => ({ kind: 'retry', entry }))
+  return lookThrough(retriesThatFit(store, {}, signal), isCalled(id), (entry) => ({ kind: 'retry', entry }))
 }
 
-async function lookThrough<T extends { readonly payload: Payload | undefined }>(
+const isCalled =
+  (id: string) =>
+  ({ payload }: { readonly payload: Payload | undefined }): boolean =>
+    payload?.id === id
+
+async function lookThrough<T>(
   items: AsyncIterable<T>,
-  id: string,
+  isIt: (item: T) => boolean,
   placeOf: (item: T) => Place,
 ): Promise<Found> {
   const places: Place[] = []
   let seen = 0
   for await (const item of items) {
-    if (item.payload?.id === id) places.push(placeOf(item))
+    if (isIt(item)) places.push(placeOf(item))
     if (++seen >= MOST) return { places, complete: false }
   }
   return { places, complete: true }
@@ -162,14 +170,8 @@ async function failed(store: Store, { id, queue, signal }: Search): Promise<Foun
 }
 
 async function quarantined(store: Store, { id, signal }: Search): Promise<Found> {
-  const places: Place[] = []
-  for (let offset = 0; offset < MOST; offset += CHUNK) {
-    signal?.throwIfAborted()
-    const { entries } = await listQuarantine(store, { offset, limit: CHUNK })
-    for (const entry of entries) if (names(entry.raw, id)) places.push({ kind: 'quarantine', entry })
-    if (entries.length < CHUNK) return { places, complete: true }
-  }
-  return { places, complete: false }
+  const named = (entry: QuarantineEntry): boolean => names(entry.raw, id)
+  return lookThrough(quarantineThatFits(store, undefined, signal), named, (entry) => ({ kind: 'quarantine', entry }))
 }
 
 /** Whether something that is no payload says this id all the same. */

@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import { shaOf, type Entry } from './entries.ts'
+import { FIRST_CHUNK, nextChunk, shaOf, type Entry } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { moveEntries, type MoveOptions, type Moved, type Mover } from './moves.ts'
 import { parsePayload } from './payload.ts'
@@ -49,6 +49,22 @@ export async function listQuarantine(
   return {
     entries: (texts as string[]).map((text, i) => parseQuarantined({ index: offset + i, text })),
     total: total as number,
+  }
+}
+
+/** Quarantined elements, of one queue or of all, oldest first, read a chunk at a time. */
+export async function* quarantineThatFits(
+  store: Store,
+  queue?: string,
+  signal?: AbortSignal,
+): AsyncGenerator<QuarantineEntry> {
+  for (let offset = 0, limit = FIRST_CHUNK; ;) {
+    signal?.throwIfAborted()
+    const { entries } = await listQuarantine(store, { offset, limit })
+    for (const entry of entries) if (queue === undefined || entry.queue === queue) yield entry
+    if (entries.length < limit) return
+    offset += entries.length
+    limit = nextChunk(entries.map(({ raw }) => raw))
   }
 }
 

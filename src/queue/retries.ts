@@ -1,13 +1,12 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import { portions } from './entries.ts'
+import { FIRST_CHUNK, nextChunk, portions } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
 
 const removeScript = loadScript('retry_remove')
-const CHUNK = 500
 
 /** A job that failed and waits to run again. */
 export interface RetryEntry {
@@ -56,11 +55,13 @@ export async function* retriesThatFit(
   signal?: AbortSignal,
 ): AsyncGenerator<RetryEntry> {
   const { fits } = matcherOf(filter)
-  for (let offset = 0; ; offset += CHUNK) {
+  for (let offset = 0, size = FIRST_CHUNK; ;) {
     signal?.throwIfAborted()
-    const page = await readPage(store, offset, CHUNK)
+    const page = await readPage(store, offset, size)
     for (const entry of page) if (fits(entry)) yield entry
-    if (page.length < CHUNK) return
+    if (page.length < size) return
+    offset += page.length
+    size = nextChunk(page.map(({ raw }) => raw))
   }
 }
 
@@ -81,9 +82,9 @@ export async function removeRetries(
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
   }
   let done = 0
-  for (let offset = 0; done < limit;) {
+  for (let offset = 0, size = FIRST_CHUNK; done < limit;) {
     signal?.throwIfAborted()
-    const page = await readPage(lane.store, offset, CHUNK)
+    const page = await readPage(lane.store, offset, size)
     // What cannot be read has no claim to be removed by.
     const chosen = page.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
@@ -91,8 +92,9 @@ export async function removeRetries(
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))
       progress?.(done)
     }
-    if (page.length < CHUNK) break
+    if (page.length < size) break
     offset += page.length - (dryRun ? 0 : chosen.length)
+    size = nextChunk(page.map(({ raw }) => raw))
   }
   return done
 }

@@ -15,7 +15,7 @@ test('a sweep passes over nothing when somebody else removes what it has seen', 
     for (const { text } of entries) seen.add(text)
     calls++
     // Shifts what was not seen yet into places that were.
-    if (calls <= 3) await redis.lpop(key, 150)
+    if (calls > 5 && calls <= 8) await redis.lpop(key, 150)
     return NOTHING
   })
   expect(seen.size).toBe(5000)
@@ -30,7 +30,7 @@ test('a sweep looks again where entries were missing, and does not do so for eve
     starts.push(entries[0]?.index ?? -1)
     return { removed: new Set(), missing: starts.length === 2 ? 5 : 0 }
   })
-  expect(starts).toEqual([0, 500, 0, 1000])
+  expect(starts).toEqual([0, 20, 0, 40, 120, 280, 600])
   let calls = 0
   await sweep(store, key, async () => {
     calls++
@@ -50,11 +50,10 @@ test('new entries are not met, removed places shift the walk, and enough is enou
   const seen: string[] = []
   await sweep(store, key, async (entries) => {
     seen.push(...entries.map(({ text }) => text))
-    if (seen.length === 500) {
-      await redis.lpop(key, 500)
-      await redis.rpush(key, 'new')
-    }
-    return { removed: new Set(entries.slice(0, seen.length === 500 ? 500 : 0).map(({ index }) => index)), missing: 0 }
+    if (seen.length > 300) return NOTHING
+    await redis.lpop(key, entries.length)
+    await redis.rpush(key, 'new')
+    return { removed: new Set(entries.map(({ index }) => index)), missing: 0 }
   })
   expect(seen).toEqual(Array.from({ length: 600 }, (_, i) => `${i}`))
   let calls = 0
@@ -63,6 +62,23 @@ test('new entries are not met, removed places shift the walk, and enough is enou
     return { removed: new Set(), missing: 0, enough: true }
   })
   expect(calls).toBe(1)
+})
+
+test('a sweep asks for as many entries as their size allows', async ({ redis, redisUrl, ns }) => {
+  const { store } = openTestLane(redisUrl, ns)
+  const key = `${ns}:failed`
+  const sizesOf = async (text: string, count: number): Promise<readonly number[]> => {
+    await redis.del(key)
+    await redis.rpush(key, ...Array.from({ length: count }, () => text))
+    const sizes: number[] = []
+    await sweep(store, key, async (entries) => {
+      sizes.push(entries.length)
+      return NOTHING
+    })
+    return sizes
+  }
+  expect(await sizesOf('small', 3000)).toEqual([20, 40, 80, 160, 320, 640, 1000, 740])
+  expect(await sizesOf('x'.repeat(400_000), 40)).toEqual([20, 5, 5, 5, 5])
 })
 
 test('bytes that are not UTF-8 are had exactly, unless the entry has gone', async ({ redis, redisUrl, ns }) => {

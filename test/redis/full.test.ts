@@ -58,6 +58,8 @@ async function startPair(): Promise<{ primary: RedisServer; replica: RedisServer
   const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] })
   const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] })
   await waitFor(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  // Until the primary knows it, too, its replica confirms nothing.
+  await waitFor(async () => (await primary.client().info('replication')).includes('state=online'))
   return { primary, replica }
 }
 
@@ -82,7 +84,7 @@ test('with replication an enqueue resolves when the replicas have the job, and i
 test('with replication an enqueue that is sent again on another connection waits for the replicas all the same', async () => {
   const { primary, replica } = await startPair()
   const proxy = await startProxy({ port: primary.port })
-  const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1, timeoutMs: 300 } })
+  const client = openQueue(proxy.url, 'resque', { replication: { replicas: 1, timeoutMs: 2000 } })
   await client.enqueue('q', 'A')
   replica.pause()
   proxy.on('EVALSHA', { kind: 'drop-reply' })

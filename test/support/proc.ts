@@ -49,6 +49,19 @@ export function isAlive(pid: number): boolean {
   return !/^\d+ \(.*\) [ZX] /s.test(readProc(pid, 'stat'))
 }
 
+/**
+ * SIGSTOP that is in force when this returns. The signal alone is not: until each of its threads has stopped, the process
+ * may still answer what is sent to it afterwards.
+ */
+export function freeze(pid: number): void {
+  process.kill(pid, 'SIGSTOP')
+  const end = performance.now() + 10_000
+  while (threads(pid).some((stat) => !/^\d+ \(.*\) [TtZX] /s.test(stat))) {
+    if (performance.now() > end) throw new Error(`${pid} does not stop: ${readProc(pid, 'status')}`)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  }
+}
+
 /** Waits until the process is gone. */
 export async function waitForDeath(pid: number, options: WaitOptions = {}): Promise<void> {
   await waitFor(() => !isAlive(pid), { describe: () => `the death of ${pid}: ${readProc(pid, 'status')}`, ...options })
@@ -75,6 +88,15 @@ export function offspring(): ProcessInfo[] {
 function pids(): number[] {
   try {
     return readdirSync('/proc').map(Number).filter(Number.isInteger)
+  } catch {
+    return []
+  }
+}
+
+/** The `stat` of each thread that there is. */
+function threads(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((tid) => readProc(pid, `task/${tid}/stat`) || [])
   } catch {
     return []
   }

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { freeze } from './proc.ts'
 import { own } from './scope.ts'
 import { latch, within } from './wait.ts'
 
@@ -39,7 +40,7 @@ export interface TestProcess {
   /** `exit` with a deadline (default 10 s); the error shows the output. */
   waitForExit(timeoutMs?: number): Promise<Exit>
   signal(signal: NodeJS.Signals): void
-  /** SIGSTOP and SIGCONT. */
+  /** SIGSTOP, in force on return, and SIGCONT. */
   pause(): void
   resume(): void
   /** SIGTERM, then SIGKILL after `graceMs` (default 10 s). */
@@ -186,7 +187,9 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
     },
     waitForExit: (timeoutMs = 10_000) => within(timeoutMs, exit, () => `the end of ${report()}`),
     signal: send,
-    pause: () => send('SIGSTOP'),
+    pause: () => {
+      if (running) freeze(pid)
+    },
     resume: () => send('SIGCONT'),
     async stop(graceMs = 10_000) {
       send('SIGCONT')

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { freePort } from './ports.ts'
+import { freeze } from './proc.ts'
 import { cleanEnv, guard } from './process.ts'
 import { own } from './scope.ts'
 import { within } from './wait.ts'
@@ -27,7 +28,7 @@ export interface RedisServer extends AsyncDisposable {
   stop(): Promise<void>
   /** SIGKILL: as a power cut would. */
   kill(): Promise<void>
-  /** SIGSTOP and SIGCONT: connections stay open and nothing answers. */
+  /** SIGSTOP, in force on return, and SIGCONT: connections stay open and nothing answers. */
   pause(): void
   resume(): void
   /** Starts again on the same port and in the same folder, stopping it first where it runs. */
@@ -148,7 +149,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     client: (clientOptions = {}) => openClient(server.url, clientOptions),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
-    pause: () => void child?.kill('SIGSTOP'),
+    pause: () => freeze(server.pid),
     resume: () => void child?.kill('SIGCONT'),
     async restart(newArgs) {
       if (newArgs) args = newArgs

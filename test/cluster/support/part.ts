@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { freeze } from '../../support/proc.ts'
 import { cleanEnv, guard } from '../../support/process.ts'
 
 /** A program of the cluster. It is killed with the process that started it at the latest. */
@@ -17,7 +18,7 @@ export interface Part {
   stop(): Promise<void>
   /** SIGKILL. */
   kill(): Promise<void>
-  /** SIGSTOP and SIGCONT. */
+  /** SIGSTOP, in force on return, and SIGCONT. */
   pause(): void
   resume(): void
 }
@@ -90,7 +91,9 @@ export async function startPart(options: PartOptions): Promise<Part> {
     },
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
-    pause: () => void child?.kill('SIGSTOP'),
+    pause: () => {
+      if (child) freeze(pid)
+    },
     resume: () => void child?.kill('SIGCONT'),
   }
 }
