@@ -1,5 +1,5 @@
 import type { LogLevel } from './log.ts'
-import { presence, type Option, type OptionGroup } from './option.ts'
+import { presence, text, type Option, type OptionGroup } from './option.ts'
 import { integer, oneOf } from './values.ts'
 
 export const port: Option<number> = {
@@ -11,6 +11,12 @@ export const port: Option<number> = {
   about: 'Port of /livez, /readyz, /healthz and /metrics; 0: any free port, which is logged.',
   read: integer({ min: 0, max: 65_535 }),
 }
+
+export const host: Option<string | undefined> = text(
+  'host',
+  'ADDRESS',
+  'Address or name that --port is bound to: 127.0.0.1 keeps it on this machine. Default: every address, as Kubernetes needs.',
+)
 
 export const maxClassLabels: Option<number> = {
   flag: 'max-class-labels',
@@ -41,5 +47,5 @@ export const logLevel: Option<LogLevel> = {
 /** What a worker shows. */
 export const displayGroup: OptionGroup = {
   title: 'Endpoints and log',
-  options: [port, maxClassLabels, logLevel],
+  options: [port, host, maxClassLabels, logLevel],
 }

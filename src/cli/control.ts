@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { logLevel, maxRecoveries, port } from '../config.ts'
+import { host, logLevel, maxRecoveries, port } from '../config.ts'
 import {
   connections,
   controllerGroup,
@@ -68,7 +68,7 @@ async function control({ get, config, env }: Context): Promise<number> {
   }
   process.on('SIGTERM', end).on('SIGINT', end)
   try {
-    await using server = await startServer({ port: get(port), telemetry, checks: controller.checks })
+    await using server = await startServer({ port: get(port), host: get(host), telemetry, checks: controller.checks })
     log.info({ port: server.port }, 'health and metrics are served')
     log.info(
       {
@@ -107,7 +107,7 @@ export const verbs: readonly Verb[] = [
       "control --namespace-scope '*' --connections /etc/resqueue/connections.yaml",
       'control --kubeconfig ~/.kube/config --namespace-scope staging --dry-run --port 0',
     ],
-    options: [...controllerGroup.options, dryRun, maxRecoveries, port, logLevel],
+    options: [...controllerGroup.options, dryRun, maxRecoveries, port, host, logLevel],
     redis: true,
     run: control,
   },

@@ -1,4 +1,4 @@
-import { logLevel, maxClassLabels, pidfile, port, workerGroups } from '../config.ts'
+import { host, logLevel, maxClassLabels, pidfile, port, workerGroups } from '../config.ts'
 import { createLogger } from '../log.ts'
 import { openStore } from '../redis/store.ts'
 import { workerChecks } from '../telemetry/health.ts'
@@ -36,7 +36,7 @@ async function work({ get, config }: Context): Promise<number> {
   const forward = (signal: NodeJS.Signals): void => worker?.signal(signal as WorkerSignal)
   try {
     // Before anything is registered: a port that is taken must not leave traces in Redis.
-    await using server = await startServer({ port: get(port), telemetry, checks: workerChecks(view) })
+    await using server = await startServer({ port: get(port), host: get(host), telemetry, checks: workerChecks(view) })
     log.info({ port: server.port }, 'health and metrics are served')
     worker = startWorker(options, { store, log, observer: telemetry.observer })
     for (const signal of SIGNALS) process.on(signal, forward)

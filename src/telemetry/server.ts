@@ -9,7 +9,7 @@ export interface ServerOptions {
   /** 0 takes a free one. */
   readonly port: number
   /** Default: every address of the machine. */
-  readonly host?: string
+  readonly host?: string | undefined
   readonly telemetry: Pick<Telemetry, 'metrics' | 'contentType'>
   readonly checks: Checks
 }
@@ -109,7 +109,7 @@ export async function startServer(options: ServerOptions): Promise<TelemetryServ
     await listen(server, port, host)
   } catch (error) {
     eventLoop.close()
-    throw cannotListen(port, error)
+    throw cannotListen(port, host, error)
   }
 
   let closing: Promise<void> | undefined
@@ -144,13 +144,14 @@ async function stop(server: Server): Promise<void> {
   clearTimeout(timer)
 }
 
-function cannotListen(port: number, cause: unknown): ResQueueError {
+function cannotListen(port: number, host: string | undefined, cause: unknown): ResQueueError {
   const code = (cause as NodeJS.ErrnoException).code
+  const where = `Port ${port}${host === undefined ? '' : ` of ${host}`}`
   const why =
     code === 'EADDRINUSE'
-      ? `Port ${port} is taken. Choose another one with --port (PORT), or 0 for a free one.`
+      ? `${where} is taken. Choose another one with --port (PORT), or 0 for a free one.`
       : code === 'EACCES'
-        ? `Port ${port} is not allowed for this user. Choose one above 1023 with --port (PORT).`
-        : `Port ${port} cannot be listened on: ${messageOf(cause)}.`
+        ? `${where} is not allowed for this user. Choose one above 1023 with --port (PORT).`
+        : `${where} cannot be listened on: ${messageOf(cause)}.`
   return new ResQueueError('UNAVAILABLE', why, { cause })
 }

@@ -135,7 +135,7 @@ test('a taken port is an error that names it and ends with exit code 69', async 
   await expect(serve({ port: server.port })).rejects.toMatchObject({
     code: 'UNAVAILABLE',
     exitCode: 69,
-    message: expect.stringContaining(`Port ${server.port} is taken`),
+    message: expect.stringContaining(`Port ${server.port} of 127.0.0.1 is taken`),
   })
 })
 
