@@ -8,7 +8,7 @@ import type { ApiServer } from './apiserver.ts'
 import { createCaretaker, tended } from './caretaker.ts'
 import type { Connection, Connections } from './connections.ts'
 import { createRecorder } from './events.ts'
-import { elect, type Term, type Verdict } from './leader.ts'
+import { elect, type Term, type ElectionEnd } from './leader.ts'
 import { openPods } from './podwatch.ts'
 import { SPEC_FIELDS } from './readscaler.ts'
 import { createReconciler } from './reconcile.ts'
@@ -39,7 +39,7 @@ export interface Controller {
   readonly view: ControllerView
   readonly checks: Checks
   /** Runs until `signal` aborts, or until leadership is lost. */
-  run(signal: AbortSignal): Promise<Verdict>
+  run(signal: AbortSignal): Promise<ElectionEnd>
 }
 
 /**

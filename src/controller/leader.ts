@@ -41,7 +41,7 @@ export interface Term {
 }
 
 /** How an election ended: the signal aborted, or leadership was lost. */
-export type Verdict = 'stopped' | 'lost'
+export type ElectionEnd = 'stopped' | 'lost'
 
 /**
  * Waits for the Lease, leads while it can be renewed, and gives it back at the end. Expiry is judged by how long the
@@ -52,7 +52,7 @@ export async function elect(
   options: LeaderOptions,
   lead: (term: Term) => Promise<void>,
   signal: AbortSignal,
-): Promise<Verdict> {
+): Promise<ElectionEnd> {
   const { api, namespace, name, identity, log, clock = systemClock } = options
   let seen: { text: string; at: number } | undefined
   let held: Lease | undefined

@@ -4,7 +4,7 @@ import { ResQueueError, messageOf } from '../errors.ts'
  * What a rejected call means. `unknown`: it may have run, the socket cannot tell. `refused`: Redis answered, and did
  * nothing.
  */
-export type Verdict =
+export type Meaning =
   | { readonly kind: 'unknown' }
   | {
       readonly kind: 'refused'
@@ -118,7 +118,7 @@ export function lostCall(error: unknown): Error {
  * Sorts an error of ioredis: a reply of Redis, or a socket that went away. `inCluster`: it came by a connection to a
  * whole Redis Cluster, where all keys share a slot.
  */
-export function classify(error: unknown, inCluster = false): Verdict {
+export function classify(error: unknown, inCluster = false): Meaning {
   if (error instanceof ResQueueError) return { kind: 'refused', error, final: true, reconnect: false }
   forgetSent(error)
   const message = refusalOf(error)

@@ -166,11 +166,11 @@ export function openStore(
           return reply
         } catch (error) {
           signal?.throwIfAborted()
-          const verdict = classify(error, c.isCluster)
-          if (verdict.kind === 'refused') {
-            refused = verdict.error
-            if (!stubborn || verdict.final) throw verdict.error
-            if (verdict.reconnect) outdated = true
+          const meaning = classify(error, c.isCluster)
+          if (meaning.kind === 'refused') {
+            refused = meaning.error
+            if (!stubborn || meaning.final) throw meaning.error
+            if (meaning.reconnect) outdated = true
           } else {
             lastError = lostCall(error)
             lost?.()
@@ -189,8 +189,8 @@ export function openStore(
         await sleep(Math.min(25 * 2 ** Math.min(round, 5), Math.max(until - clock.monotonic(), 1)), signal)
       else {
         await becomeReady(until, signal)
-        const verdict = lastError && live().status !== 'ready' ? classify(lastError) : undefined
-        if (verdict?.kind === 'refused' && verdict.final && !rotation) throw verdict.error
+        const meaning = lastError && live().status !== 'ready' ? classify(lastError) : undefined
+        if (meaning?.kind === 'refused' && meaning.final && !rotation) throw meaning.error
       }
     }
   }
@@ -243,9 +243,9 @@ export function openStore(
         const replies = (await batch.exec()) ?? []
         return replies.map(([error, reply]) => {
           if (!error) return reply
-          const verdict = classify(error, c.isCluster)
-          if (verdict.kind === 'unknown') throw error
-          return verdict.error
+          const meaning = classify(error, c.isCluster)
+          if (meaning.kind === 'unknown') throw error
+          return meaning.error
         })
       }, patience),
     open: (otherRole: Role, otherName: string) => openStore(config, otherName, otherRole, clock, counts),

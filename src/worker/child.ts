@@ -5,7 +5,7 @@ import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
 import { logFields, logMessage } from './logfields.ts'
 import { performJob } from './perform.ts'
-import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './protocol.ts'
+import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './frames.ts'
 
 /** What a job process stands on: a forked or a spawned one. */
 export interface ChildHost {

@@ -6,7 +6,7 @@ import { fs } from './builtins.ts'
 import { createChild, type Child } from './child.ts'
 import { hookExit, isExitAwaited } from './exithooks.ts'
 import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
-import { frameReader } from './protocol.ts'
+import { frameReader } from './frames.ts'
 
 const CHANNEL_FD = 3
 

@@ -7,7 +7,7 @@ import { commandLine } from './entry.ts'
 import { signalGroup, type JobProcess, type ProcessEnd, type ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
 import { endedLoading, refusal, type Loaded } from './loading.ts'
-import { FRAME, frameReader } from './protocol.ts'
+import { FRAME, frameReader } from './frames.ts'
 
 /** How long output may still come after the process's end, when something it started holds the pipes. */
 const LINGER_MS = 200

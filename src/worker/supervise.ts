@@ -6,7 +6,7 @@ import type { JobProcess, ProcessEnd } from './jobprocess.ts'
 import { oomKills, watchMemory } from './memory.ts'
 import { readMessage } from './message.ts'
 import type { Heard, JobError, Outcome, ProcessReport } from './outcome.ts'
-import { assignmentFrame } from './protocol.ts'
+import { assignmentFrame } from './frames.ts'
 
 const MIB = 1_048_576
 /** What V8 writes before it aborts, on every version so far. */

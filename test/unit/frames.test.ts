@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readMessage } from '../../src/worker/message.ts'
-import { FRAME, frame, frameReader } from '../../src/worker/protocol.ts'
+import { FRAME, frame, frameReader } from '../../src/worker/frames.ts'
 
 type Seen = [type: number, body: string]
 
