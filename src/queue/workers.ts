@@ -159,31 +159,35 @@ function runningOf(slot: number, record: string): Running {
 
 async function viewForeign(store: Store, ids: readonly string[]): Promise<ForeignWorker[]> {
   const { keys } = store
-  if (ids.length === 0) return []
-  const replies = await store.pipeline(
-    ids.flatMap((id): [string, ...string[]][] => [
-      ['get', keys.worker(id)],
-      ['get', keys.workerStarted(id)],
-      ['hget', keys.heartbeat, id],
-    ]),
-  )
-  const text = (i: number): string | undefined => (typeof replies[i] === 'string' ? replies[i] : undefined)
-  return ids.map((id, i) => {
-    const [host = '', pid = '', ...queues] = id.split(':')
-    return {
-      kind: 'foreign',
-      id,
-      host,
-      pid: /^\d+/.test(pid) ? Number.parseInt(pid, 10) : undefined,
-      queues: queues
-        .join(':')
-        .split(',')
-        .filter((queue) => queue !== ''),
-      started: parseDate(text(3 * i + 1)),
-      heartbeat: parseDate(text(3 * i + 2)),
-      running: busyOf(text(3 * i)),
+  const found: ForeignWorker[] = []
+  // What a worker runs holds its whole job.
+  for (const page of pagesOf(ids, 100)) {
+    const replies = await store.pipeline(
+      page.flatMap((id): [string, ...string[]][] => [
+        ['get', keys.worker(id)],
+        ['get', keys.workerStarted(id)],
+        ['hget', keys.heartbeat, id],
+      ]),
+    )
+    const text = (i: number): string | undefined => (typeof replies[i] === 'string' ? replies[i] : undefined)
+    for (const [i, id] of page.entries()) {
+      const [host = '', pid = '', ...queues] = id.split(':')
+      found.push({
+        kind: 'foreign',
+        id,
+        host,
+        pid: /^\d+/.test(pid) ? Number.parseInt(pid, 10) : undefined,
+        queues: queues
+          .join(':')
+          .split(',')
+          .filter((queue) => queue !== ''),
+        started: parseDate(text(3 * i + 1)),
+        heartbeat: parseDate(text(3 * i + 2)),
+        running: busyOf(text(3 * i)),
+      })
     }
-  })
+  }
+  return found
 }
 
 /** Reads the family's `worker:<id>`: absent while idle; `{}` and what cannot be read count as idle. */

@@ -136,6 +136,18 @@ test('workers of Ruby, php, node-resque and redisQueue are listed with what they
   expect(await client.workers.show('vm:17275:default')).toMatchObject({ heartbeat: new Date('2026-11-22T18:40:00Z') })
 })
 
+test('each of hundreds of foreign workers is listed with what is its own', async ({ redis, redisUrl, ns }) => {
+  const ids = Array.from({ length: 250 }, (_, i) => `vm:${1000 + i}:mail`)
+  const payload = { class: 'A', args: [] }
+  const fill = redis.pipeline().sadd(`${ns}:workers`, ...ids)
+  for (const id of ids) fill.set(`${ns}:worker:${id}`, JSON.stringify({ queue: id, run_at: null, payload }))
+  await fill.exec()
+  const listed = await openQueue(redisUrl, ns).workers.list()
+  expect(listed.map(({ id, pid, running }) => [id, pid, running[0]?.queue])).toEqual(
+    ids.map((id, i) => [id, 1000 + i, id]),
+  )
+})
+
 test('a job is found wherever it is', async ({ redis, redisUrl, ns }) => {
   const client = openQueue(redisUrl, ns)
   await client.enqueueBulk(Array.from({ length: 1500 }, (_, i) => ({ queue: 'q', class: 'A', args: [i], id: `w${i}` })))
