@@ -156,9 +156,10 @@ test('renewal tells of a retry and of a delayed job once they are due, and how m
   }
   expect(await told()).toMatchObject({ retryDue: false, delayedDue: false, knownQueues: 0 })
   await redis.sadd(`${ns}:queues`, 'q', 'r')
-  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 300, 'model.1 1 1 3 qE:e{}')
+  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 60_000, 'model.1 1 1 3 qE:e{}')
   await redis.zadd(`${ns}:delayed_queue_schedule`, 4_000_000_000, '4000000000')
   expect(await told()).toMatchObject({ retryDue: false, delayedDue: false, knownQueues: 2 })
+  await redis.zadd(`${ns}:ext:retry`, (await clock(redis)) + 300, 'model.1 1 1 3 qE:e{}')
   await waitFor(async () => (await told()).retryDue)
   const second = Math.floor((await clock(redis)) / 1000)
   await redis.zadd(`${ns}:delayed_queue_schedule`, second, String(second))

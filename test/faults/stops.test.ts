@@ -225,7 +225,7 @@ const scenarios = sideBySide({
         server.pause()
         await delay(9000)
         server.resume()
-        await delay(4200)
+        await delay(4000)
         if (proxy) proxy.refusing = false
         await renewed(redis, workers)
       },

@@ -35,9 +35,10 @@ test('a worker that cannot go on stops its jobs before it gives them back', asyn
 test('what a turn brings after the worker was halted does not run', async ({ redis, ns, redisUrl }) => {
   const ledger = ledgerHere()
   let slow = false
+  const halted = latch()
   const exchange = async (script: string, call: () => Promise<never>): Promise<never> => {
     const reply = await call()
-    if (slow && script === 'turn') await pause(300)
+    if (slow && script === 'turn') await halted.promise
     return reply
   }
   const { worker } = startHere(redisUrl, ns, { isolation: 'spawn', exchange })
@@ -49,6 +50,7 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 0)
   worker.signal('SIGTERM')
   worker.signal('SIGTERM')
+  halted.open()
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
   expect(ledger.of('start')).toEqual([])

@@ -5,8 +5,9 @@ import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { spawnCli, spawnCommand } from '../support/process.ts'
+import { startProxy } from '../support/proxy.ts'
 import { own } from '../support/scope.ts'
-import { waitFor } from '../support/wait.ts'
+import { latch, waitFor } from '../support/wait.ts'
 import { cliOf } from './cli.ts'
 
 const payload = (name: string, i: number): string => `{"class":"${name}","args":[${i},1.10],"id":"id-${i}"}`
@@ -197,11 +198,19 @@ describe('failed jobs', () => {
     const total = 40_000
     for (let i = 0; i < total; i += 10_000)
       await redis.rpush(`${ns}:failed`, ...Array.from({ length: 10_000 }, (_, n) => entry('A', i + n)))
-    const child = spawnCli(['failed', 'retry', '--all', '--yes', '-o', 'json'], {
-      env: { REDIS_URL: redisUrl, PREFIX: ns },
+    const proxy = await startProxy({ port: Number(new URL(redisUrl).port) })
+    const go = latch()
+    let calls = 0
+    const held = proxy.on(({ name }) => name === 'EVALSHA' && ++calls === 4, {
+      kind: 'hold-request',
+      until: go.promise,
     })
-    await waitFor(() => redis.exists(`${ns}:queue:q`), { everyMs: 2 })
+    const child = spawnCli(['failed', 'retry', '--all', '--yes', '-o', 'json'], {
+      env: { REDIS_URL: proxy.url, PREFIX: ns },
+    })
+    await held.hit
     child.signal('SIGINT')
+    go.open()
     expect(await child.waitForExit()).toEqual({ code: 130, signal: null })
     const { retried, interrupted } = JSON.parse(child.stdout) as { retried: number; interrupted: boolean }
     expect(interrupted).toBe(true)

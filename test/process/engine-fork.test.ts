@@ -86,7 +86,7 @@ test('a stop does not wait for the next try to replace job processes', async () 
   obstruct()
   process.kill(zygote().pid, 'SIGKILL')
   const failures = (): string[] => notices.filter((notice) => notice.includes('job processes cannot be replaced'))
-  await waitFor(() => failures().length === 4) // the next try is four seconds off
+  await waitFor(() => failures().length === 4, { timeoutMs: 30_000 }) // the next try is four seconds off
   await within(2000, engine.stop(), 'the engine to stop')
   expect(engine.trouble).toContain('no database today')
 })

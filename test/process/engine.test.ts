@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isAlive, zombies } from '../support/proc.ts'
+import { descendants, isAlive, zombies } from '../support/proc.ts'
 import { own } from '../support/scope.ts'
 import { waitFor } from '../support/wait.ts'
 import { bench, fixture, nodeOptions } from './engine.ts'
@@ -96,7 +96,7 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
 
   test('policies come from the definitions, in milliseconds', async () => {
     const { engine } = await bench({ isolation })
-    expect(engine.policies.get('Slow')).toEqual({ name: 'Slow', timeoutMs: 200 })
+    expect(engine.policies.get('Slow')).toEqual({ name: 'Slow', timeoutMs: 1000 })
     const retry = { attempts: 3, backoff: 'list', delaysMs: [1000, 60_000], jitter: 0 }
     expect(engine.policies.get('Tries')).toEqual({ name: 'Tries', retry })
   })
@@ -132,13 +132,15 @@ describe.each(['fork', 'spawn'] as const)('%s', (isolation) => {
   })
 
   test('time is over: TERM, then KILL for an endless loop and for a job that ignores TERM', async () => {
-    const { run, output } = await bench({ isolation })
-    expect(await run('Slow')).toMatchObject({ kind: 'timed_out', timeoutMs: 200, process: { signal: 'SIGTERM' } })
+    // Of a TERM and a KILL that both wait for a process without a core, the KILL comes first.
+    const { run, output } = await bench({ isolation, killDelayMs: 2000 })
+    if (isolation === 'fork') await waitFor(() => descendants().some(({ command }) => command.includes(': Waiting')))
+    expect(await run('Slow')).toMatchObject({ kind: 'timed_out', timeoutMs: 1000, process: { signal: 'SIGTERM' } })
     // More than Node's timers take: it must not fire at once.
     expect(await run('Later', [], { timeoutMs: 2 ** 32 })).toMatchObject({ kind: 'succeeded' })
-    const timed = { kind: 'timed_out', timeoutMs: 150 }
-    expect(await run('Loop', [], { timeoutMs: 150 })).toMatchObject({ ...timed, process: { signal: 'SIGTERM' } })
-    const stubborn = await run('Stubborn', [], { timeoutMs: 500 })
+    const timed = { kind: 'timed_out', timeoutMs: 1000 }
+    expect(await run('Loop', [], { timeoutMs: 1000 })).toMatchObject({ ...timed, process: { signal: 'SIGTERM' } })
+    const stubborn = await run('Stubborn', [], { timeoutMs: 1500 })
     expect(stubborn).toMatchObject({ kind: 'timed_out', process: { signal: 'SIGKILL' } })
     expect(output).toEqual(['stdout ready', 'stdout ignored'])
   })

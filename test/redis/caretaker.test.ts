@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { silentLogger, type Logger } from '../../src/log.ts'
@@ -37,6 +38,12 @@ async function startCaretaker(url: string, namespace: string, given: Given = {})
   })
 }
 
+/** Makes the last look of any process so long ago. Milliseconds. */
+async function lookedBefore(redis: Redis, ns: string, ms: number): Promise<void> {
+  const [seconds, microseconds] = await redis.time()
+  await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000) - ms} 0`)
+}
+
 test('looks for lapsed leases go with renewals: one that comes early waits until two seconds are over, the next does not', async ({
   redis,
   redisUrl,
@@ -53,7 +60,7 @@ test('looks for lapsed leases go with renewals: one that comes early waits until
   }
   await caretaker.reap({})
 
-  const first = await skip(1000)
+  const first = await skip(200)
   const early = caretaker.reap({})
   await caretaker.reap({})
   expect(await lastLook()).toBe(first)
@@ -61,7 +68,7 @@ test('looks for lapsed leases go with renewals: one that comes early waits until
   expect(await lastLook()).toBeGreaterThanOrEqual(first + 2000)
 
   const over = new AbortController()
-  const second = await skip(1000)
+  const second = await skip(200)
   const left = caretaker.reap({ signal: over.signal })
   over.abort()
   await left
@@ -124,8 +131,7 @@ test('a gone process that cannot be released is named once, and others are relea
     skipped: () => skipped,
   })
   for (let round = 0; round < 2; round++) {
-    const [seconds] = await redis.time()
-    await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+    await lookedBefore(redis, ns, 2500)
     await caretaker.reap({})
     skipped += 3000
   }
@@ -150,8 +156,7 @@ test('hundreds of processes that die at once are all released by the next look',
   }
   await dying.exec()
   const caretaker = await startCaretaker(redisUrl, ns)
-  const [seconds] = await redis.time()
-  await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+  await lookedBefore(redis, ns, 2500)
   await caretaker.reap({})
   expect(await redis.hlen(`${ns}:ext:processes`)).toBe(0)
   expect(await redis.llen(`${ns}:queue:q`)).toBe(600)
@@ -177,8 +182,7 @@ test('a gone process whose release is refused for the moment is released later, 
     skipped: () => skipped,
   })
   for (const left of [1, 0]) {
-    const [seconds] = await redis.time()
-    await redis.set(`${ns}:ext:look`, `${Number(seconds) * 1000 - 3000} 0`)
+    await lookedBefore(redis, ns, 2500)
     await caretaker.reap({})
     skipped += 3000
     expect(await redis.hlen(`${ns}:ext:processes`)).toBe(left)

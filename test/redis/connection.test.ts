@@ -142,7 +142,7 @@ test('what answers without being a Redis is told apart from one that is away', a
   const said = "what answers there does not speak Redis' protocol"
   const troubles: (string | undefined)[] = []
   const trouble = (error: Error | undefined): void => void troubles.push(error?.message)
-  await expect(store.command('ping', [], { deadlineMs: 500, trouble })).rejects.toMatchObject({
+  await expect(store.command('ping', [], { deadlineMs: 2000, trouble })).rejects.toMatchObject({
     code: 'REDIS_UNAVAILABLE',
     message: expect.stringContaining(said),
   })
@@ -275,13 +275,16 @@ test('nodes of a cluster with TLS are known by their addresses, by names that th
     [['localhost'], [], '127.0.0.1'],
     [['127.0.0.1'], [], 'localhost'],
   ] as const
-  const ping = async ([names, args, host]: (typeof good | typeof bad)[number]): Promise<unknown> => {
+  const ping = async (
+    [names, args, host]: (typeof good | typeof bad)[number],
+    deadlineMs: number,
+  ): Promise<unknown> => {
     const { server, ca } = await startTlsCluster(names, args)
     const store = openStore({ url: `rediss-cluster://${host}:${server.port}`, namespace: '{x}', tls: { ca } })
     own('store', () => store.close())
-    return store.command('ping', [], { deadlineMs: 3000 })
+    return store.command('ping', [], { deadlineMs }).catch(({ code }: ResQueueError) => code)
   }
-  const answers = await Promise.all([...good, ...bad].map((one) => ping(one).catch(({ code }: ResQueueError) => code)))
+  const answers = await Promise.all([...good.map((one) => ping(one, 15_000)), ...bad.map((one) => ping(one, 3000))])
   const refused = 'REDIS_UNAVAILABLE'
   expect(answers).toEqual(['PONG', 'PONG', 'PONG', refused, refused, refused])
 }, 60_000)

@@ -164,18 +164,18 @@ describe('what a scaler reads', () => {
 describe('a pod that is gone', () => {
   test('its jobs go back once its lease has missed a renewal, and not before', async ({ redis, redisUrl, ns }) => {
     const store = open(redisUrl, ns)
-    const one = registration({ lease_ms: 3000 })
+    const one = registration({ lease_ms: 8000 })
     const sent = job('q', 'A')
     await register(store, one)
     await redis.rpush(`${ns}:queue:q`, sent.raw)
     await take(store, one, ['q'], 1, [0])
     expect(await release(store, one.nonce, { kind: 'silent', leftMs: 1000 }, 3)).toEqual({ kind: 'alive' })
     const result = await waitFor(async () => {
-      const reply = await release(store, one.nonce, { kind: 'silent', leftMs: 2000 }, 3)
+      const reply = await release(store, one.nonce, { kind: 'silent', leftMs: 7000 }, 3)
       return reply.kind === 'released' && reply
     })
     expect(result).toMatchObject({ back: 1 })
     expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([sent.raw])
-    expect(await release(store, one.nonce, { kind: 'silent', leftMs: 2000 }, 3)).toEqual({ kind: 'absent' })
+    expect(await release(store, one.nonce, { kind: 'silent', leftMs: 7000 }, 3)).toEqual({ kind: 'absent' })
   })
 })

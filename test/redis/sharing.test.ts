@@ -100,6 +100,7 @@ test('a password that changed behind a lost reply says nothing of the job: it ma
   const client = openQueue(`redis://:old@127.0.0.1:${proxy.port}`, 'ns')
   await client.enqueue('q', 'A')
   const redis = server.client()
+  await redis.ping() // connected: what it sends then goes out at once
   proxy.on('EVALSHA', () => {
     void redis.config('SET', 'requirepass', 'new') // Redis has it before the answer that is lost
     return { kind: 'drop-reply' }

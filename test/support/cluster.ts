@@ -24,11 +24,16 @@ export async function startCluster(): Promise<ClusterSetup> {
       await client.call('cluster', 'addslots', ...Array.from({ length: to - from }, (_, n) => from + n))
     }),
   )
-  for (const node of nodes.slice(1)) await clients[0]?.call('cluster', 'meet', '127.0.0.1', node.port)
+  const meet = async (): Promise<void> => {
+    for (const node of nodes.slice(1)) await clients[0]?.call('cluster', 'meet', '127.0.0.1', node.port)
+  }
+  await meet()
   for (const client of clients) {
     await waitFor(
       async () => {
         const info = String(await client.call('cluster', 'info'))
+        // A handshake that is not through within the node timeout is forgotten.
+        if (!info.includes(`cluster_known_nodes:${SIZE}`)) await meet()
         return (
           info.includes('cluster_state:ok') &&
           info.includes(`cluster_known_nodes:${SIZE}`) &&

@@ -131,7 +131,9 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
   })
   // A grandchild may hold the pipes open for longer: do not wait for that for ever.
   const exit = exited.then(async (how) => {
-    await Promise.race([Promise.all([read1, read2]), new Promise((resolve) => setTimeout(resolve, 500).unref())])
+    // Behind the timer, what the pipes hold already is still read.
+    const late = new Promise((resolve) => setTimeout(() => setImmediate(() => setImmediate(resolve)), 1000).unref())
+    await Promise.race([Promise.all([read1, read2]), late])
     for (const watcher of watchers) watcher()
     return how
   })

@@ -28,10 +28,11 @@ export async function startSentinel(
   options: { replicas?: number; sentinels?: number; name?: string } = {},
 ): Promise<SentinelSetup> {
   const { replicas = 1, sentinels: count = 1, name = 'mymaster' } = options
-  const first = await startRedis()
+  const args = ['--repl-diskless-sync-delay', '0']
+  const first = await startRedis({ args })
   const others = await Promise.all(
     Array.from({ length: replicas }, () =>
-      startRedis({ args: ['--replicaof', '127.0.0.1', `${first.port}`, '--repl-diskless-sync-delay', '0'] }),
+      startRedis({ args: [...args, '--replicaof', '127.0.0.1', `${first.port}`] }),
     ),
   )
   const servers = [first, ...others]

@@ -4,10 +4,10 @@ import { collection, listAll, PODS, SCALERS } from '../../src/controller/resourc
 import { startApiServer } from '../support/apiserver.ts'
 
 /** Follows a watch to its end: what came, and why it ended. */
-async function follow(api: ApiServer): Promise<readonly string[]> {
+async function follow(api: ApiServer, silenceMs = 500): Promise<readonly string[]> {
   const lines: string[] = []
   try {
-    for await (const line of api.watch({ path: '/watch', silenceMs: 500 })) lines.push(line)
+    for await (const line of api.watch({ path: '/watch', silenceMs })) lines.push(line)
   } catch (error) {
     lines.push((error as Error).message.replace(/.*answer: /, ''))
   }
@@ -16,7 +16,7 @@ async function follow(api: ApiServer): Promise<readonly string[]> {
 
 test('a watch that falls silent has not failed; one that is never answered or breaks off has', async () => {
   const silent = await startApiServer((_, response) => void response.write('one\n'))
-  expect(await follow(silent)).toEqual(['one'])
+  expect(await follow(silent, 1500)).toEqual(['one'])
   expect(silent.counts).toEqual({ requests: 1, failed: 0 })
 
   const mute = await startApiServer(() => undefined)
@@ -26,7 +26,7 @@ test('a watch that falls silent has not failed; one that is never answered or br
   const broken = await startApiServer((_, response) => {
     response.write('one\n', () => response.destroy())
   })
-  expect(await follow(broken)).toEqual(['one', 'aborted.'])
+  expect(await follow(broken, 9000)).toEqual(['one', 'aborted.'])
   expect(broken.counts).toEqual({ requests: 1, failed: 1 })
 })
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { HEAD_BYTES } from '../../src/queue/demand.ts'
 import { ACTIVE_JOB } from '../../src/queue/payload.ts'
@@ -7,7 +7,7 @@ import { headEnqueuedAt } from '../../src/telemetry/heads.ts'
 import { workerChecks } from '../../src/telemetry/health.ts'
 import type { WorkerView } from '../../src/telemetry/observer.ts'
 import { createReader } from '../../src/telemetry/reader.ts'
-import { latch, waitFor } from '../support/wait.ts'
+import { latch } from '../support/wait.ts'
 
 describe("the time in a head's last bytes", () => {
   const filler = 'x'.repeat(2000)
@@ -130,13 +130,23 @@ describe('reading something slow', () => {
     let reads = 0
     const gate = latch<string>()
     const read = createReader(() => (++reads, gate.promise), systemClock, { ...limits, freshMs: 10_000 })
-    expect(await read()).toBeUndefined()
-    const before = performance.now()
-    expect(await read()).toBeUndefined()
-    expect(performance.now() - before).toBeLessThan(150)
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const answers: unknown[] = []
+    const ask = (): void => void read().then((answer) => answers.push(answer))
+    ask()
+    await vi.advanceTimersByTimeAsync(199)
+    expect(answers).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(answers).toEqual([undefined])
+    ask()
+    await vi.advanceTimersByTimeAsync(19)
+    expect(answers).toEqual([undefined])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(answers).toEqual([undefined, undefined])
     gate.open('late')
-    await waitFor(async () => (await read()) === 'late')
-    expect(reads).toBe(1)
+    await vi.advanceTimersByTimeAsync(0)
+    expect([await read(), reads]).toEqual(['late', 1])
   })
 
   test('why a read failed is told once until one succeeds', async () => {

@@ -94,16 +94,21 @@ async function fromZero(release: Release): Promise<void> {
 
 /** A real Prometheus finds workers and controller by the PodMonitor, and has nothing against the rules. */
 async function monitored(release: Release, prometheus: Prometheus): Promise<void> {
+  const { look } = release
   const of = (metric: string): string => `${metric}{job="${release.namespace}/rq-resqueue"}`
+  // A pool without work would be gone before it was scraped.
+  const keys = keysOf('held', 1)
+  await release.push('mail', ...keys.map((key) => JSON.stringify({ class: 'Wait', args: [key, key] })))
   const value = async (expression: string): Promise<number> =>
     Number((await prometheus.query(expression))[0]?.value[1] ?? Number.NaN)
   await waitFor(async () => (await value(`sum(${of('resqueue_slots')})`)) >= 2, {
     timeoutMs: 30_000,
     describe: () => prometheus.targets(),
   })
-  expect(await value(`max(${of('resqueue_leader')})`)).toBe(1)
-  const wanted = await release.look.replicas(POOL)
-  await waitFor(async () => (await value(of('resqueue_scaler_replicas'))) === wanted, { timeoutMs: 30_000 })
+  await waitFor(async () => (await value(`max(${of('resqueue_leader')})`)) === 1, { timeoutMs: 30_000 })
+  await waitFor(async () => (await value(of('resqueue_scaler_replicas'))) === (await look.replicas(POOL)), {
+    timeoutMs: 30_000,
+  })
   await waitFor(
     async () => {
       const up = (await prometheus.targets()).filter(({ health }) => health === 'up')
@@ -123,6 +128,8 @@ async function monitored(release: Release, prometheus: Prometheus): Promise<void
   // The rules look for series that are there.
   const matchers = /resqueue_reserve_loop_age_seconds(\{.*?\})/.exec(rules.map(({ query }) => query).join())?.[1]
   expect(await value(`count(resqueue_scaler_replicas${matchers}) + count(resqueue_leader${matchers})`)).toBe(2)
+  for (const key of keys) release.open(key)
+  await release.ended(keys)
 }
 
 /** The scaler gives up two pods of four, and not those that have a long job. */
@@ -173,11 +180,18 @@ async function rolledOut(release: Release): Promise<void> {
   })()
   await waitFor(() => sent.length - doing() >= 4, { timeoutMs: 60_000 })
   const running = async (): Promise<string[]> => (await release.pods('worker')).map(({ metadata }) => metadata.uid)
+  // Nobody that is just starting: a container's first process hears no TERM in its first moment, and none is sent again.
+  await release.k('rollout', 'status', `deployment/${POOL}`, '--timeout=55s')
   const old = await running()
   expect(old.length).toBeGreaterThan(0)
   await release.k('rollout', 'restart', `deployment/${POOL}`)
   await release.k('rollout', 'status', `deployment/${POOL}`, '--timeout=55s')
-  await waitFor(async () => !(await running()).some((uid) => old.includes(uid)), { timeoutMs: 90_000, everyMs: 200 })
+  // Their jobs take two seconds at most; who does not hear the TERM would be killed after 70.
+  await waitFor(async () => !(await running()).some((uid) => old.includes(uid)), {
+    timeoutMs: 40_000,
+    everyMs: 200,
+    describe: () => release.k('get', 'pods'),
+  })
   stop.abort()
   await load
   await release.ended(sent)
