@@ -15,7 +15,7 @@ import { looker, pool } from './scaling.ts'
 import { test, type Scene } from './support/fixtures.ts'
 import type { ControlPlane } from './support/controlplane.ts'
 
-// A drain step by step, with a clock of its own, while the controller manager stands still.
+// A drain step by step, with a clock that only the test moves, while the controller manager stands still.
 
 interface Draining {
   pods(): Promise<readonly Pod[]>
@@ -62,7 +62,7 @@ async function startDraining(plane: ControlPlane, scene: Scene, replicas: number
   }
 
   let aheadMs = 0
-  const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() + aheadMs }
+  const clock: Clock = { now: () => Date.now(), monotonic: () => aheadMs }
   const drain = createDrain(silentLogger, clock)
   const signal = AbortSignal.timeout(120_000)
   const viewer = createViewer(store, signal, clock)
