@@ -14,6 +14,8 @@ export type ApiFault =
   | { readonly kind: 'line'; readonly text: string }
   /** Passes it on when this has been done. */
   | { readonly kind: 'after'; readonly act: () => unknown }
+  /** Passes it on, and the answer when this has been done. */
+  | { readonly kind: 'before-answer'; readonly act: () => unknown }
   /** Passes so many bytes of the answer, then cuts the connection. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
 
@@ -64,7 +66,8 @@ export async function startApiProxy(access: Access): Promise<ApiProxy> {
   const forward = (incoming: IncomingMessage, outgoing: ServerResponse, fault: ApiFault | undefined): void => {
     const { host: _, connection: __, ...headers } = incoming.headers
     const target = new URL(incoming.url ?? '/', access.server)
-    const forwarded = request(target, { method: incoming.method, headers, agent }, (answer) => {
+    const forwarded = request(target, { method: incoming.method, headers, agent }, async (answer) => {
+      if (fault?.kind === 'before-answer') await fault.act()
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
       outgoing.flushHeaders()
       const stream = { frozen: false }
