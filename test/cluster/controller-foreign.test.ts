@@ -46,7 +46,7 @@ test('a pod that is ready without a worker that Redis knows may run a job: it is
   redis,
   ns,
 }) => {
-  const look = await stage(scene, pool({ replicas: 3 }), { ...SINGLE, target: { jobsPerReplica: 10 } })
+  const look = await stage(scene, pool({ replicas: 3 }), { ...SINGLE, minReplicas: 3, target: { jobsPerReplica: 10 } })
   const { pods } = look
   await waitFor(async () => (await pods()).length === 3)
   const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
@@ -55,6 +55,7 @@ test('a pod that is ready without a worker that Redis knows may run a job: it is
   await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
   // As after FLUSHALL: workers of other programs go on and do not register again.
   await redis.del(`${ns}:workers`)
+  await look.edit({ minReplicas: 0 })
   await waitFor(async () => (await look.status()).desiredReplicas === 0, { timeoutMs: 30_000 })
   await never(5000, async () => (await look.replicas()) < 3, 'a pod was given up')
   expect(await look.condition('DrainSupported')).toBe('Unknown NoWorkers')
