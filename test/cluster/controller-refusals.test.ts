@@ -5,16 +5,40 @@ import type { Cluster, KubeObject } from './support/cluster.ts'
 import { test } from './support/fixtures.ts'
 
 interface Role extends KubeObject {
-  readonly rules: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[]
+  readonly rules: readonly {
+    readonly apiGroups: readonly string[]
+    readonly resources: readonly string[]
+    readonly verbs: readonly string[]
+  }[]
 }
 
-/** Grants the controller what the chart grants it, but for these verbs on this resource. */
+/** Grants the controller what the chart grants it, but for these verbs on this resource, which are refused from then on. */
 async function grant(cluster: Cluster, namespace: string, resource = '', without: readonly string[] = []) {
   const role = rbac(namespace).find(({ kind }) => kind === 'Role') as Role
   const rules = role.rules.map((rule) =>
     rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((verb) => !without.includes(verb)) } : rule,
   )
   await cluster.apply([{ ...role, rules }], { namespace })
+  // The API server itself learns of a role by a watch.
+  const user = `system:serviceaccount:${namespace}:controller`
+  const [name, subresource] = resource.split('/')
+  const group = role.rules.find(({ resources }) => resources.includes(resource))?.apiGroups[0]
+  for (const verb of without) {
+    const resourceAttributes = { namespace, verb, group, resource: name, subresource }
+    const body = {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: { user, resourceAttributes },
+    }
+    await waitFor(
+      async () => {
+        const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews'
+        const reply = await cluster.api.call<{ status?: { allowed?: boolean } }>('POST', path, { body })
+        return reply.body.status?.allowed === false
+      },
+      { timeoutMs: 30_000, describe: `${verb} of ${resource} to be refused` },
+    )
+  }
 }
 
 test('a turn that fails is said in the status, also of a new scaler, and written once', async ({
