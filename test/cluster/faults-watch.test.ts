@@ -55,10 +55,11 @@ async function add(cluster: Cluster, namespace: string): Promise<string> {
 async function setup(
   cluster: Cluster,
   namespace: string,
+  silenceMs?: number,
 ): Promise<{ proxy: ApiProxy; following: Watching; first: string }> {
   const proxy = await startApiProxy(cluster.access)
   const first = await add(cluster, namespace)
-  const following = follow(proxy.url, namespace)
+  const following = follow(proxy.url, namespace, silenceMs)
   await following.watch.ready
   await waitFor(() => proxy.streams > 0)
   return { proxy, following, first }
@@ -71,14 +72,15 @@ const sees = (following: Watching, name: string, timeoutMs = 20_000) =>
   })
 
 test('what comes, changes and goes is followed without another list', async ({ cluster, namespace }) => {
-  const { proxy, following, first } = await setup(cluster, namespace)
+  // A watch that is answered later than this is a failure.
+  const { proxy, following, first } = await setup(cluster, namespace, 5000)
   const second = await add(cluster, namespace)
   await sees(following, second)
   await cluster.api.call('DELETE', `/api/v1/namespaces/${namespace}/configmaps/${first}`)
   await waitFor(() => following.names().join() === second)
   expect(following.watch.counts.lists).toBe(1)
   // Nothing happens for longer than the patience: the watch is opened anew where it was.
-  await waitFor(() => proxy.requests.filter((line) => line.includes('watch=true')).length >= 3)
+  await waitFor(() => proxy.requests.filter((line) => line.includes('watch=true')).length >= 3, { timeoutMs: 40_000 })
   expect(following.watch.counts.lists).toBe(1)
   expect(following.troubles).toEqual([])
   await sees(following, await add(cluster, namespace))
@@ -151,7 +153,7 @@ test('refused credentials are read anew; one that is too busy is left alone for 
   proxy.freezeStreams()
   await sees(following, await add(cluster, namespace))
   expect(following.renewals()).toBeGreaterThan(before)
-  proxy.on(/watch=true/, { kind: 'status', status: 429, retryAfterSeconds: 3 })
+  proxy.on(/watch=true/, { kind: 'status', status: 429, retryAfterSeconds: 5 })
   const asked = proxy.requests.length
   proxy.freezeStreams()
   await waitFor(() => proxy.requests.length > asked)
