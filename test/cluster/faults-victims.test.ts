@@ -55,36 +55,40 @@ async function wrongVictims(scene: Scene, trials: Trials): Promise<number> {
   return wrong
 }
 
-test('beside the churn of 120 other pods the pods that work survive', async ({ scene, cluster, namespace }) => {
-  await cluster.apply([pool({ name: 'churn', replicas: 120 })], { namespace })
-  const look = looker(scene)
-  await waitFor(async () => (await look.pods('churn')).length === 120, { timeoutMs: 60_000 })
-  const over = new AbortController()
-  let churned = 0
-  const churn = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      const path = `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3Dchurn&gracePeriodSeconds=0`
-      await cluster.api.call('DELETE', path)
-      churned++
-      await waitFor(async () => over.signal.aborted || (await look.pods('churn')).length >= 60, { timeoutMs: 60_000 })
+test(
+  'beside the churn of 120 other pods the pods that work survive',
+  { timeout: 300_000 },
+  async ({ scene, cluster, namespace }) => {
+    await cluster.apply([pool({ name: 'churn', replicas: 120 })], { namespace })
+    const look = looker(scene)
+    await waitFor(async () => (await look.pods('churn')).length === 120, { timeoutMs: 60_000 })
+    const over = new AbortController()
+    let churned = 0
+    const churn = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const path = `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3Dchurn&gracePeriodSeconds=0`
+        await cluster.api.call('DELETE', path)
+        churned++
+        await waitFor(async () => over.signal.aborted || (await look.pods('churn')).length >= 60, { timeoutMs: 60_000 })
+      }
     }
-  }
-  const churning = churn()
-  try {
-    let before = 0
-    const wrong = await wrongVictims(scene, {
-      pods: 10,
-      busy: 7,
-      count: 4,
-      before: () => (before = churned),
-      after: () => waitFor(() => churned > before, { timeoutMs: 60_000 }),
-    })
-    expect(wrong).toBe(0)
-  } finally {
-    over.abort()
-    await churning
-  }
-})
+    const churning = churn()
+    try {
+      let before = 0
+      const wrong = await wrongVictims(scene, {
+        pods: 10,
+        busy: 7,
+        count: 4,
+        before: () => (before = churned),
+        after: () => waitFor(() => churned > before, { timeoutMs: 60_000 }),
+      })
+      expect(wrong).toBe(0)
+    } finally {
+      over.abort()
+      await churning
+    }
+  },
+)
 
 test('of 60 pods the 40 that work survive', async ({ scene }) => {
   expect(await wrongVictims(scene, { pods: 60, busy: 40, count: 2 })).toBe(0)
