@@ -1,6 +1,6 @@
 import type { LogLevel } from './log.ts'
-import { presence, text, type Option, type OptionGroup } from './option.ts'
-import { integer, oneOf } from './values.ts'
+import { presence, type Option, type OptionGroup } from './option.ts'
+import { integer, oneOf, words } from './values.ts'
 
 export const port: Option<number> = {
   flag: 'port',
@@ -12,11 +12,14 @@ export const port: Option<number> = {
   read: integer({ min: 0, max: 65_535 }),
 }
 
-export const host: Option<string | undefined> = text(
-  'host',
-  'ADDRESS',
-  'Address or name that --port is bound to: 127.0.0.1 keeps it on this machine. Default: every address, as Kubernetes needs.',
-)
+export const host: Option<string | undefined> = {
+  flag: 'host',
+  value: 'HOST',
+  fallback: undefined,
+  about:
+    'Address or name that --port is bound to: 127.0.0.1 keeps it on this machine. Default: every address, as Kubernetes needs.',
+  read: (given) => words(given).replace(/^\[(.*)\]$/, '$1'),
+}
 
 export const maxClassLabels: Option<number> = {
   flag: 'max-class-labels',

@@ -14,6 +14,7 @@ import { openApiServer } from '../controller/apiserver.ts'
 import { openConnections, type ConnectionSource } from '../controller/connections.ts'
 import { createController, type Controller } from '../controller/controller.ts'
 import { kubeAccess } from '../controller/kube.ts'
+import { defined } from '../defined.ts'
 import { createLogger } from '../log.ts'
 import type { Option } from '../option.ts'
 import { createControllerTelemetry } from '../telemetry/controllermetrics.ts'
@@ -69,7 +70,7 @@ async function control({ get, config, env }: Context): Promise<number> {
   process.on('SIGTERM', end).on('SIGINT', end)
   try {
     await using server = await startServer({ port: get(port), host: get(host), telemetry, checks: controller.checks })
-    log.info({ port: server.port }, 'health and metrics are served')
+    log.info(defined({ port: server.port, host: get(host) }), 'health and metrics are served')
     log.info(
       {
         version: VERSION,

@@ -1,4 +1,5 @@
 import { host, logLevel, maxClassLabels, pidfile, port, workerGroups } from '../config.ts'
+import { defined } from '../defined.ts'
 import { createLogger } from '../log.ts'
 import { openStore } from '../redis/store.ts'
 import { workerChecks } from '../telemetry/health.ts'
@@ -37,7 +38,7 @@ async function work({ get, config }: Context): Promise<number> {
   try {
     // Before anything is registered: a port that is taken must not leave traces in Redis.
     await using server = await startServer({ port: get(port), host: get(host), telemetry, checks: workerChecks(view) })
-    log.info({ port: server.port }, 'health and metrics are served')
+    log.info(defined({ port: server.port, host: get(host) }), 'health and metrics are served')
     worker = startWorker(options, { store, log, observer: telemetry.observer })
     for (const signal of SIGNALS) process.on(signal, forward)
     const { exitCode } = await worker.done

@@ -1,9 +1,9 @@
 import { ResQueueError } from '../errors.ts'
 import { isObject } from '../json.ts'
-import { isWrongType } from '../redis/replies.ts'
+import { isWrongType, unlessWrongType } from '../redis/replies.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Arg, Store } from '../redis/store.ts'
-import { exactBytes, FIRST_CHUNK, nextChunk, portions, shaOf } from './entries.ts'
+import { exactBytes, nextChunk, portions, shaOf, sizeUp } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -23,6 +23,14 @@ export interface DelayedJob {
 /** One that was looked at, at its place in the list of its second. */
 interface Found extends DelayedJob {
   readonly index: number
+}
+
+/** A part of the list of one second. */
+interface Look {
+  readonly chunk: readonly Found[]
+  readonly fitting: readonly Found[]
+  /** How many were removed since: whoever removes says so. */
+  removed: number
 }
 
 /** Which delayed jobs. Everything that is given must fit. */
@@ -124,7 +132,8 @@ async function removeFound(
   { dryRun = false, limit, progress, signal }: MoveOptions & { readonly limit: number },
   total: { removed: number; missing: number },
 ): Promise<void> {
-  for await (const { chunk, fitting } of chunks(store, filter, signal, 'refuse')) {
+  for await (const look of chunks(store, filter, signal, 'refuse')) {
+    const { chunk, fitting } = look
     const chosen = new Set(fitting.slice(0, limit - total.removed))
     if (dryRun) total.removed += chosen.size
     else if (chosen.size > 0) {
@@ -146,6 +155,7 @@ async function removeFound(
         const args = [second, walk > 0 ? '1' : '', start - shift, places.length, ...named]
         const [removed = 0, missing = 0] = (await run(removeScript, args)).split(' ').map(Number)
         shift += removed
+        look.removed += removed
         total.removed += removed
         total.missing += missing
         progress?.(total.removed)
@@ -164,15 +174,20 @@ async function* chunks(
   filter: DelayedFilter,
   signal: AbortSignal | undefined,
   strays: 'pass over' | 'refuse',
-): AsyncGenerator<{ readonly chunk: readonly Found[]; readonly fitting: readonly Found[] }> {
+): AsyncGenerator<Look> {
   const { keys } = store
   let after = '-inf'
-  let size = FIRST_CHUNK
   for (;;) {
     const range = filter.at === undefined ? [after, '+inf'] : [filter.at, filter.at]
     const seconds = (await store.command('zrangebyscore', [keys.delayedSchedule, ...range, 'LIMIT', 0, 100], {
       signal,
     })) as string[]
+    const [earliest] = seconds
+    if (earliest === undefined) return
+    let { chunk: size } = await unlessWrongType(sizeUp(store, 'llen', keys.delayed(earliest), { signal }), {
+      count: 0,
+      chunk: 1,
+    })
     for (const second of seconds) {
       const key = keys.delayed(second)
       let from = 0
@@ -195,12 +210,13 @@ async function* chunks(
         const at = from
         const chunk = raws.map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
         const fitting = chunk.filter((job) => fits(job, filter))
-        if (fitting.length > 0) yield { chunk, fitting }
+        const look: Look = { chunk, fitting, removed: 0 }
+        if (fitting.length > 0) yield look
         else if (isAll) break
         const left = (await store.command('llen', [key], { signal })) as number
         // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at
-        // again.
-        from = Math.max(0, from + raws.length - Math.max(0, length - left))
+        // again. What was filed meanwhile hides what others removed, and not what we did.
+        from = Math.max(0, from + raws.length - Math.max(look.removed, length - left))
         if (from >= left) break
       }
     }

@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
 import { loadScript } from '../redis/scripts.ts'
-import type { Store } from '../redis/store.ts'
+import type { Patience, Store } from '../redis/store.ts'
 
 const bytesScript = loadScript('element_bytes')
 
-/** Entries that the first call of a walk asks for, before their size is known. */
-export const FIRST_CHUNK = 20
 /** Entries looked at in one call at most: few where most are moved, many where a walk deep into the list has to pay. */
 const CHUNK = 500
 const WIDE_CHUNK = 1000
@@ -29,14 +27,35 @@ export interface Acted {
 }
 
 /**
- * How many entries the next call of a walk asks for: twice as many as came, but no more than `most`, and no more than
- * make 2 million characters if they are like these. 500 entries of 5 MB would be a reply of 2.5 GB.
+ * How many entries a list or sorted set has, and how many of them the first call of a walk asks for: as many as hold 2
+ * million bytes by Redis' own estimate, but no more than 500. 500 entries of 5 MB would be a reply of 2.5 GB.
  */
+export async function sizeUp(
+  store: Store,
+  count: 'llen' | 'zcard',
+  key: string,
+  patience?: Patience,
+): Promise<{ readonly count: number; readonly chunk: number }> {
+  const [entries, bytes] = await store.pipeline(
+    [
+      [count, key],
+      ['memory', 'usage', key],
+    ],
+    patience,
+  )
+  if (typeof entries !== 'number') throw entries
+  // Not everybody may ask for the estimate.
+  return { count: entries, chunk: typeof bytes === 'number' ? bearable(entries, bytes, CHUNK) : CHUNK }
+}
+
+/** How many entries like these the next call of a walk asks for: 2 million characters of them, and `most` at most. */
 export function nextChunk(texts: readonly string[], most: number = CHUNK): number {
-  if (texts.length === 0) return FIRST_CHUNK
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
-  const bearable = Math.floor((MUCH_TEXT * texts.length) / Math.max(characters, 1))
-  return Math.max(1, Math.min(Math.max(2 * texts.length, FIRST_CHUNK), bearable, most))
+  return bearable(texts.length, characters, most)
+}
+
+function bearable(entries: number, characters: number, most: number): number {
+  return Math.max(1, Math.min(Math.floor((MUCH_TEXT * entries) / Math.max(characters, 1)), most))
 }
 
 /** Runs of entries that together cost no more than a call may, in characters; one entry at least. */
@@ -84,11 +103,10 @@ export async function sweep(
   act: (entries: readonly Entry[]) => Promise<Acted>,
   signal?: AbortSignal,
 ): Promise<void> {
-  let end = (await store.command('llen', [list], { signal })) as number
+  let { count: end, chunk } = await sizeUp(store, 'llen', list, { signal })
   let start = 0
   let anchor: string | undefined
   let inVain = 0
-  let chunk = FIRST_CHUNK
   for (;;) {
     signal?.throwIfAborted()
     const from = anchor === undefined ? start : start - 1
@@ -105,7 +123,8 @@ export async function sweep(
     const { removed, missing, enough } = await act(entries)
     if (enough) return
     end -= removed.size
-    inVain = missing > 0 && removed.size === 0 ? inVain + 1 : 0
+    if (removed.size > 0) inVain = 0
+    else if (missing > 0) inVain++
     // Somebody else who always is faster will see to these entries.
     if (missing > 0 && inVain < 10) {
       start = Math.max(0, start - WIDE_CHUNK)

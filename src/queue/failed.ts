@@ -2,7 +2,7 @@ import { defined } from '../defined.ts'
 import { isObject } from '../json.ts'
 import type { Store } from '../redis/store.ts'
 import { parseDate } from './dates.ts'
-import { FIRST_CHUNK, nextChunk, shaOf } from './entries.ts'
+import { nextChunk, shaOf, sizeUp } from './entries.ts'
 import { payloadOf, type Payload } from './payload.ts'
 
 /** Entries that one call of `listFailed` looks through at most. */
@@ -105,14 +105,14 @@ export async function failedQueues(store: Store): Promise<readonly string[]> {
 export async function listFailed(store: Store, query: FailedQuery = {}): Promise<FailedPage> {
   const { limit = 50, order = 'newest', cursor } = query
   const key = failedKey(store, query)
-  const total = await countFailed(store, query)
+  const { count: total, chunk: first } = await sizeUp(store, 'llen', key)
   const wanted = Math.min(Math.max(limit, 1), 1000)
   const entries: FailedEntry[] = []
   const step = order === 'newest' ? -1 : 1
   let at = cursor ?? (step === 1 ? 0 : total - 1)
-  let size = FIRST_CHUNK
+  let size = first
   for (let scanned = 0; at >= 0 && at < total && scanned < MOST_SCANNED;) {
-    const n = hasFilter(query) ? size : Math.min(size, wanted - entries.length)
+    const n = Math.min(size, hasFilter(query) ? MOST_SCANNED - scanned : wanted - entries.length)
     const [from, to] = step === 1 ? [at, at + n - 1] : [Math.max(0, at - n + 1), at]
     const texts = (await store.command('lrange', [key, from, to])) as string[]
     const chunk = texts.map((text, i) => [from + i, text] as const)

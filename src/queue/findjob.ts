@@ -1,11 +1,11 @@
 import { unlessWrongType } from '../redis/replies.ts'
 import type { Store } from '../redis/store.ts'
 import { delayedJobs, type DelayedJob } from './delayed.ts'
-import { FIRST_CHUNK, nextChunk } from './entries.ts'
+import { nextChunk, sizeUp } from './entries.ts'
 import { failedQueues, listFailed, type FailedEntry } from './failed.ts'
 import { parsePayload, type Payload } from './payload.ts'
 import { quarantineThatFits, type QuarantineEntry } from './quarantine.ts'
-import { peekQueue, queueNames, queueSize } from './queues.ts'
+import { peekQueue, queueNames } from './queues.ts'
 import { retriesThatFit, type RetryEntry } from './retries.ts'
 import { getStatus, type StatusSnapshot } from './status.ts'
 import { listWorkers, type Running, type WorkerInfo } from './workers.ts'
@@ -98,15 +98,16 @@ async function waiting(store: Store, { id, queue, signal }: Search): Promise<Fou
   let left = MOST
   let complete = true
   for (const name of queue === undefined ? await queueNames(store) : [queue]) {
-    const size = await unlessWrongType(queueSize(store, name), 0)
+    const sized = sizeUp(store, 'llen', store.keys.queue(name), { signal })
+    const { count: size, chunk: first } = await unlessWrongType(sized, { count: 0, chunk: 1 })
     complete &&= size <= left
     // Towards the head, as its jobs go: none comes from what is still to be read to what was.
-    for (let to = Math.min(size, left), chunk = FIRST_CHUNK; to > 0;) {
+    for (let to = Math.min(size, left), chunk = first; to > 0;) {
       signal?.throwIfAborted()
       const from = Math.max(0, to - chunk)
       const raws = await peekQueue(store, name, from, to - from)
       to = from
-      chunk = nextChunk(raws)
+      if (raws.length > 0) chunk = nextChunk(raws)
       for (const [i, raw] of raws.entries()) {
         // An id without anything to escape stands in the text as it is: parse only what can be it.
         if (plain && !raw.includes(id)) continue

@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import { FIRST_CHUNK, nextChunk, shaOf, type Entry } from './entries.ts'
+import { nextChunk, shaOf, sizeUp, type Entry } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { moveEntries, type MoveOptions, type Moved, type Mover } from './moves.ts'
 import { parsePayload } from './payload.ts'
@@ -58,7 +58,8 @@ export async function* quarantineThatFits(
   queue?: string,
   signal?: AbortSignal,
 ): AsyncGenerator<QuarantineEntry> {
-  for (let offset = 0, limit = FIRST_CHUNK; ;) {
+  let { chunk: limit } = await sizeUp(store, 'llen', store.keys.quarantine, { signal })
+  for (let offset = 0; ;) {
     signal?.throwIfAborted()
     const { entries } = await listQuarantine(store, { offset, limit })
     for (const entry of entries) if (queue === undefined || entry.queue === queue) yield entry

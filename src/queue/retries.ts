@@ -1,7 +1,7 @@
 import { ResQueueError } from '../errors.ts'
 import { loadScript } from '../redis/scripts.ts'
 import type { Store } from '../redis/store.ts'
-import { FIRST_CHUNK, nextChunk, portions } from './entries.ts'
+import { nextChunk, portions, sizeUp } from './entries.ts'
 import type { Lane } from './lane.ts'
 import { limitOf, type MoveOptions } from './moves.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -55,13 +55,33 @@ export async function* retriesThatFit(
   signal?: AbortSignal,
 ): AsyncGenerator<RetryEntry> {
   const { fits } = matcherOf(filter)
-  for (let offset = 0, size = FIRST_CHUNK; ;) {
+  for await (const { entries } of pages(store, signal)) yield* entries.filter(fits)
+}
+
+/** A part of the retries. */
+interface Page {
+  readonly entries: readonly RetryEntry[]
+  /** How many of its last due time were removed since: whoever removes says so. */
+  removed: number
+}
+
+/** All retries, by due time. What is promoted meanwhile stood in front, and shifts nothing that is still to come. */
+async function* pages(store: Store, signal: AbortSignal | undefined): AsyncGenerator<Page> {
+  let { chunk: size } = await sizeUp(store, 'zcard', store.keys.retry, { signal })
+  let [from, passed] = ['-inf', 0]
+  for (;;) {
     signal?.throwIfAborted()
-    const page = await readPage(store, offset, size)
-    for (const entry of page) if (fits(entry)) yield entry
-    if (page.length < size) return
-    offset += page.length
-    size = nextChunk(page.map(({ raw }) => raw))
+    const range = [store.keys.retry, from, '+inf', 'WITHSCORES', 'LIMIT', passed, size]
+    const flat = (await store.command('zrangebyscore', range, { signal })) as string[]
+    const last = flat.at(-1)
+    if (last === undefined) return
+    const page: Page = { entries: readEntries(flat), removed: 0 }
+    yield page
+    if (flat.length < 2 * size) return
+    const alike = flat.filter((text, i) => i % 2 === 1 && text === last).length
+    passed = Math.max(0, alike + (last === from ? passed : 0) - page.removed)
+    from = last
+    size = nextChunk(page.entries.map(({ raw }) => raw))
   }
 }
 
@@ -82,25 +102,31 @@ export async function removeRetries(
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
   }
   let done = 0
-  for (let offset = 0, size = FIRST_CHUNK; done < limit;) {
-    signal?.throwIfAborted()
-    const page = await readPage(lane.store, offset, size)
+  for await (const page of pages(lane.store, signal)) {
+    const last = page.entries.at(-1)?.dueAt.getTime()
     // What cannot be read has no claim to be removed by.
-    const chosen = page.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
+    const chosen = page.entries.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
+    const before = done
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
       const names = some.flatMap((entry) => [scoreOf(entry), entry.claim])
       done += dryRun ? some.length : Number(await lane.run(removeScript, names))
       progress?.(done)
     }
-    if (page.length < size) break
-    offset += page.length - (dryRun ? 0 : chosen.length)
-    size = nextChunk(page.map(({ raw }) => raw))
+    if (done >= limit) break
+    const late = chosen.filter(({ dueAt }) => Object.is(dueAt.getTime(), last)).length
+    if (!dryRun) page.removed = Math.min(late, done - before)
   }
   return done
 }
 
 async function readPage(store: Store, offset: number, limit: number): Promise<readonly RetryEntry[]> {
-  const flat = (await store.command('zrange', [store.keys.retry, offset, offset + limit - 1, 'WITHSCORES'])) as string[]
+  return readEntries(
+    (await store.command('zrange', [store.keys.retry, offset, offset + limit - 1, 'WITHSCORES'])) as string[],
+  )
+}
+
+/** Reads what ZRANGE answers WITHSCORES. */
+function readEntries(flat: readonly string[]): readonly RetryEntry[] {
   const entries: RetryEntry[] = []
   for (let i = 0; i + 1 < flat.length; i += 2) entries.push(parseRetry(flat[i] as string, Number(flat[i + 1])))
   return entries

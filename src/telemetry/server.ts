@@ -152,6 +152,6 @@ function cannotListen(port: number, host: string | undefined, cause: unknown): R
       ? `${where} is taken. Choose another one with --port (PORT), or 0 for a free one.`
       : code === 'EACCES'
         ? `${where} is not allowed for this user. Choose one above 1023 with --port (PORT).`
-        : `${where} cannot be listened on: ${messageOf(cause)}.`
+        : `${where} cannot be listened on: ${messageOf(cause)}.${host === undefined ? '' : ' --host takes an address of this machine.'}`
   return new ResQueueError('UNAVAILABLE', why, { cause })
 }

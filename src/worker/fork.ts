@@ -50,11 +50,11 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
   const spare = Math.min(options.concurrency, MAX_SPARE)
 
   const told = new Map<string, number>()
-  /** Once a tick: where processes are short, every slot tries again many times a second. */
-  const sayLack = (level: 'warn' | 'error', what: string, reason: string): void => {
-    if (told.get(what) === ticks) return
-    told.set(what, ticks)
-    options.events.notice(level, `${what}: ${reason}`)
+  /** Once a tick: where processes are short, every slot says so. */
+  const sayLack = (level: 'warn' | 'error', lack: string): void => {
+    if (told.get(lack) === ticks) return
+    told.set(lack, ticks)
+    options.events.notice(level, lack)
   }
 
   const orders = { kill: (seat: Seat, signal: number) => zygote.kill(seat.index, seat.generation, signal) }
@@ -78,7 +78,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     try {
       refill()
     } catch (error) {
-      sayLack('warn', 'no job process waits ahead of need', messageOf(error))
+      sayLack('warn', `no job process waits ahead of need: ${messageOf(error)}`)
     }
   }
   const refillSoon = (): void => {
@@ -110,7 +110,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
     notForked(index, generation, reason) {
       const seat = find(index, generation)
       if (!seat) return
-      sayLack('error', 'a job process could not be made', reason)
+      sayLack('error', `a job process could not be made: ${reason}`)
       vacate(seat, seat.ended({ lost: reason, unmade: true }, false))
     },
     ended(index, generation, end, begun, strays) {
@@ -191,7 +191,7 @@ export async function startFork(options: EngineOptions, addon: Addon, trouble: B
       seat = idle.shift() ?? make()
     } catch (error) {
       const reason = messageOf(error)
-      sayLack('error', 'a job process could not be made', reason)
+      sayLack('error', `a job process could not be made: ${reason}`)
       const outcome = { kind: 'returned', reason, counted: false } as const
       return { outcome, reusable: false, hung: false, unbegun: false, unmade: true }
     }

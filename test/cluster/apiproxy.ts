@@ -66,8 +66,7 @@ export async function startApiProxy(access: Access): Promise<ApiProxy> {
   const forward = (incoming: IncomingMessage, outgoing: ServerResponse, fault: ApiFault | undefined): void => {
     const { host: _, connection: __, ...headers } = incoming.headers
     const target = new URL(incoming.url ?? '/', access.server)
-    const forwarded = request(target, { method: incoming.method, headers, agent }, async (answer) => {
-      if (fault?.kind === 'before-answer') await fault.act()
+    const pass = (answer: IncomingMessage): void => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
       outgoing.flushHeaders()
       const stream = { frozen: false }
@@ -94,6 +93,14 @@ export async function startApiProxy(access: Access): Promise<ApiProxy> {
         open.delete(stream)
         answer.destroy()
       })
+    }
+    const forwarded = request(target, { method: incoming.method, headers, agent }, (answer) => {
+      if (fault?.kind !== 'before-answer') return pass(answer)
+      // Who acts and fails leaves the caller without an answer.
+      Promise.resolve(fault.act()).then(
+        () => pass(answer),
+        () => outgoing.destroy(),
+      )
     })
     forwarded.on('error', () => outgoing.destroy())
     incoming.pipe(forwarded)

@@ -32,12 +32,14 @@ export async function watchSilence(redis: Redis, ns: string, pod: string): Promi
   }
   const over = new AbortController()
   await look()
+  if (renewedAt === 0) throw new Error('Its lease has lapsed already')
   const watching = (async () => {
     while (!over.signal.aborted) {
       await delay(LOOK_EVERY_MS)
       await look()
     }
   })()
+  watching.catch(() => undefined) // told at the end
   own('watch of a lease', () => {
     over.abort()
     return watching

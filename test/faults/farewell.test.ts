@@ -56,7 +56,7 @@ async function leaving(
 }
 
 /** Longer than a worker insists that is told to leave at once, and shorter than a farewell lasts. Milliseconds. */
-const AWAY_MS = 2100
+const AWAY_MS = 2250
 
 /**
  * A job is taken for an idle worker, whose socket breaks before the answer is there. From then on Redis cannot be

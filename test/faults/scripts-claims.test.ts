@@ -150,6 +150,7 @@ test('any sequence of calls, each sent twice, leaves what it leaves when each is
       const worlds = [`${ns}:once${++run}`, `${ns}:twice${run}`]
       const states: unknown[] = []
       for (const [index, world] of worlds.entries()) {
+        // Which losses count depends on the millisecond, in which the worlds may differ.
         const model = modelProcess(redisUrl, world, { nonce: 'same', maxRecoveries: 99 })
         const times = index + 1
         await model.register()

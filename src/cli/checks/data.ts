@@ -1,3 +1,4 @@
+import { nextChunk, sizeUp } from '../../queue/entries.ts'
 import { failedQueues } from '../../queue/failed.ts'
 import { parsePayload } from '../../queue/payload.ts'
 import { queueNames } from '../../queue/queues.ts'
@@ -183,10 +184,15 @@ async function elements({ store, signal }: Patient): Promise<readonly Finding[]>
 async function failures({ store, signal }: Patient): Promise<readonly Finding[]> {
   const { keys } = store
   const bad: number[] = []
-  const size = (await store.command('llen', [keys.failed])) as number
-  for (let at = Math.max(0, size - MOST.failed); at < size && !signal.aborted; at += 500) {
-    const texts = (await store.command('lrange', [keys.failed, at, at + 499])) as string[]
+  const sized = await sizeUp(store, 'llen', keys.failed)
+  const size = sized.count
+  let { chunk } = sized
+  for (let at = Math.max(0, size - MOST.failed); at < size && !signal.aborted;) {
+    const texts = (await store.command('lrange', [keys.failed, at, at + chunk - 1])) as string[]
+    if (texts.length === 0) break
     for (const [i, text] of texts.entries()) if (!isFailure(text)) bad.push(at + i)
+    at += texts.length
+    chunk = nextChunk(texts)
   }
   if (bad.length === 0) return []
   return [
