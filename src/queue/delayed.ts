@@ -26,7 +26,7 @@ interface Found extends DelayedJob {
 }
 
 /** A part of the list of one second. */
-interface Look {
+interface Part {
   readonly chunk: readonly Found[]
   readonly fitting: readonly Found[]
   /** How many were removed since: whoever removes says so. */
@@ -132,8 +132,8 @@ async function removeFound(
   { dryRun = false, limit, progress, signal }: MoveOptions & { readonly limit: number },
   total: { removed: number; missing: number },
 ): Promise<void> {
-  for await (const look of chunks(store, filter, signal, 'refuse')) {
-    const { chunk, fitting } = look
+  for await (const part of chunks(store, filter, signal, 'refuse')) {
+    const { chunk, fitting } = part
     const chosen = new Set(fitting.slice(0, limit - total.removed))
     if (dryRun) total.removed += chosen.size
     else if (chosen.size > 0) {
@@ -155,7 +155,7 @@ async function removeFound(
         const args = [second, walk > 0 ? '1' : '', start - shift, places.length, ...named]
         const [removed = 0, missing = 0] = (await run(removeScript, args)).split(' ').map(Number)
         shift += removed
-        look.removed += removed
+        part.removed += removed
         total.removed += removed
         total.missing += missing
         progress?.(total.removed)
@@ -174,7 +174,7 @@ async function* chunks(
   filter: DelayedFilter,
   signal: AbortSignal | undefined,
   strays: 'pass over' | 'refuse',
-): AsyncGenerator<Look> {
+): AsyncGenerator<Part> {
   const { keys } = store
   let after = '-inf'
   for (;;) {
@@ -210,13 +210,13 @@ async function* chunks(
         const at = from
         const chunk = raws.map((raw, i): Found => ({ ...delayedOf(Number(second), raw), index: at + i }))
         const fitting = chunk.filter((job) => fits(job, filter))
-        const look: Look = { chunk, fitting, removed: 0 }
-        if (fitting.length > 0) yield look
+        const part: Part = { chunk, fitting, removed: 0 }
+        if (fitting.length > 0) yield part
         else if (isAll) break
         const left = (await store.command('llen', [key], { signal })) as number
         // What was removed shifted the rest towards the head; promotions may have, too. Then these places are looked at
         // again. What was filed meanwhile hides what others removed, and not what we did.
-        from = Math.max(0, from + raws.length - Math.max(look.removed, length - left))
+        from = Math.max(0, from + raws.length - Math.max(part.removed, length - left))
         if (from >= left) break
       }
     }

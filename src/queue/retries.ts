@@ -55,18 +55,18 @@ export async function* retriesThatFit(
   signal?: AbortSignal,
 ): AsyncGenerator<RetryEntry> {
   const { fits } = matcherOf(filter)
-  for await (const { entries } of pages(store, signal)) yield* entries.filter(fits)
+  for await (const { entries } of parts(store, signal)) yield* entries.filter(fits)
 }
 
 /** A part of the retries. */
-interface Page {
+interface Part {
   readonly entries: readonly RetryEntry[]
   /** How many of its last due time were removed since: whoever removes says so. */
   removed: number
 }
 
 /** All retries, by due time. What is promoted meanwhile stood in front, and shifts nothing that is still to come. */
-async function* pages(store: Store, signal: AbortSignal | undefined): AsyncGenerator<Page> {
+async function* parts(store: Store, signal: AbortSignal | undefined): AsyncGenerator<Part> {
   let { chunk: size } = await sizeUp(store, 'zcard', store.keys.retry, { signal })
   let [from, passed] = ['-inf', 0]
   for (;;) {
@@ -75,13 +75,13 @@ async function* pages(store: Store, signal: AbortSignal | undefined): AsyncGener
     const flat = (await store.command('zrangebyscore', range, { signal })) as string[]
     const last = flat.at(-1)
     if (last === undefined) return
-    const page: Page = { entries: readEntries(flat), removed: 0 }
-    yield page
+    const part: Part = { entries: readEntries(flat), removed: 0 }
+    yield part
     if (flat.length < 2 * size) return
     const alike = flat.filter((text, i) => i % 2 === 1 && text === last).length
-    passed = Math.max(0, alike + (last === from ? passed : 0) - page.removed)
+    passed = Math.max(0, alike + (last === from ? passed : 0) - part.removed)
     from = last
-    size = nextChunk(page.entries.map(({ raw }) => raw))
+    size = nextChunk(part.entries.map(({ raw }) => raw))
   }
 }
 
@@ -101,11 +101,12 @@ export async function removeRetries(
   if (Object.values(rest).every((part) => part === undefined) && all !== true) {
     throw new ResQueueError('INVALID_ARGUMENT', 'Say which retries: a claim, an id, a queue, a class, or all.')
   }
+  if (limit === 0) return 0
   let done = 0
-  for await (const page of pages(lane.store, signal)) {
-    const last = page.entries.at(-1)?.dueAt.getTime()
+  for await (const part of parts(lane.store, signal)) {
+    const last = part.entries.at(-1)?.dueAt.getTime()
     // What cannot be read has no claim to be removed by.
-    const chosen = page.entries.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
+    const chosen = part.entries.filter((entry) => entry.claim !== '' && fits(entry)).slice(0, limit - done)
     const before = done
     for (const some of portions(chosen, ({ raw, error }) => raw.length + error.length)) {
       const names = some.flatMap((entry) => [scoreOf(entry), entry.claim])
@@ -114,7 +115,7 @@ export async function removeRetries(
     }
     if (done >= limit) break
     const late = chosen.filter(({ dueAt }) => Object.is(dueAt.getTime(), last)).length
-    if (!dryRun) page.removed = Math.min(late, done - before)
+    if (!dryRun) part.removed = Math.min(late, done - before)
   }
   return done
 }

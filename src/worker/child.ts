@@ -1,11 +1,11 @@
 import { noHooks, type ChildHooks } from './childhooks.ts'
 import { provideCurrentJob, type JobContext, type JobLog } from './currentjob.ts'
 import { whenNothingIsLeft, whenToldToStop } from './exithooks.ts'
+import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './frames.ts'
 import { jobError } from './joberror.ts'
 import type { JobRegistry } from './jobs.ts'
 import { logFields, logMessage } from './logfields.ts'
 import { performJob } from './perform.ts'
-import { assignmentFrame, FRAME, frame, frameReader, readAssignment, reportFrame } from './frames.ts'
 
 /** What a job process stands on: a forked or a spawned one. */
 export interface ChildHost {

@@ -1,9 +1,9 @@
 import { messageOf, ResQueueError } from '../errors.ts'
 import { loadChildHooks, type ChildHooks } from './childhooks.ts'
 import type { JobPolicy } from './engine.ts'
+import { FRAME, frame } from './frames.ts'
 import type { Obstacle } from './obstacles.ts'
 import { loadJobs, type JobRegistry } from './jobs.ts'
-import { FRAME, frame } from './frames.ts'
 
 /** What a process that loads job code is told on its command line. */
 export interface LoadConfig {

@@ -1,8 +1,8 @@
 import { messageOf } from '../errors.ts'
 import type { JobLog } from './currentjob.ts'
+import { FRAME } from './frames.ts'
 import type { JobError } from './outcome.ts'
 import type { Report } from './perform.ts'
-import { FRAME } from './frames.ts'
 
 /** What a frame from a job process says. */
 export type Message =

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Addon } from './addon.ts'
+import { FRAME, frameReader } from './frames.ts'
 import type { JobProcess, ProcessEnd, ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
-import { FRAME, frameReader } from './frames.ts'
 import { openReading } from './reading.ts'
 
 /** What a seat asks its zygote to do. */

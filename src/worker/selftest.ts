@@ -1,6 +1,6 @@
 import { ResQueueError } from '../errors.ts'
-import type { ProcessEnd } from './jobprocess.ts'
 import { FRAME, frame } from './frames.ts'
+import type { ProcessEnd } from './jobprocess.ts'
 import type { Seat } from './seat.ts'
 
 const TEST_CHILDREN = 10

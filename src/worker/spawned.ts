@@ -5,8 +5,8 @@ import { blockOnOutput } from './blocking.ts'
 import { fs } from './builtins.ts'
 import { createChild, type Child } from './child.ts'
 import { hookExit, isExitAwaited } from './exithooks.ts'
-import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
 import { frameReader } from './frames.ts'
+import { loadCode, loadedFrame, refusedFrame, takeLoadConfig } from './loading.ts'
 
 const CHANNEL_FD = 3
 

@@ -4,10 +4,10 @@ import { defined } from '../defined.ts'
 import { messageOf, ResQueueError } from '../errors.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
+import { FRAME, frameReader } from './frames.ts'
 import { signalGroup, type JobProcess, type ProcessEnd, type ProcessListener } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
 import { endedLoading, refusal, type Loaded } from './loading.ts'
-import { FRAME, frameReader } from './frames.ts'
 
 /** How long output may still come after the process's end, when something it started holds the pipes. */
 const LINGER_MS = 200

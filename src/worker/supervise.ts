@@ -2,11 +2,11 @@ import { LONGEST_TIMER_MS, systemClock } from '../clock.ts'
 import { defined } from '../defined.ts'
 import type { RunControl } from './backend.ts'
 import type { EngineOptions, JobRun } from './engine.ts'
+import { assignmentFrame } from './frames.ts'
 import type { JobProcess, ProcessEnd } from './jobprocess.ts'
 import { oomKills, watchMemory } from './memory.ts'
 import { readMessage } from './message.ts'
 import type { Heard, JobError, Outcome, ProcessReport } from './outcome.ts'
-import { assignmentFrame } from './frames.ts'
 
 const MIB = 1_048_576
 /** What V8 writes before it aborts, on every version so far. */

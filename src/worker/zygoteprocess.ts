@@ -5,10 +5,10 @@ import { ResQueueError } from '../errors.ts'
 import type { Addon } from './addon.ts'
 import type { EngineOptions } from './engine.ts'
 import { commandLine } from './entry.ts'
+import { FRAME, frameReader } from './frames.ts'
 import type { ProcessEnd } from './jobprocess.ts'
 import { lineSplitter } from './lines.ts'
 import { endedLoading, refusal, type Loaded } from './loading.ts'
-import { FRAME, frameReader } from './frames.ts'
 
 const OP = { fork: 1, kill: 2, ping: 3, quit: 4 } as const
 /** V8 helper threads would be missing in children; SIGUSR1 must not open an inspector in them. */
