@@ -123,7 +123,7 @@ function remember(
     ...seen,
     replicas: observation.replicas,
     changedAt: change === 0 ? seen.changedAt : now,
-    roseAt: change > 0 && seen.replicas <= spec.minReplicas ? now : seen.roseAt,
+    roseAt: seen.replicas <= spec.minReplicas && observation.replicas > spec.minReplicas ? now : seen.roseAt,
     // Where it led, or a scale-up by whomever, ends it.
     descentTo: change <= 0 && seen.descentTo !== null && observation.replicas > seen.descentTo ? seen.descentTo : null,
     idleSince: active ? null : (seen.idleSince ?? now),

@@ -74,9 +74,14 @@ export function observationOf(
 /** Decides again and again, every two seconds; the replicas follow at once. */
 export function follow(
   observations: readonly ((replicas: number, second: number) => Observation)[],
-  { of = specOf(), start = 0, replicas = 0 }: { of?: ScalerSpec; start?: number; replicas?: number } = {},
+  {
+    of = specOf(),
+    start = 0,
+    replicas = 0,
+    memory: before,
+  }: { of?: ScalerSpec; start?: number; replicas?: number; memory?: Memory } = {},
 ): readonly Decision[] {
-  let memory: Memory | undefined
+  let memory = before
   let current = replicas
   return observations.map((observe, i) => {
     const second = start + 2 * i

@@ -92,6 +92,24 @@ test('minReplicas stay when there is nothing to do', () => {
   expect(last(decisions)).toMatchObject({ replicas: 2, reason: 'MinReplicas', limitedBy: 'TooFewReplicas' })
 })
 
+test('replicas that a higher minimum asked for go one window after it is lowered, however long the jobs take', () => {
+  // A job of two minutes each ten seconds: twelve run.
+  const stream = (n: number, second: number): Observation =>
+    observationOf(
+      n,
+      {
+        flow: { started: 12 + second / 10, ended: second / 10, returned: 0, busyMs: 12_000 * second },
+        running: 12,
+        runningMs: 12 * 60_000,
+      },
+      { lastServiceSeconds: 120 },
+    )
+  const raised = last(follow(times(30, stream), { of: specOf({ minReplicas: 10 }), replicas: 4 }))
+  expect(raised.replicas).toBe(10)
+  const lowered = follow(times(40, stream), { memory: raised.nextMemory, start: 60, replicas: 10 })
+  expect(lowered.findIndex(({ replicas }) => replicas < 10)).toBe(30)
+})
+
 test('jobs of a paused queue ask for nothing, running ones do', () => {
   const paused = observationOf(0, { waiting: 100, paused: true })
   expect(decide(spec, paused, undefined, 0)).toMatchObject({
