@@ -28,14 +28,14 @@ export default defineConfig({
     globalSetup: ['test/support/global.ts'],
     reporters: ['default', './test/support/reporter.ts'],
     projects: [
-      project('unit', 1, 10, 2),
-      project('redis', 2, 20, 2),
-      project('wire', 3, 30, 2),
-      project('process', 4, 60, 2),
-      project('faults', 5, 120, 1),
-      project('chart', 6, 60, 2),
+      project('unit', 1, 90, 2),
+      project('redis', 2, 120, 2),
+      project('wire', 3, 120, 2),
+      project('process', 4, 120, 2),
+      project('faults', 5, 180, 1),
+      project('chart', 6, 120, 2),
       // A control plane with fake nodes. Those that stop parts of one start their own; most of the time is waiting.
-      project('cluster', 7, 180, 2, {
+      project('cluster', 7, 300, 2, {
         exclude: ['test/cluster/node/**'],
         globalSetup: ['test/cluster/support/global.ts'],
       }),

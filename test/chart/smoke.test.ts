@@ -30,27 +30,27 @@ async function startWorker(redisUrl: string, ns: string): Promise<TestProcess> {
   return worker
 }
 
-test('the test pod sees a job of a pool done', { timeout: 60_000 }, async ({ redisUrl, ns }) => {
+test('the test pod sees a job of a pool done', async ({ redisUrl, ns }) => {
   const worker = await startWorker(redisUrl, ns)
   for (const name of ['ResQueueCheck', 'Hello', 'Sleep']) {
     const script = runScript(redisUrl, ns, name, 20)
-    const exit = await script.waitForExit(30_000)
+    const exit = await script.waitForExit()
     expect(exit.code, script.stdout + script.stderr).toBe(0)
     expect(script.stdout).toContain('performed')
   }
   expect(worker.stdout).toContain('Hello, world')
 })
 
-test('the test pod says when no worker knows the class', { timeout: 60_000 }, async ({ redisUrl, ns }) => {
+test('the test pod says when no worker knows the class', async ({ redisUrl, ns }) => {
   await startWorker(redisUrl, ns)
   const script = runScript(redisUrl, ns, 'Unknown', 20)
-  expect((await script.waitForExit(30_000)).code).toBe(1)
+  expect((await script.waitForExit()).code).toBe(1)
   expect(script.stderr).toContain('test.job.class')
 })
 
-test('the test pod says when nobody performs the job', { timeout: 60_000 }, async ({ redisUrl, ns }) => {
+test('the test pod says when nobody performs the job', async ({ redisUrl, ns }) => {
   const script = runScript(redisUrl, ns, 'Hello', 1)
-  expect((await script.waitForExit(30_000)).code).toBe(1)
+  expect((await script.waitForExit()).code).toBe(1)
   expect(script.stderr).toContain('was not performed within 1 s')
   expect(script.stdout).toContain('helm-test')
 })

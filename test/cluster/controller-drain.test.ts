@@ -38,9 +38,9 @@ test('of ten pods the three that work survive, whichever they are', async ({ sce
     const busy = pods.toSorted(() => Math.random() - 0.5).slice(0, 3)
     // A pod that others died for is out of work for half a minute.
     const describe = (): string => `every pod takes a job; it was answered ${fleet.refusal}`
-    for (const { metadata } of busy) await waitFor(() => fleet.occupy(metadata.uid), { timeoutMs: 60_000, describe })
+    for (const { metadata } of busy) await waitFor(() => fleet.occupy(metadata.uid), { describe })
     await look.edit({ minReplicas: 0 })
-    await look.reaches(3, 60_000)
+    await look.reaches(3)
     await look.settled(3)
     wrong += await look.lost(busy.map(({ metadata }) => metadata.uid))
     for (const { metadata } of busy) await fleet.finish(metadata.uid)
@@ -66,11 +66,11 @@ test('a pod that is not ready and works holds the scale: it would die first', as
     body: { status: { conditions: [{ type: 'Ready', status: 'False' }] } },
   })
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1)
   await never(5000, async () => (await look.replicas()) < 5, 'the scale was lowered')
   expect((await look.pods()).map(({ metadata }) => metadata.uid)).toContain(uid)
   await fleet.finish(uid)
-  await look.reaches(1, 60_000)
+  await look.reaches(1)
 })
 
 test('pods that drain work on when work comes, before a new pod is ordered', async ({ scene, redis, ns }) => {
@@ -78,21 +78,21 @@ test('pods that drain work on when work comes, before a new pod is ordered', asy
   const pods = await look.pods()
   for (const { metadata } of pods) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).draining?.count === 2, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).draining?.count === 2)
   const marked = (await marksIn(redis, ns)).map((key) => key.split('/')[1])
   expect(marked).toHaveLength(2)
   // A marked pod takes nothing more, and is not given up while it works.
   expect(await fleet.occupy(marked[0] as string)).toBe(false)
   await never(3000, async () => (await look.replicas()) !== 3, 'a working pod was given up')
   await look.edit({ minReplicas: 3 })
-  await waitFor(async () => (await marksIn(redis, ns)).length === 0, { timeoutMs: 15_000 })
+  await waitFor(async () => (await marksIn(redis, ns)).length === 0)
   expect(await look.replicas()).toBe(3)
   expect(await fleet.occupy(marked[1] as string)).toBe(true)
   // Again, and now the jobs end.
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).draining?.count === 2, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).draining?.count === 2)
   for (const uid of fleet.busy) await fleet.finish(uid)
-  await look.reaches(1, 30_000)
+  await look.reaches(1)
 })
 
 test('a pod that is idle long before the others goes alone, and the rest of a scale-down waits for no window', async ({
@@ -115,14 +115,14 @@ test('a pod that is idle long before the others goes alone, and the rest of a sc
   )
   const [first, ...rest] = victims as [string, ...string[]]
   await fleet.finish(first)
-  await look.reaches(7, 40_000)
+  await look.reaches(7)
   const left = async (): Promise<number> => (await marked()).filter((uid) => rest.includes(uid)).length
   await never(3000, async () => (await left()) < rest.length, 'the others take jobs again')
   for (const uid of rest) {
     expect(await fleet.occupy(uid)).toBe(false)
     await fleet.finish(uid)
   }
-  await look.reaches(5, 20_000)
+  await look.reaches(5)
   await waitFor(async () => (await look.lost(victims)) === victims.length)
 })
 
@@ -134,16 +134,13 @@ test('a pod that has nothing to do goes in place of one that was to go and whose
   const { fleet, look, pods } = await start(scene, 3, { target: { jobsPerReplica: 2 } }, 4)
   for (const { metadata } of pods) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 2 })
-  const [marked] = await waitFor(
-    async () => {
-      const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
-      return found.length === 1 && found
-    },
-    { timeoutMs: 30_000 },
-  )
+  const [marked] = await waitFor(async () => {
+    const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
+    return found.length === 1 && found
+  })
   const free = pods.map(({ metadata }) => metadata.uid).find((uid) => uid !== marked) as string
   await fleet.finish(free)
-  await look.reaches(2, 20_000)
+  await look.reaches(2)
   await waitFor(async () => (await look.lost([free])) === 1)
   // The other takes jobs again.
   await waitFor(async () => (await marksIn(redis, ns)).every((key) => !key.endsWith(marked as string)))
@@ -153,18 +150,15 @@ test('pods that end their jobs within a moment of each other go in one write', a
   const { fleet, look } = await start(scene, 4, { target: { jobsPerReplica: 2 } }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 2 })
-  const [first, second] = await waitFor(
-    async () => {
-      const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
-      return found.length === 2 && (found as [string, string])
-    },
-    { timeoutMs: 30_000 },
-  )
+  const [first, second] = await waitFor(async () => {
+    const found = (await marksIn(redis, ns)).map((key) => key.split('/')[1] as string)
+    return found.length === 2 && (found as [string, string])
+  })
   await fleet.finish(first)
   await never(2500, async () => (await look.replicas()) !== 4, 'the first goes alone')
   await fleet.finish(second)
   const seen = new Set([4])
-  await waitFor(async () => seen.add(await look.replicas()).has(2), { timeoutMs: 20_000 })
+  await waitFor(async () => seen.add(await look.replicas()).has(2))
   expect([...seen]).toEqual([4, 2])
   await waitFor(async () => (await look.lost([first, second])) === 2)
 })
@@ -173,9 +167,7 @@ test('a pod that takes too long to drain works on and is never killed', async ({
   const { fleet, look } = await start(scene, 2, { scaleDown: { drain: true, drainTimeoutSeconds: 2 } }, 4)
   for (const { metadata } of await look.pods()) expect(await fleet.occupy(metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 0 })
-  const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'), {
-    timeoutMs: 30_000,
-  })
+  const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'))
   // The one that it names takes jobs again.
   const late = (await look.pods()).find(({ metadata }) => note.startsWith(`${metadata.name} `))
   await waitFor(() => fleet.occupy((late as Pod).metadata.uid))
@@ -192,17 +184,13 @@ test('nothing is lowered in the middle of a rollout', async ({ scene, cluster, n
   })
   const isOld = ({ metadata }: Pod): boolean => before.some((one) => one.metadata.uid === metadata.uid)
   // One of four may be missing, and one more than four be there: three of the old ones stay, and two come.
-  const old = await waitFor(
-    async () => {
-      const pods = await look.pods()
-      return pods.length === 5 && pods.filter(isOld).length === 3 && pods.find(isOld)
-    },
-    { timeoutMs: 30_000 },
-  )
+  const old = await waitFor(async () => {
+    const pods = await look.pods()
+    return pods.length === 5 && pods.filter(isOld).length === 3 && pods.find(isOld)
+  })
   expect(await fleet.occupy(old.metadata.uid)).toBe(true)
   await look.edit({ minReplicas: 1 })
   await waitFor(async () => (await look.status()).desiredReplicas === 1, {
-    timeoutMs: 30_000,
     describe: () => look.status(),
   })
   await never(5000, async () => (await look.replicas()) < 4, 'the scale was lowered')
@@ -210,7 +198,7 @@ test('nothing is lowered in the middle of a rollout', async ({ scene, cluster, n
   // To zero it goes, once everything is idle.
   await fleet.finish(old.metadata.uid)
   await look.edit({ minReplicas: 0, cooldownSeconds: 1 })
-  await look.reaches(0, 60_000)
+  await look.reaches(0)
 })
 
 test('a deletion cost that another program writes over is written again, and in the end the pod works on', async ({
@@ -235,16 +223,14 @@ test('a deletion cost that another program writes over is written again, and in 
   }
   overwrite(idle, 1)
   await look.edit({ minReplicas: 0 })
-  await look.reaches(2, 60_000)
+  await look.reaches(2)
   await waitFor(async () => (await look.lost([idle.uid])) === 1)
   expect(await look.lost([one.uid, two.uid])).toBe(0)
   expect(overwritten).toEqual(['-1000000'])
 
   overwrite(two, 4)
   await fleet.finish(two.uid)
-  const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'), {
-    timeoutMs: 60_000,
-  })
+  const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'))
   expect(note).toBe(`${two.name} cannot be given up: another program writes deletion costs`)
   expect(overwritten).toEqual(Array.from({ length: 5 }, () => '-1000000'))
   await waitFor(() => fleet.occupy(two.uid))

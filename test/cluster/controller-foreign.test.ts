@@ -27,18 +27,18 @@ test('a fleet of Ruby workers is scaled by what the family shows of it, and none
     )
   await busy(ids[0] as string)
   await startController(scene)
-  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers')
   // While something waits, nobody is given up: these workers take it at any time.
   await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1)
   await never(3000, async () => (await look.replicas()) < 4, 'a pod was given up')
   await redis.del(`${ns}:queue:q`)
-  await look.reaches(1, 60_000)
-  await waitFor(async () => (await pods()).length === 1, { timeoutMs: 20_000 })
+  await look.reaches(1)
+  await waitFor(async () => (await pods()).length === 1)
   expect((await pods()).map(({ metadata }) => `${metadata.name}:1:q`)).toEqual([ids[0]])
   await redis.del(`${ns}:worker:${ids[0]}`)
-  await look.reaches(0, 60_000)
+  await look.reaches(0)
 })
 
 test('a pod that is ready without a worker that Redis knows may run a job: it is not given up', async ({
@@ -52,15 +52,15 @@ test('a pod that is ready without a worker that Redis knows may run a job: it is
   const ids = (await pods()).map(({ metadata }) => `${metadata.name}:1:q`)
   await redis.sadd(`${ns}:workers`, ...ids)
   await startController(scene)
-  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False ForeignWorkers')
   // As after FLUSHALL: workers of other programs go on and do not register again.
   await redis.del(`${ns}:workers`)
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).desiredReplicas === 0, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 0)
   await never(5000, async () => (await look.replicas()) < 3, 'a pod was given up')
   expect(await look.condition('DrainSupported')).toBe('Unknown NoWorkers')
   await redis.sadd(`${ns}:workers`, ...ids)
-  await look.reaches(0, 60_000)
+  await look.reaches(0)
 })
 
 test('workers that do not know the namespace of their pod find no drain mark: their pods are given up like those of other programs', async ({
@@ -74,18 +74,16 @@ test('workers that do not know the namespace of their pod find no drain mark: th
   const fleet = startFakeFleet(scene, { podNamespace: '' })
   await fleet.follow()
   await startController(scene)
-  await waitFor(async () => (await look.condition('DrainSupported')) === 'False WorkersLackNamespace', {
-    timeoutMs: 30_000,
-  })
+  await waitFor(async () => (await look.condition('DrainSupported')) === 'False WorkersLackNamespace')
   expect(await look.condition('QueuesMatch')).toBe('True QueuesMatch')
   // A mark would not keep them from what waits.
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, '{"class":"Work","args":[]}')
   await look.edit({ minReplicas: 0 })
-  await waitFor(async () => (await look.status()).desiredReplicas === 1, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status()).desiredReplicas === 1)
   await never(3000, async () => (await look.replicas()) < 3, 'a pod was given up')
   await redis.del(`${ns}:queue:q`)
-  await look.reaches(0, 60_000)
+  await look.reaches(0)
 })
 
 test('the command line shows scalers and the terms behind a decision', async ({
@@ -100,7 +98,7 @@ test('the command line shows scalers and the terms behind a decision', async ({
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 6 }, () => '{"class":"A","args":[]}'))
   await look.reaches(3)
-  await waitFor(async () => (await look.status()).replicas === 3, { timeoutMs: 20_000 })
+  await waitFor(async () => (await look.status()).replicas === 3)
   const where = ['-n', namespace, '--kubeconfig', await cluster.kubeconfig()]
   const ls = await runCli(['scaler', 'ls', ...where, '-o', 'json'])
   expect(JSON.parse(ls.stdout)).toMatchObject([

@@ -35,7 +35,6 @@ test('pods in which a job runs for more than a minute are kept from cluster auto
   const shows = (karpenter: readonly string[], autoscaler: readonly string[]): Promise<unknown> => {
     const wanted = [karpenter.toSorted(), autoscaler.toSorted()].join(' | ')
     return waitFor(async () => (await found()) === wanted, {
-      timeoutMs: 20_000,
       describe: async () => `${wanted}; there is ${await found()}`,
     })
   }

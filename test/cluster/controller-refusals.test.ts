@@ -36,7 +36,7 @@ async function grant(cluster: Cluster, namespace: string, resource = '', without
         const reply = await cluster.api.call<{ status?: { allowed?: boolean } }>('POST', path, { body })
         return reply.body.status?.allowed === false
       },
-      { timeoutMs: 30_000, describe: `${verb} of ${resource} to be refused` },
+      { describe: `${verb} of ${resource} to be refused` },
     )
   }
 }
@@ -50,7 +50,7 @@ test('a turn that fails is said in the status, also of a new scaler, and written
   const controller = await startController(scene)
   await grant(cluster, namespace, 'deployments/scale', ['update'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
-  await waitFor(async () => (await look.condition('Ready')) === 'False TurnFailed', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'False TurnFailed')
   const { conditions } = await look.status()
   expect(conditions?.find(({ type }) => type === 'Ready')?.message).toMatch(/set the scale.*403/)
   const held = `resqueue_scaler_held{namespace="${namespace}",name="s",reason="TurnFailed"}`
@@ -62,7 +62,7 @@ test('a turn that fails is said in the status, also of a new scaler, and written
   await never(4000, async () => (await version()) !== written, 'the status was written again')
   await grant(cluster, namespace)
   await look.reaches(2)
-  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')
   expect(await controller.metric(held)).toBeUndefined()
 })
 
@@ -71,11 +71,11 @@ test('pods that cannot be listed are said', async ({ scene, cluster, namespace }
   await startController(scene)
   await grant(cluster, namespace, 'pods', ['list'])
   await cluster.apply([pool(), scalerManifest('s', { ...QUICK, minReplicas: 2 })], { namespace })
-  await waitFor(async () => (await look.condition('Ready')) === 'False TargetUnavailable', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'False TargetUnavailable')
   expect(await look.replicas()).toBe(0)
   await grant(cluster, namespace)
   // As soon as they are listed: not at the next try, which is half a minute away.
-  await look.reaches(2, 20_000)
+  await look.reaches(2)
 })
 
 test('pods that cannot be protected keep nothing from being scaled', async ({ scene, cluster, namespace }) => {

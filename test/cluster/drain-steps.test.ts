@@ -33,7 +33,7 @@ interface Draining {
 async function startDraining(plane: ControlPlane, scene: Scene, replicas: number): Promise<Draining> {
   const { namespace, redisUrl, ns } = scene
   await plane.apply([pool({ replicas })], { namespace })
-  await looker(scene).settled(replicas, 60_000)
+  await looker(scene).settled(replicas)
   await startFakeFleet(scene).follow()
   plane.controllerManager.pause()
 

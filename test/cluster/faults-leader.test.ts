@@ -27,12 +27,12 @@ test('of two controllers one leads; a killed one is followed, a stopped one writ
 
   // Stopped for longer than its lease lasts: the second takes over, and the first finds out before it writes.
   first.process.pause()
-  await second.says('leading', 60_000)
+  await second.says('leading')
   await look.edit({ minReplicas: 3 })
   await look.reaches(3)
   const { leaseTransitions } = (await lease()).spec
   first.process.resume()
-  const { code } = await first.process.waitForExit(30_000)
+  const { code } = await first.process.waitForExit()
   expect(code).toBe(1)
   await never(1000, async () => (await look.replicas()) !== 3)
   expect((await lease()).spec).toMatchObject({ holderIdentity: expect.stringMatching(/^two_/), leaseTransitions })
@@ -41,7 +41,7 @@ test('of two controllers one leads; a killed one is followed, a stopped one writ
   const third = await start('three')
   await never(3000, () => third.log.some(({ msg }) => msg === 'leading'))
   second.process.signal('SIGTERM')
-  expect((await second.process.waitForExit(15_000)).code).toBe(0)
+  expect((await second.process.waitForExit()).code).toBe(0)
   await third.says('leading', 6000)
   await look.edit({ minReplicas: 4 })
   await look.reaches(4)
@@ -50,7 +50,7 @@ test('of two controllers one leads; a killed one is followed, a stopped one writ
   const fourth = await start('four')
   await third.process.kill()
   await look.edit({ minReplicas: 5 })
-  await fourth.says('leading', 40_000)
+  await fourth.says('leading')
   await look.reaches(5)
 })
 
@@ -78,10 +78,10 @@ test('pods that were given up take no job while the controller manager is away, 
   await first.says('leading')
   cluster.controllerManager.pause()
   await look.edit({ minReplicas: 0 })
-  await look.reaches(4, 60_000)
+  await look.reaches(4)
   await first.process.kill()
   const second = await start('two')
-  await second.says('leading', 60_000)
+  await second.says('leading')
   await stayMarked()
 
   // There is room for them again: they work.
@@ -92,16 +92,16 @@ test('pods that were given up take no job while the controller manager is away, 
 
   // Given up once more, and the scaler is paused: under the same leader, and under another one.
   await look.edit({ minReplicas: 0 })
-  await look.reaches(4, 60_000)
+  await look.reaches(4)
   await look.edit({ paused: true })
   await waitFor(async () => (await look.condition('Paused')) === 'True Paused')
   await stayMarked()
   await second.process.kill()
   const third = await start('three')
-  await third.says('leading', 60_000)
+  await third.says('leading')
   await stayMarked()
   cluster.controllerManager.resume()
-  await waitFor(async () => (await look.lost(idle)) === 2, { timeoutMs: 60_000 })
+  await waitFor(async () => (await look.lost(idle)) === 2)
   await look.settled(4)
   expect(await look.lost(busy)).toBe(0)
-}, 240_000)
+})

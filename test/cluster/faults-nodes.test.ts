@@ -64,7 +64,7 @@ test('a node is lost: Redis tells who works there, and jobs of pods that are gon
   expect([on('lost-0').length, on('stays-0').length]).toEqual([3, 3])
   for (const uid of [cutOff, dead, works]) expect(await fleet.occupy(uid)).toBe(true)
   const controller = await startController({ cluster: plane, namespace, redisUrl, ns })
-  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')
   const waiting = (): Promise<number> => redis.llen(`${ns}:queue:q`)
   const processed = async (): Promise<number> => Number(await redis.get(`${ns}:stat:processed`))
   /** Another pod does the job that came back; the worker that held it first awakes and reports it too. */
@@ -84,16 +84,16 @@ test('a node is lost: Redis tells who works there, and jobs of pods that are gon
   // One worker dies with the node, its pod stays: the lease of 8 s brings its job back.
   await kubelet.kill()
   fleet.silence(dead)
-  const lapsed = await controller.says('released a gone worker process', 30_000)
+  const lapsed = await controller.says('released a gone worker process')
   expect(lapsed).toMatchObject({ reason: 'lease', jobs: 1 })
   expect(await waiting()).toBe(1)
   await doneOnce(dead, 1)
 
   // The API server takes all three pods for not ready; a worker of one runs on and still reaches Redis.
-  await waitFor(async () => (await look.pods()).filter((pod) => !isReady(pod)).length === 3, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.pods()).filter((pod) => !isReady(pod)).length === 3)
   await look.edit({ minReplicas: 0 })
   // The idle ones there go first. Then the one that works would: nothing more is given up.
-  await look.reaches(4, 60_000)
+  await look.reaches(4)
   await never(3000, async () => (await look.replicas()) < 4, 'a pod that works was given up')
   expect(await look.lost([cutOff, works, helper])).toBe(0)
   expect(await look.lost([dead, idle])).toBe(2)
@@ -104,7 +104,7 @@ test('a node is lost: Redis tells who works there, and jobs of pods that are gon
   fleet.silence(cutOff)
   const name = pods.find(({ metadata }) => metadata.uid === cutOff)?.metadata.name
   await plane.api.call('DELETE', `/api/v1/namespaces/${namespace}/pods/${name}?gracePeriodSeconds=0`)
-  await waitFor(async () => (await waiting()) === 1, { timeoutMs: 15_000 })
+  await waitFor(async () => (await waiting()) === 1)
   // By the clock of Redis: twice what it takes to miss a renewal. The lease is 8 s.
   expect(silence.leastMs()).toBeLessThan(6000)
   // Redis knows it before the log does.

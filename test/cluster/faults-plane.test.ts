@@ -35,18 +35,16 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   const namespace = await plane.namespace()
   const look = looker({ cluster: plane, namespace })
   await plane.apply(OLDER_CRD)
-  await waitFor(async () => (await plane.api.call('GET', '/apis/resqueue.dev/v1alpha1/workerscalers')).status === 200, {
-    timeoutMs: 30_000,
-  })
+  await waitFor(async () => (await plane.api.call('GET', '/apis/resqueue.dev/v1alpha1/workerscalers')).status === 200)
   await plane.apply([pool(), scalerManifest('s', QUICK)], { namespace })
   const start = () => startController({ cluster: plane, namespace, redisUrl, ns }, { inPod: true })
   const controller = await start()
-  await waitFor(async () => (await look.condition('Ready')) === 'True CRDOutdated', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'True CRDOutdated')
   const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
   expect(ready?.message).toContain('spec.protect')
   // It lets through what the controller does not serve.
   await plane.apply([scalerManifest('unfit', { ...QUICK, queues: ['a,b'] })], { namespace })
-  await waitFor(async () => (await look.condition('Ready', 'unfit')) === 'False InvalidSpec', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready', 'unfit')) === 'False InvalidSpec')
   const ls = await runCli(['scaler', 'ls', '-n', namespace, '--kubeconfig', await plane.kubeconfig(), '-o', 'json'])
   expect(JSON.parse(ls.stdout)).toMatchObject([{ name: 's' }])
   expect(ls.stderr).toMatch(new RegExp(`^${namespace}/unfit cannot be used: spec\\.queues\\[0\\]`))
@@ -56,15 +54,13 @@ test('with an older CRD it says so and works; an API server that restarts is fou
   await plane.apiServer.kill()
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}')
-  await waitFor(async () => ((await controller.metric('resqueue_kube_requests_failed_total')) ?? 0) > 2, {
-    timeoutMs: 30_000,
-  })
+  await waitFor(async () => ((await controller.metric('resqueue_kube_requests_failed_total')) ?? 0) > 2)
   await plane.apiServer.start()
   await plane.ready()
   // A slow machine may take longer: then the controller may end, and Kubernetes starts another.
   const isShort = performance.now() - killedAt < 5000
   if (!isShort) await start()
-  await look.reaches(1, 60_000)
+  await look.reaches(1)
   if (isShort) expect(controller.process.running).toBe(true)
   await plane.stop()
 })
@@ -98,7 +94,7 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
   await redis.sadd(`${ns}:queues`, 'q', 'crash')
   for (const queue of ['q', 'crash']) await redis.rpush(`${ns}:queue:${queue}`, '{"class":"A","args":[]}')
   await look.reaches(1)
-  await look.reaches(1, 30_000, 'v')
+  await look.reaches(1, 'v')
   const path = `/api/v1/namespaces/${namespace}/pods`
   const crashing = await waitFor(async () => {
     interface Seen {
@@ -139,12 +135,9 @@ test('pods that find no node, or start in vain, are not ordered by the dozen', a
   for (const queue of ['q', 'crash'])
     await redis.rpush(`${ns}:queue:${queue}`, ...Array.from({ length: 20 }, () => '{"class":"A","args":[]}'))
   await waitFor(async () => (await look.condition('ScalingLimited')) === 'True PodsNotStarting', {
-    timeoutMs: 30_000,
     describe: async () => JSON.stringify([await look.status(), await cluster.api.get(path)]),
   })
-  await waitFor(async () => (await look.condition('ScalingLimited', 't')) === 'True Unschedulable', {
-    timeoutMs: 30_000,
-  })
+  await waitFor(async () => (await look.condition('ScalingLimited', 't')) === 'True Unschedulable')
   await never(2000, async () => (await look.replicas()) + (await look.replicas('v')) > 2, 'more of them were ordered')
 })
 
@@ -162,16 +155,13 @@ test('a controller whose clock is two minutes ahead does not take pods for old',
   await startController(scene, { env: { NODE_OPTIONS: `--import=data:text/javascript,${ahead.replace(' ', '%20')}` } })
   await redis.sadd(`${ns}:queues`, 'q')
   await redis.rpush(`${ns}:queue:q`, '{"class":"A","args":[]}')
-  await look.reaches(1, 30_000, 'v')
-  await waitFor(
-    async () => {
-      const [pod] = await look.pods('v')
-      return pod?.status?.conditions?.some(({ type, status }) => type === 'PodScheduled' && status === 'False')
-    },
-    { timeoutMs: 30_000 },
-  )
+  await look.reaches(1, 'v')
+  await waitFor(async () => {
+    const [pod] = await look.pods('v')
+    return pod?.status?.conditions?.some(({ type, status }) => type === 'PodScheduled' && status === 'False')
+  })
   await redis.rpush(`${ns}:queue:q`, ...Array.from({ length: 9 }, () => '{"class":"A","args":[]}'))
-  await look.reaches(10, 30_000, 'v')
+  await look.reaches(10, 'v')
   expect(Date.parse((await look.status())['lastScaleTime'] as string)).toBeGreaterThan(Date.now() + 60_000)
 })
 
@@ -242,7 +232,7 @@ test('a password of Redis that is rotated is picked up from its file; meanwhile 
         const ready = (await look.status()).conditions?.find(({ type }) => type === 'Ready')
         return ready?.reason === 'RedisUnavailable' && /WRONGPASS|NOAUTH/.test(ready.message)
       },
-      { timeoutMs: 30_000, describe: () => look.status() },
+      { describe: () => look.status() },
     )
   }
   await held()
@@ -250,12 +240,12 @@ test('a password of Redis that is rotated is picked up from its file; meanwhile 
   secret('v2', 'wrong')
   await controller.says('the Redis connection changed and is reopened')
   await look.edit({ minReplicas: 3 })
-  await waitFor(async () => (await look.status())['observedGeneration'] === 2, { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.status())['observedGeneration'] === 2)
   await held()
   expect(await look.replicas()).toBe(1)
   secret('v3', 'two')
-  await look.reaches(3, 40_000)
-  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await look.reaches(3)
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')
   expect(controller.process.running).toBe(true)
   const reasons = (await look.events()).map(({ reason }) => reason)
   expect(reasons).toEqual(expect.arrayContaining(['RedisUnavailable', 'RedisRecovered']))

@@ -18,7 +18,7 @@ async function start(scene: Scene, count: number) {
   const look = await stage(scene, pool({ args: workArgs(scene) }), steady)
   const controller = await startController(scene)
   await look.reaches(count)
-  await runner.settled(count, 60_000)
+  await runner.settled(count)
   return { ledger, runner, look, controller }
 }
 
@@ -34,18 +34,18 @@ test('jobs of a pod that is gone are back within seconds, long before its lease 
   const gate = job('q', 'Gate', [ledger.gate])
   await redis.rpush(`${ns}:queue:q`, gate.raw)
   await ledger.sees('start', gate.id)
-  await waitFor(async () => (await look.status())['jobs'], { timeoutMs: 15_000 })
+  await waitFor(async () => (await look.status())['jobs'])
   const silence = await watchSilence(redis, ns, (pod as RunningPod).uid)
 
   // Forced away, and its process stopped: on one machine a successor would see by itself that it is dead.
   await cluster.api.call('DELETE', `/api/v1/namespaces/${namespace}/pods/${pod?.name}?gracePeriodSeconds=0`)
   pod?.process.pause()
-  const entry = await controller.says('released a gone worker process', 15_000)
+  const entry = await controller.says('released a gone worker process')
   expect(entry).toMatchObject({ reason: 'silent', jobs: 1 })
   // By the clock of Redis, not by that of a busy test. The lease is 8 s.
   expect(silence.leastMs()).toBeLessThan(2 * MISSED_MS)
   // The next pod does it, once.
-  await ledger.sees('start', gate.id, 2, 60_000)
+  await ledger.sees('start', gate.id, 2)
   ledger.open()
   await ledger.sees('end', gate.id)
   expect(ledger.of('end', gate.id)).toHaveLength(1)
@@ -65,9 +65,9 @@ test('a pod that was forced away while its process runs on keeps its jobs for as
   const pod = runner.pods.find((one) => one.process.pid === pid) as RunningPod
   const silence = await watchSilence(redis, ns, pod.uid)
   await cluster.api.call('DELETE', `/api/v1/namespaces/${namespace}/pods/${pod.name}?gracePeriodSeconds=0`)
-  await waitFor(() => runner.pods.every(({ uid }) => uid !== pod.uid), { timeoutMs: 30_000 })
+  await waitFor(() => runner.pods.every(({ uid }) => uid !== pod.uid))
   // Its successor is there and has nothing to do.
-  await runner.settled(2, 60_000)
+  await runner.settled(2)
   const isReleased = 'released a gone worker process'
   const released = ledger.of('start', gate.id).length > 1 || controller.log.some(({ msg }) => msg.includes(isReleased))
   // A machine may be so busy that a renewal is missed: then, and only then, the job goes to another.
@@ -76,7 +76,7 @@ test('a pod that was forced away while its process runs on keeps its jobs for as
     expect(silence.mostMs()).toBeGreaterThanOrEqual(MISSED_MS - 50)
   }
   ledger.open()
-  await ledger.sees('end', gate.id, released ? 2 : 1, 60_000)
+  await ledger.sees('end', gate.id, released ? 2 : 1)
   // The job notes its end before its worker records it. Once, however often it ran.
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '1')
   expect(await redis.llen(`${ns}:queue:q`)).toBe(0)

@@ -21,7 +21,7 @@ test('a deploy tool that writes the replicas of its manifest is left alone after
     expect(await look.condition('Ready')).not.toBe('False ReplicasContested')
     await cluster.apply([pool({ replicas: 1 })], { namespace })
   }
-  await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'False ReplicasContested')
   await never(3000, async () => (await look.replicas()) !== 1, 'it was written on')
   expect(scales(controller)).toBe(3)
   const held = `resqueue_scaler_held{namespace="${namespace}",name="s",reason="ReplicasContested"}`
@@ -38,7 +38,7 @@ test('an HPA on the same target is left alone after three writes that it undid, 
   const busy = pods.slice(0, 2).map(({ metadata }) => metadata.uid)
   for (const uid of busy) expect(await fleet.occupy(uid)).toBe(true)
   const controller = await startController(scene)
-  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling', { timeoutMs: 30_000 })
+  await waitFor(async () => (await look.condition('Ready')) === 'True Scaling')
   // Without metrics it does one thing: it keeps the replicas within its limits.
   const hpa = {
     apiVersion: 'autoscaling/v2',
@@ -70,7 +70,7 @@ test('an HPA on the same target is left alone after three writes that it undid, 
   expect(scales(controller)).toBeLessThanOrEqual(6)
   expect(await look.lost(busy)).toBe(0)
   // It has let go: no pod is drained any more.
-  await waitFor(async () => (await look.status()).draining?.count === 0, { timeoutMs: 20_000 })
+  await waitFor(async () => (await look.status()).draining?.count === 0)
   const rescues = (await look.events()).filter(({ note }) => /New size: 6/.test(note))
   expect(rescues.length).toBeGreaterThan(0)
 
@@ -79,6 +79,6 @@ test('an HPA on the same target is left alone after three writes that it undid, 
   await fleet.follow()
   await cluster.kubectl('-n', namespace, 'delete', 'hpa', 'rival')
   await look.edit({ maxReplicas: 10 })
-  await look.reaches(2, 60_000)
+  await look.reaches(2)
   expect(await look.lost(busy)).toBe(0)
 })

@@ -65,9 +65,8 @@ async function setup(
   return { proxy, following, first }
 }
 
-const sees = (following: Watching, name: string, timeoutMs = 20_000) =>
+const sees = (following: Watching, name: string) =>
   waitFor(() => following.names().includes(name), {
-    timeoutMs,
     describe: () => `${name} among ${following.names().join()} after ${following.troubles.join()}`,
   })
 
@@ -80,7 +79,7 @@ test('what comes, changes and goes is followed without another list', async ({ c
   await waitFor(() => following.names().join() === second)
   expect(following.watch.counts.lists).toBe(1)
   // Nothing happens for longer than the patience: the watch is opened anew where it was.
-  await waitFor(() => proxy.requests.filter((line) => line.includes('watch=true')).length >= 3, { timeoutMs: 40_000 })
+  await waitFor(() => proxy.requests.filter((line) => line.includes('watch=true')).length >= 3)
   expect(following.watch.counts.lists).toBe(1)
   expect(following.troubles).toEqual([])
   await sees(following, await add(cluster, namespace))
@@ -167,7 +166,7 @@ test('an API server that fails for a while is asked with growing pauses', async 
   const asked = proxy.requests.length
   const began = performance.now()
   proxy.freezeStreams()
-  await sees(following, await add(cluster, namespace), 60_000)
+  await sees(following, await add(cluster, namespace))
   // 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 6.4 s, a quarter less at the most.
   expect(performance.now() - began).toBeGreaterThan(6000)
   expect(proxy.requests.length - asked).toBeLessThan(12)
@@ -178,12 +177,12 @@ test('an API server that stops and starts again is followed on', async () => {
   const namespace = await plane.namespace()
   const { following } = await setup(plane, namespace)
   await plane.apiServer.stop()
-  await waitFor(() => following.troubles.length > 0, { timeoutMs: 30_000 })
+  await waitFor(() => following.troubles.length > 0)
   await plane.apiServer.start()
   await plane.ready()
-  await sees(following, await add(plane, namespace), 40_000)
+  await sees(following, await add(plane, namespace))
   await plane.apiServer.kill()
   await plane.apiServer.start()
   await plane.ready()
-  await sees(following, await add(plane, namespace), 40_000)
+  await sees(following, await add(plane, namespace))
 })

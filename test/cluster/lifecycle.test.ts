@@ -50,7 +50,7 @@ test(
     await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default', 'third-resqueue-default')
 
     await uninstall(cluster, 'first', one)
-    await waitFor(async () => (await objectsOf(cluster, 'first', one)).length === 0, { timeoutMs: 30_000 })
+    await waitFor(async () => (await objectsOf(cluster, 'first', one)).length === 0)
     await cluster.kubectl('get', 'crd', CRD)
     await cluster.kubectl('-n', two, 'get', 'workerscaler', 'second-resqueue-default')
     await deploy(cluster, 'install', 'again', one, SCALED)
@@ -104,7 +104,7 @@ test('two releases in one namespace do not touch each other', async ({ cluster, 
   await deploy(cluster, 'install', 'b', namespace)
   const ofB = await objectsOf(cluster, 'b', namespace)
   await uninstall(cluster, 'a', namespace)
-  await waitFor(async () => (await objectsOf(cluster, 'a', namespace)).length === 0, { timeoutMs: 30_000 })
+  await waitFor(async () => (await objectsOf(cluster, 'a', namespace)).length === 0)
   const left = await objectsOf(cluster, 'b', namespace)
   expect(left.filter((name) => !/^(Pod|ReplicaSet)\//.test(name))).toEqual(
     ofB.filter((name) => !/^(Pod|ReplicaSet)\//.test(name)),

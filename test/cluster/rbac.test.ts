@@ -142,74 +142,68 @@ test('a controller for two namespaces has a role in each', async ({ cluster, nam
   }
 })
 
-test(
-  'the built-in roles get WorkerScalers where that is asked for',
-  { timeout: 120_000 },
-  async ({ cluster, namespace }) => {
-    await applyCrd(cluster)
-    await deploy(cluster, 'install', 'rq', namespace, { controller: { aggregateRoles: true } })
-    const people = { view: 'ann', edit: 'ben' } as const
-    for (const [role, user] of Object.entries(people))
-      await cluster.kubectl('-n', namespace, 'create', 'rolebinding', user, `--clusterrole=${role}`, `--user=${user}`)
-    const can = async (user: string, verb: string): Promise<boolean> => {
-      const as: Identity = { user }
-      const args = ['auth', 'can-i', verb, 'workerscalers.resqueue.dev', '-n', namespace]
-      return (await cluster.run('kubectl', args, { as })).stdout.trim() === 'yes'
-    }
-    await waitFor(() => can(people.view, 'list'), { timeoutMs: 30_000 })
-    await waitFor(() => can(people.edit, 'create'), { timeoutMs: 30_000 })
-    expect(await can(people.view, 'create')).toBe(false)
-    expect(await can(people.edit, 'list')).toBe(true)
-    const { code, stderr } = await cluster.run('helm', ['uninstall', 'rq', '--namespace', namespace])
-    expect(code, stderr).toBe(0)
-  },
-)
+test('the built-in roles get WorkerScalers where that is asked for', async ({ cluster, namespace }) => {
+  await applyCrd(cluster)
+  await deploy(cluster, 'install', 'rq', namespace, { controller: { aggregateRoles: true } })
+  const people = { view: 'ann', edit: 'ben' } as const
+  for (const [role, user] of Object.entries(people))
+    await cluster.kubectl('-n', namespace, 'create', 'rolebinding', user, `--clusterrole=${role}`, `--user=${user}`)
+  const can = async (user: string, verb: string): Promise<boolean> => {
+    const as: Identity = { user }
+    const args = ['auth', 'can-i', verb, 'workerscalers.resqueue.dev', '-n', namespace]
+    return (await cluster.run('kubectl', args, { as })).stdout.trim() === 'yes'
+  }
+  await waitFor(() => can(people.view, 'list'))
+  await waitFor(() => can(people.edit, 'create'))
+  expect(await can(people.view, 'create')).toBe(false)
+  expect(await can(people.edit, 'list')).toBe(true)
+  const { code, stderr } = await cluster.run('helm', ['uninstall', 'rq', '--namespace', namespace])
+  expect(code, stderr).toBe(0)
+})
 
-test(
-  'with the admission policy the controller changes only its annotations of a pod',
-  { timeout: 120_000 },
-  async ({ cluster, namespace }) => {
-    const values: Values = { controller: { admissionPolicy: { enabled: true } } }
-    await deploy(cluster, 'install', 'rq', namespace, values)
-    await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deploy/rq-resqueue-default', '--timeout=60s')
-    const pods = await cluster.kubectl('-n', namespace, 'get', 'pods', '-l', 'resqueue.dev/pool=default', '-o', 'name')
-    const pod = pods.trim().split('\n')[0] ?? ''
-    // kubectl reads what it patches; the controller does not.
-    await cluster.kubectl('-n', namespace, 'create', 'role', 'reader', '--verb=get', '--resource=pods')
-    const account = `--serviceaccount=${namespace}:${NAME}`
-    await cluster.kubectl('-n', namespace, 'create', 'rolebinding', 'reader', '--role=reader', account)
-    const as: Identity = { serviceAccount: `${namespace}/${NAME}` }
-    const patch = (body: object, who: Identity = as): Promise<{ code: number; stderr: string }> =>
-      cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=merge', '-p', JSON.stringify(body)], { as: who })
-    const image = { spec: { containers: [{ name: 'worker', image: 'evil' }] } }
-    // A policy counts a moment after it was made. Until then a dry run leaves the pod as it is: a change that got
-    // through would make the same patch no change at all, which no policy refuses.
-    const strategic = ['patch', pod, '--type=strategic', '--dry-run=server', '-p', JSON.stringify(image)]
-    const evil = (): Promise<{ code: number; stderr: string }> =>
-      cluster.run('kubectl', ['-n', namespace, ...strategic], { as })
-    await waitFor(async () => (await evil()).stderr.includes("may not change a pod's spec"), {
-      timeoutMs: 30_000,
-      describe: evil,
-    })
-    expect((await patch({ metadata: { labels: { 'resqueue.dev/pool': 'x' } } })).stderr).toContain(
-      'labels, owners or finalizers',
-    )
-    expect((await patch({ metadata: { finalizers: ['a.b/c'] } })).stderr).toContain('labels, owners or finalizers')
-    expect((await patch({ metadata: { annotations: { other: 'x' } } })).stderr).toContain('only the annotations')
-    for (const key of [
-      'controller.kubernetes.io/pod-deletion-cost',
-      'karpenter.sh/do-not-disrupt',
-      'cluster-autoscaler.kubernetes.io/safe-to-evict',
-    ]) {
-      const set = await patch({ metadata: { annotations: { [key]: '-5' } } })
-      expect(set.code, set.stderr).toBe(0)
-      const unset = await patch({ metadata: { annotations: { [key]: null } } })
-      expect(unset.code, unset.stderr).toBe(0)
-    }
-    const admin = await patch({ metadata: { annotations: { other: 'x' } } }, 'admin')
-    expect(admin.code, admin.stderr).toBe(0)
-    expect((await patch({ metadata: { annotations: { other: null } } })).stderr).toContain('only the annotations')
-    const { code, stderr } = await cluster.run('helm', ['uninstall', 'rq', '--namespace', namespace])
-    expect(code, stderr).toBe(0)
-  },
-)
+test('with the admission policy the controller changes only its annotations of a pod', async ({
+  cluster,
+  namespace,
+}) => {
+  const values: Values = { controller: { admissionPolicy: { enabled: true } } }
+  await deploy(cluster, 'install', 'rq', namespace, values)
+  await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deploy/rq-resqueue-default', '--timeout=60s')
+  const pods = await cluster.kubectl('-n', namespace, 'get', 'pods', '-l', 'resqueue.dev/pool=default', '-o', 'name')
+  const pod = pods.trim().split('\n')[0] ?? ''
+  // kubectl reads what it patches; the controller does not.
+  await cluster.kubectl('-n', namespace, 'create', 'role', 'reader', '--verb=get', '--resource=pods')
+  const account = `--serviceaccount=${namespace}:${NAME}`
+  await cluster.kubectl('-n', namespace, 'create', 'rolebinding', 'reader', '--role=reader', account)
+  const as: Identity = { serviceAccount: `${namespace}/${NAME}` }
+  const patch = (body: object, who: Identity = as): Promise<{ code: number; stderr: string }> =>
+    cluster.run('kubectl', ['-n', namespace, 'patch', pod, '--type=merge', '-p', JSON.stringify(body)], { as: who })
+  const image = { spec: { containers: [{ name: 'worker', image: 'evil' }] } }
+  // A policy counts a moment after it was made. Until then a dry run leaves the pod as it is: a change that got
+  // through would make the same patch no change at all, which no policy refuses.
+  const strategic = ['patch', pod, '--type=strategic', '--dry-run=server', '-p', JSON.stringify(image)]
+  const evil = (): Promise<{ code: number; stderr: string }> =>
+    cluster.run('kubectl', ['-n', namespace, ...strategic], { as })
+  await waitFor(async () => (await evil()).stderr.includes("may not change a pod's spec"), {
+    describe: evil,
+  })
+  expect((await patch({ metadata: { labels: { 'resqueue.dev/pool': 'x' } } })).stderr).toContain(
+    'labels, owners or finalizers',
+  )
+  expect((await patch({ metadata: { finalizers: ['a.b/c'] } })).stderr).toContain('labels, owners or finalizers')
+  expect((await patch({ metadata: { annotations: { other: 'x' } } })).stderr).toContain('only the annotations')
+  for (const key of [
+    'controller.kubernetes.io/pod-deletion-cost',
+    'karpenter.sh/do-not-disrupt',
+    'cluster-autoscaler.kubernetes.io/safe-to-evict',
+  ]) {
+    const set = await patch({ metadata: { annotations: { [key]: '-5' } } })
+    expect(set.code, set.stderr).toBe(0)
+    const unset = await patch({ metadata: { annotations: { [key]: null } } })
+    expect(unset.code, unset.stderr).toBe(0)
+  }
+  const admin = await patch({ metadata: { annotations: { other: 'x' } } }, 'admin')
+  expect(admin.code, admin.stderr).toBe(0)
+  expect((await patch({ metadata: { annotations: { other: null } } })).stderr).toContain('only the annotations')
+  const { code, stderr } = await cluster.run('helm', ['uninstall', 'rq', '--namespace', namespace])
+  expect(code, stderr).toBe(0)
+})

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { LEDGER_JOBS } from '../support/ledger.ts'
 import { ROOT, spawnCli, type TestProcess } from '../support/process.ts'
 import { own } from '../support/scope.ts'
-import { waitFor } from '../support/wait.ts'
+import { PATIENCE_MS, waitFor } from '../support/wait.ts'
 import { startFakeFleet, type FakeFleet } from './fakefleet.ts'
 import type { Cluster, KubeObject } from './support/cluster.ts'
 import type { Scene } from './support/fixtures.ts'
@@ -30,7 +30,7 @@ export const QUICK = {
 export async function applyCrd(cluster: Cluster): Promise<void> {
   await cluster.apply(CRD)
   const path = '/apis/resqueue.dev/v1alpha1/workerscalers?limit=1'
-  await waitFor(async () => (await cluster.api.call('GET', path)).status === 200, { timeoutMs: 30_000 })
+  await waitFor(async () => (await cluster.api.call('GET', path)).status === 200)
 }
 
 /** A WorkerScaler of the Deployment `w` on the queue `q`; `spec` goes over the rest. */
@@ -186,7 +186,7 @@ export async function startController(scene: Scene, setup: ControllerSetup = {})
     get log() {
       return log()
     },
-    says: (words, timeoutMs = 20_000) =>
+    says: (words, timeoutMs = PATIENCE_MS) =>
       waitFor(() => log().find(({ msg }) => msg.includes(words)), {
         timeoutMs,
         describe: () =>
@@ -198,7 +198,7 @@ export async function startController(scene: Scene, setup: ControllerSetup = {})
       return found === undefined ? undefined : Number(found.slice(line.length + 1))
     },
   }
-  await controller.says('controller started', 60_000)
+  await controller.says('controller started')
   return controller
 }
 
@@ -254,13 +254,13 @@ export function looker({ cluster, namespace }: Pick<Scene, 'cluster' | 'namespac
     replicas,
     pods,
     /** Waits until there are exactly so many pods, all of them ready. */
-    settled: (count: number, timeoutMs = 30_000): Promise<readonly Pod[]> =>
+    settled: (count: number): Promise<readonly Pod[]> =>
       waitFor(
         async () => {
           const found = await pods()
           return found.length === count && found.every(isReady) && found
         },
-        { timeoutMs, describe: async () => `${count} ready pods: ${JSON.stringify(await pods())}` },
+        { describe: async () => `${count} ready pods: ${JSON.stringify(await pods())}` },
       ),
     /** Of these pods, how many are gone. */
     lost: async (uids: Iterable<string>): Promise<number> => {
@@ -285,7 +285,7 @@ export function looker({ cluster, namespace }: Pick<Scene, 'cluster' | 'namespac
       if (code !== 200) throw new Error(`The scaler cannot be edited: ${JSON.stringify(body)}`)
     },
     remove: (name = 's') => cluster.api.call('DELETE', `${scalers}/${name}`),
-    reaches: (wanted: number, timeoutMs = 30_000, name = 'w') =>
+    reaches: (wanted: number, name = 'w', timeoutMs = PATIENCE_MS) =>
       waitFor(async () => (await replicas(name)) === wanted, {
         timeoutMs,
         everyMs: 50,

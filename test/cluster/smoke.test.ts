@@ -43,21 +43,18 @@ test('a Deployment gets its pods on fake nodes and loses them', async ({ cluster
   const list = async (): Promise<readonly Pod[]> =>
     (await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)).items
   await cluster.apply([deployment({ replicas: 100 })], { namespace })
-  await waitFor(async () => readyPods(await list()).length === 100, { timeoutMs: 60_000 })
+  await waitFor(async () => readyPods(await list()).length === 100)
   await cluster.kubectl('-n', namespace, 'scale', 'deployment/pool', '--replicas=0')
-  await waitFor(async () => (await list()).length === 0, { timeoutMs: 60_000 })
+  await waitFor(async () => (await list()).length === 0)
 })
 
 test('fake pods may start late, or never get ready', async ({ cluster, namespace }) => {
   const slow = deployment({ replicas: 2, annotations: { 'resqueue.test/ready': 'false' } })
   await cluster.apply([slow], { namespace })
-  const list = await waitFor(
-    async () => {
-      const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
-      return items.length === 2 && items.every((pod) => pod.status?.phase === 'Running') && items
-    },
-    { timeoutMs: 30_000 },
-  )
+  const list = await waitFor(async () => {
+    const { items } = await cluster.api.get<{ items: readonly Pod[] }>(`/api/v1/namespaces/${namespace}/pods`)
+    return items.length === 2 && items.every((pod) => pod.status?.phase === 'Running') && items
+  })
   expect(readyPods(list)).toEqual([])
   await cluster.apply([deployment({ replicas: 1, annotations: { 'resqueue.test/start-after': '1s' } })], { namespace })
   await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deployment/pool', '--timeout=60s')
@@ -107,7 +104,7 @@ test('real workers do the jobs of fake pods, and end with them', async ({ scene,
   // A process that dies is started again; its pod stays.
   const [first] = pods
   await first?.process.kill()
-  await waitFor(() => runner.pods.some((pod) => pod.name === first?.name && pod.restarts === 1), { timeoutMs: 30_000 })
+  await waitFor(() => runner.pods.some((pod) => pod.name === first?.name && pod.restarts === 1))
   await runner.settled(2)
 
   await cluster.kubectl('-n', namespace, 'scale', 'deployment/pool', '--replicas=0')

@@ -103,7 +103,7 @@ const scenarios = sideBySide({
       name.startsWith('EVAL') && performance.now() < until ? { kind: 'cut-before' } : undefined
     proxy.refusing = false
     worker.process.signal('SIGTERM')
-    const exit = await worker.process.waitForExit(10_000)
+    const exit = await worker.process.waitForExit()
     const waiting = await redis.llen(`${NS}:queue:q`)
     const counted = await redis.keys(`${NS}:ext:job:*`)
     return { exit, waiting, counted, log: worker.log, processes: await redis.hlen(`${NS}:ext:processes`) }

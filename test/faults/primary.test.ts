@@ -67,11 +67,10 @@ async function failOver(how: 'killed' | 'asked'): Promise<Failover> {
   const redis = successor.client()
   // Until it is told, the old primary goes on acknowledging what will be lost.
   if (how === 'asked') {
-    await waitFor(() => isReplica(primary), { timeoutMs: 30_000 })
+    await waitFor(() => isReplica(primary))
   }
   const before = sender.acknowledged.length
   await waitFor(() => sender.acknowledged.length > before + 200, {
-    timeoutMs: 30_000,
     describe: 'enqueues to go on',
   })
   sending = false

@@ -34,7 +34,7 @@ describe('a successor', () => {
     const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'instance', back: 2 })
-    for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
+    for (const { id } of jobs) await ledger.sees('start', id, 2)
     await first.process.kill()
     ledger.open()
     expectKept(jobs, await accountAtRest(redis, ns, ledger), ledger)
@@ -51,7 +51,7 @@ describe('a successor', () => {
     const second = await start()
     const { reason, back } = await second.says('released a gone worker')
     expect({ reason, back }).toEqual({ reason: 'dead', back: 2 })
-    for (const { id } of jobs) await ledger.sees('start', id, 2, 3000)
+    for (const { id } of jobs) await ledger.sees('start', id, 2)
     ledger.open()
     expectKept(jobs, await accountAtRest(redis, ns, ledger), ledger)
     await second.stop()
@@ -88,7 +88,7 @@ describe('a job that kills its worker', () => {
     await sender.send(poison)
     for (const isolation of ['inline', 'fork', 'inline'] as const) {
       const worker = launch({ isolation, args: ['--max-recoveries', '2'] })
-      expect((await worker.process.waitForExit(20_000)).signal).toBe('SIGKILL')
+      expect((await worker.process.waitForExit()).signal).toBe('SIGKILL')
     }
     const survivor = await start({ args: ['--max-recoveries', '2'] })
     const [entry = ''] = await waitFor(
@@ -193,7 +193,7 @@ describe('records', () => {
     const taken = await recordsOf(redis, ns, worker.nonce)
     const free = [0, 1, 2].find((slot) => taken[slot] === undefined)
     await redis.hset(`${ns}:ext:inflight:${worker.nonce}`, `${free}`, `1 ${Date.now()} 1 q${unknown.raw}`)
-    await ledger.sees('end', unknown.id, 1, 6000)
+    await ledger.sees('end', unknown.id)
     await waitFor(async () => Object.keys(await recordsOf(redis, ns, worker.nonce)).length === 2)
     const held = Object.values(await recordsOf(redis, ns, worker.nonce)).map((record) => idOf(record))
     expect(held.sort()).toEqual(order(slow).sort())

@@ -106,7 +106,7 @@ const scenarios = sideBySide({
     const before = performance.now()
     stopped.process.pause()
     const heir = await start({ concurrency: 1 })
-    await ledger.sees('start', slow.id, 2, 30_000)
+    await ledger.sees('start', slow.id, 2)
     const seconds = (performance.now() - before) / 1000
     ledger.open()
     await waitFor(() => ledger.of('end', slow.id).length === 2)
@@ -149,7 +149,7 @@ const scenarios = sideBySide({
     const first = await ledger.sees('start', slow.id)
     stopped.process.pause()
     const heir = await start({ concurrency: 1 })
-    await ledger.sees('start', slow.id, 2, 30_000)
+    await ledger.sees('start', slow.id, 2)
     stopped.process.resume()
     await stopped.says('registered again')
     await waitFor(() => !stopped.family().some(({ pid }) => pid === first.pid), {
@@ -173,7 +173,7 @@ const scenarios = sideBySide({
     const heir = await start()
     await victim.process.kill()
     const before = performance.now()
-    const back = running.map(({ id }) => ledger.sees('start', id, 2, 30_000))
+    const back = running.map(({ id }) => ledger.sees('start', id, 2))
     await Promise.all(back)
     const seconds = (performance.now() - before) / 1000
     ledger.open()
@@ -188,7 +188,7 @@ const scenarios = sideBySide({
       const asked = performance.now()
       await sender.send(job('q', 'Note', [0]))
       expect(sender.uncertain.length, `after ${performance.now() - asked} ms`).toBe(1)
-      await waitFor(() => redis.ping(), { timeoutMs: 30_000 })
+      await waitFor(() => redis.ping())
       await renewed(redis, workers)
     }),
 
@@ -270,7 +270,6 @@ const scenarios = sideBySide({
             (n) => n === 0,
           ),
         {
-          timeoutMs: 20_000,
           describe: 'the leases to lapse',
         },
       )

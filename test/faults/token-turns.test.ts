@@ -56,7 +56,7 @@ test('an answer that comes late, after its job was found and has ended, starts n
   await ledger.sees('end', 'c')
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['a', 'b', 'c'])
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '3')
-}, 30_000)
+})
 
 test('a job that the turn behind the token was the first to tell of is not started again by the answer that is its own', async ({
   redis,
@@ -92,7 +92,7 @@ test('a job that the turn behind the token was the first to tell of is not start
   await redis.rpush(`${ns}:queue:q`, note('c'))
   await ledger.sees('end', 'c')
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['a', 'b', 'c'])
-}, 30_000)
+})
 
 test('what a token brings to a worker that was paused meanwhile goes back in front, uncounted', async ({
   redis,
@@ -117,7 +117,7 @@ test('what a token brings to a worker that was paused meanwhile goes back in fro
   worker.signal('SIGCONT')
   await ledger.sees('end', 'b')
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['a', 'b'])
-}, 30_000)
+})
 
 test('a worker that was told to leave takes nothing more by its token, while its last job runs', async ({
   redis,
@@ -137,7 +137,7 @@ test('a worker that was told to leave takes nothing more by its token, while its
   expect(await worker.done).toEqual({ exitCode: 0 })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([note('a')])
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['last'])
-}, 30_000)
+})
 
 test('at most --max-jobs jobs are taken, whatever tokens come', async ({ redis, ns, redisUrl }) => {
   const ledger = ledgerHere()

@@ -30,7 +30,7 @@ test('a worker that cannot go on stops its jobs before it gives them back', asyn
   await waitFor(async () => (await redis.llen(`${ns}:queue:q`)) === 1)
   expect(isAlive(pid)).toBe(false)
   await expect(worker.done).rejects.toThrow('another type')
-}, 30_000)
+})
 
 test('what a turn brings after the worker was halted does not run', async ({ redis, ns, redisUrl }) => {
   const ledger = ledgerHere()
@@ -54,7 +54,7 @@ test('what a turn brings after the worker was halted does not run', async ({ red
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
   expect(ledger.of('start')).toEqual([])
-}, 30_000)
+})
 
 test('a worker takes jobs while listeners are told of what was due at its start, and standstill counts from its registration', async ({
   redis,
@@ -97,7 +97,7 @@ test('a burst waits for what is due, and renews its lease meanwhile', async ({ r
   expect(ledger.of('start')).toEqual([])
   expect(await worker.done).toEqual({ exitCode: 0 })
   expect(ledger.of('end').map(({ id }) => id)).toEqual(['waiting', 'due'])
-}, 30_000)
+})
 
 test('a TERM while a burst leaves is its first', async ({ ns, redisUrl }) => {
   const [leaving, go] = [latch(), latch()]
@@ -145,7 +145,7 @@ test('a worker that takes leave of a Redis that is away insists no longer once i
   const before = performance.now()
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(performance.now() - before).toBeLessThan(7000)
-}, 30_000)
+})
 
 test('a token that comes while a fenced worker registers anew does not put it to rest for ever', async ({
   redis,
@@ -168,7 +168,7 @@ test('a token that comes while a fenced worker registers anew does not put it to
   await waitFor(() => said.includes('registered again'))
   await redis.rpush(`${ns}:queue:q`, '{"class":"Note","args":[0],"id":"a"}')
   await ledger.sees('end', 'a')
-}, 30_000)
+})
 
 test('the status of tracked jobs is kept whatever their ids look like and wherever they stand', async ({
   redis,
@@ -232,7 +232,7 @@ test('of many queues a busy worker names no more than it needs, and none is pass
   expect(await redis.get(`${ns}:stat:processed`)).toBe('203')
   expect(named.length).toBeGreaterThan(50)
   expect(named.filter((n) => n > 70).length).toBeLessThanOrEqual(10)
-}, 30_000)
+})
 
 test('a listener of the operator’s that never settles does not hold a worker that is told to stop at once', async ({
   redis,
@@ -247,7 +247,7 @@ test('a listener of the operator’s that never settles does not hold a worker t
   worker.signal('SIGTERM')
   expect(await worker.done).toEqual({ exitCode: 143 })
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual(['{"class":"Any","args":[],"id":"a"}'])
-}, 30_000)
+})
 
 test('nor one that was told of a job which was cancelled: at the deadline the job goes back', async ({
   redis,
@@ -267,7 +267,7 @@ test('nor one that was told of a job which was cancelled: at the deadline the jo
   expect(isAlive(pid)).toBe(false)
   expect(await redis.lrange(`${ns}:queue:q`, 0, -1)).toEqual([raw])
   expect(await redis.exists(`${ns}:failed`)).toBe(0)
-}, 30_000)
+})
 
 /** What a failover leaves that un-finishes a job: its record is there again. Resolves with the job's bytes. */
 async function unfinish(redis: Redis, ns: string, slot: number): Promise<string> {
@@ -289,7 +289,7 @@ test('a paused worker gives back what it does not know of', async ({ redis, ns, 
   expect(ledger.of('start')).toEqual([])
   worker.signal('SIGCONT')
   await ledger.sees('end', 'undone')
-}, 30_000)
+})
 
 test('a worker that was paused from elsewhere runs what it holds, and takes nothing new', async ({
   redis,
@@ -306,7 +306,7 @@ test('a worker that was paused from elsewhere runs what it holds, and takes noth
   await waitFor(async () => (await redis.get(`${ns}:stat:processed`)) === '1')
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['undone'])
   expect(await redis.llen(`${ns}:queue:q`)).toBe(1)
-}, 30_000)
+})
 
 test('a worker that was told to leave gives back what it does not know of while its last job runs', async ({
   redis,
@@ -327,7 +327,7 @@ test('a worker that was told to leave gives back what it does not know of while 
   ledger.open()
   expect(await worker.done).toEqual({ exitCode: 0 })
   expect(ledger.of('start').map(({ id }) => id)).toEqual(['last'])
-}, 30_000)
+})
 
 test('an end that no key takes is kept, and recorded once one does', async ({ redis, ns, redisUrl }) => {
   const ledger = ledgerHere()

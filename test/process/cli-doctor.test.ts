@@ -188,7 +188,7 @@ describe('the doctor', () => {
       { env },
     )
     await worker.waitForLine('worker started')
-    await waitFor(async () => (await admin.get('ns:stat:processed')) === '4', { timeoutMs: 20_000 })
+    await waitFor(async () => (await admin.get('ns:stat:processed')) === '4')
     for (const words of [
       'queue ls',
       'queue pause q',

@@ -69,7 +69,7 @@ describe('resqueue work', () => {
       FORK_PER_JOB: 'false',
       PIDFILE: 'w.pid',
     })
-    expect(await worker.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+    expect(await worker.waitForExit()).toEqual({ code: 0, signal: null })
     expect(await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`)).toEqual(['2', '1'])
     expect(logged(worker, 'worker started')).toMatchObject({ slots: 2, queues: ['q'] })
     await expect(readFile(join(worker.dir, 'w.pid'))).rejects.toThrow('ENOENT')
@@ -128,7 +128,7 @@ describe('resqueue work', () => {
 
   test('writes JSON lines only', async ({ redisUrl, ns }) => {
     const worker = await work(redisUrl, ns, ['--burst', '--log-level', 'debug'])
-    await worker.waitForExit(20_000)
+    await worker.waitForExit()
     expect(worker.lines.length).toBeGreaterThan(2)
     expect(worker.lines.filter(({ text }) => !/^\{"level":"\w+","time":"\d{4}-.*"msg":".*"\}$/.test(text))).toEqual([])
   })
@@ -156,7 +156,7 @@ describe('resqueue work refuses', () => {
     'the job module %s with 78, leaving nothing in Redis',
     async ([name, source, said], { redis, redisUrl, ns }) => {
       const worker = await work(redisUrl, ns, ['--jobs', name], {}, source === undefined ? {} : { [name]: source })
-      expect(await worker.waitForExit(20_000)).toEqual({ code: 78, signal: null })
+      expect(await worker.waitForExit()).toEqual({ code: 78, signal: null })
       expect(worker.stderr).toMatch(said)
       expect(await keysUnder(redis, ns)).toEqual([])
     },
@@ -188,7 +188,7 @@ describe('resqueue work refuses', () => {
   test('an absent Redis with 69 where --fail-fast says so, and waits for it elsewhere', async ({ ns }) => {
     const url = `redis://127.0.0.1:${await freePort()}`
     const [fast, patient] = await Promise.all([work(url, ns, ['--fail-fast']), work(url, ns, [])])
-    expect(await fast.waitForExit(20_000)).toEqual({ code: 69, signal: null })
+    expect(await fast.waitForExit()).toEqual({ code: 69, signal: null })
     expect(fast.stderr).toMatch(/^resqueue: Redis at redis:.* did not answer within 5 s/)
     await patient.waitForLine('Redis is unavailable; waiting for it')
     const { port } = logged(patient, 'health and metrics are served')
@@ -214,7 +214,7 @@ test.runIf(process.platform === 'linux')(
     const worker = await work('redis://nosuchhost:6379', ns, [], { HOSTALIASES: await silentAliases() })
     await worker.waitForLine('Redis is unavailable; waiting for it')
     worker.signal('SIGTERM')
-    expect(await worker.waitForExit(8000)).toEqual({ code: 0, signal: null })
+    expect(await worker.waitForExit(15_000)).toEqual({ code: 0, signal: null })
     expect(worker.stdout).toContain('"msg":"worker stopped"')
   },
 )

@@ -176,7 +176,7 @@ test('with a Redis that hangs scrapes stay short, and it is up again when it ans
   await waitFor(async () => valueOf((await ask(server, '/metrics')).body, 'resqueue_redis_up') === 1)
 })
 
-test('10,000 queues, a million jobs and a million failures are one short call', { timeout: 120_000 }, async () => {
+test('10,000 queues, a million jobs and a million failures are one short call', async () => {
   const redis = await startRedis()
   const client = redis.client({ maxRetriesPerRequest: null })
   const fill = `for i = 1, 10000 do if i % 4 == 0 then redis.call('RPUSH', 'resque:queue:q' .. i, '{"class":"A","args":[],"queue_time":1}') end end
@@ -247,6 +247,6 @@ test('closing waits for nobody: not for idle, silent or slow clients', async () 
   await new Promise((resolve) => kept.once('data', resolve))
   deaf.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2000))
   await new Promise((resolve) => setTimeout(resolve, 100))
-  await within(3000, Promise.all([server.close(), server.close()]))
+  await within(10_000, Promise.all([server.close(), server.close()]))
   await expect(ask(server, '/livez')).rejects.toThrow(/ECONNREFUSED/)
 })

@@ -38,7 +38,7 @@ test('a job that waits for a process while code that loads again is taken up is 
   clear()
   await engine.reload()
   expect(await waiting).toMatchObject({ kind: 'succeeded' })
-}, 30_000)
+})
 
 test('a process that never gets ready is ended, and its job goes back uncounted', async () => {
   const { jobs, obstruct } = fragile('await new Promise(() => setInterval(() => {}, 60_000))')
@@ -66,7 +66,7 @@ test('a process that never gets ready is ended, and its job goes back uncounted'
     counted: false,
     reason: expect.stringContaining('ended with SIGKILL'),
   })
-}, 30_000)
+})
 
 test('out of descriptors, jobs wait until there is a process for them', async () => {
   const host = ['ulimit -n 96; exec "$@"', 'sh', process.execPath, fixture('scarce.ts'), fixture('every.ts'), 'Later']

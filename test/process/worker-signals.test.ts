@@ -107,7 +107,7 @@ describe('TERM', () => {
 
   test('ends an idle worker at once', async ({ redisUrl, ns }) => {
     const worker = await startWorkerProcess({ redis: redisUrl, ns, ledger: startLedger() })
-    expect(await worker.stop(3000)).toEqual({ code: 0, signal: null })
+    expect(await worker.stop(10_000)).toEqual({ code: 0, signal: null })
   })
 })
 
@@ -331,6 +331,6 @@ test('a worker that is killed while it starts leaves no process behind', async (
     // The youngest age at which an orphan could be overlooked: it has not yet asked who its parent is.
     const child = await waitFor(() => worker.family().find(({ ppid }) => ppid === worker.pid), { everyMs: 1 })
     await worker.process.kill()
-    await waitForDeath(child.pid, { timeoutMs: 5000 })
+    await waitForDeath(child.pid, { timeoutMs: 15_000 })
   }
 })

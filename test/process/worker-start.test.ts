@@ -84,7 +84,7 @@ describe('a Redis that is not there', () => {
   test('can be left for again before it ever came', async () => {
     const worker = launchWorker({ redis: `redis://127.0.0.1:${await freePort()}`, ns: 'resque', ledger: startLedger() })
     await worker.says('waiting for it')
-    expect(await worker.stop(5000)).toEqual({ code: 0, signal: null })
+    expect(await worker.stop(15_000)).toEqual({ code: 0, signal: null })
   })
 
   test('ends a worker that is told to fail fast, with 69 and one line that names it', () => {
@@ -138,7 +138,7 @@ describe('a Redis that refuses', () => {
     expect(failed).toMatchObject({ code: 69, stderr: expect.stringContaining('read-only replica') as string })
     const worker = launchWorker({ redis: replica.url, ns: 'resque', ledger: startLedger() })
     await worker.says('waiting for it')
-    expect(await worker.stop(5000)).toEqual({ code: 0, signal: null })
+    expect(await worker.stop(15_000)).toEqual({ code: 0, signal: null })
   })
 
   test('no worker because it is full: workers are what makes room', async () => {
@@ -278,7 +278,7 @@ test('with too few descriptors for its slots it says so and leaves with 69', asy
     ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, '--isolation', 'fork'],
     { env: { LEDGER: '/dev/null' } },
   )
-  expect(await worker.waitForExit(20_000)).toEqual({ code: 69, signal: null })
+  expect(await worker.waitForExit()).toEqual({ code: 69, signal: null })
   expect(worker.stderr).toMatch(/^resqueue: No descriptors for a job process \(.*ulimit -n.*\n$/)
 })
 
@@ -298,7 +298,7 @@ test('descriptors that run out while jobs run keep those that have none waiting,
     ['-c', 'ulimit -n 200; exec "$@"', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, ...slots],
     { env: ledger.env },
   )
-  expect(await worker.waitForExit(60_000)).toEqual({ code: 0, signal: null })
+  expect(await worker.waitForExit()).toEqual({ code: 0, signal: null })
   expect(worker.stdout).toContain('a job process could not be made: No descriptors')
   for (const { id } of sent) expect(ledger.of('start', id).length).toBe(1)
   expectKept(sent, await takeAccount(redis, ns, ledger), ledger)

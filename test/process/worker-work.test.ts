@@ -37,7 +37,7 @@ describe('a worker', () => {
     const sent = [job('low', 'Note', [0]), job('high', 'Fail', [0]), job('low', 'Note', [0]), job('high', 'Note', [0])]
     await sender.send(...sent)
     const worker = launch({ queues: 'high,low', isolation: 'fork', args: ['--burst'] })
-    expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+    expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
     expect(ledger.of('start').map(({ id }) => id)).toEqual([1, 3, 0, 2].map((n) => sent[n]?.id))
     expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
     expect(await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`)).toEqual(['4', '1'])
@@ -53,7 +53,7 @@ describe('a worker', () => {
       ['-c', 'exec "$@" >/dev/full', 'sh', process.execPath, `${ROOT}src/bin.ts`, ...words, '--jobs', LEDGER_JOBS],
       { env: ledger.env },
     )
-    expect(await worker.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+    expect(await worker.waitForExit()).toEqual({ code: 0, signal: null })
     expectKept(sent, await takeAccount(redis, ns, ledger), ledger)
     expect(await redis.mget(`${ns}:stat:processed`, `${ns}:stat:failed`)).toEqual(['3', '1'])
   })
@@ -95,7 +95,7 @@ describe('a worker', () => {
     await sender.send(big)
     await sender.send(bigFailure)
     await sender.send(...odd)
-    expect((await ledger.sees('size', big.id, 1, 30_000)).more).toEqual(['50000000'])
+    expect((await ledger.sees('size', big.id, 1)).more).toEqual(['50000000'])
     const account = await accountAtRest(redis, ns, ledger)
     expectKept([big, bigFailure, ...odd], account, ledger)
     expect(new Set(account.performed.keys())).toEqual(new Set([big.id, odd[0]?.id]))
@@ -172,7 +172,7 @@ describe('a pause', () => {
       if (other) await ledger.sees('end', (await send('b')).id)
       await never(500, () => ledger.of('start', one.id).length > 0, 'a job taken during a pause')
       await resume()
-      await ledger.sees('end', one.id, 1, 4000)
+      await ledger.sees('end', one.id, 1, 10_000)
     }
     expect(held.length).toBe(3)
     await worker.stop()
@@ -310,7 +310,7 @@ test('its log names the errors of failures that are retried, warnings alone incl
   const extras = '"x":{"retry":{"attempts":2,"delays":[3600]}}'
   await redis.rpush(`${ns}:queue:q`, `{"class":"Fail","args":[0],${extras}}`, '{"class":"Note","args":["secret",NaN]}')
   const worker = launch({ args: ['--burst', '--log-level', 'warn'] })
-  expect(await worker.process.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+  expect(await worker.process.waitForExit()).toEqual({ code: 0, signal: null })
   expect(worker.log.filter(({ queue }) => queue === 'q')).toMatchObject([
     {
       msg: 'job failed and is retried',

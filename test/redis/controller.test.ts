@@ -52,7 +52,7 @@ async function startController(
   const run = controller.run(ending.signal)
   const stop = async (): Promise<string> => {
     ending.abort()
-    return within(5000, run, 'the end of the controller')
+    return within(15_000, run, 'the end of the controller')
   }
   own('controller', stop)
   return { stop, metrics: telemetry.metrics }
@@ -108,7 +108,7 @@ test('metrics of a scaler do not stay at what was seen before Redis went away', 
     (await metrics()).split('\n').flatMap((line) => /^resqueue_scaler_(\w+)\{/.exec(line)?.[1] ?? [])
   await waitFor(async () => (await shown()).includes('jobs'))
   await redis.stop()
-  await waitFor(async () => (await metrics()).includes('reason="RedisUnavailable"} 1'), { timeoutMs: 15_000 })
+  await waitFor(async () => (await metrics()).includes('reason="RedisUnavailable"} 1'))
   const left = new Set(await shown())
   for (const name of ['jobs', 'latency_seconds', 'desired_replicas', 'demand_replicas', 'arrival_rate'])
     expect(left).not.toContain(name)

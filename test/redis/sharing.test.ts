@@ -137,33 +137,33 @@ const FAULTS: readonly (Fault | undefined)[] = [
   FULL,
 ]
 
-test(
-  'whatever becomes of two calls that are under way, each job is there once or refused, and in order',
-  { timeout: 120_000 },
-  async ({ redis, redisUrl, ns }) => {
-    const here = await place(redis, redisUrl, ns)
-    const meets = async (faults: readonly (Fault | undefined)[]): Promise<void> => {
-      await redis.ltrim(`${ns}:queue:q`, 0, 0)
-      const left = [...faults]
-      const sent = new Set<string>()
-      here.proxy.decide = ({ name, args }) => {
-        if (!name.startsWith('EVAL')) return undefined
-        const call = String(args[4]) // its number
-        const again = sent.has(call)
-        sent.add(call)
-        const fault = left.shift()
-        // A script looks at its number before a full Redis can refuse it: what ran is not refused when it comes again.
-        return fault === FULL && again ? undefined : fault
-      }
-      const fates = await callAtOnce(here)
-      here.proxy.decide = undefined
-      const waiting = await here.waiting()
-      const expected = ALL.filter((n) => fates[n] === 'in')
-      expect(new Set(fates.filter((fate) => fate !== 'in' && fate !== 'REDIS_FULL'))).toEqual(new Set())
-      expect(waiting).toEqual(expected)
+test('whatever becomes of two calls that are under way, each job is there once or refused, and in order', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const here = await place(redis, redisUrl, ns)
+  const meets = async (faults: readonly (Fault | undefined)[]): Promise<void> => {
+    await redis.ltrim(`${ns}:queue:q`, 0, 0)
+    const left = [...faults]
+    const sent = new Set<string>()
+    here.proxy.decide = ({ name, args }) => {
+      if (!name.startsWith('EVAL')) return undefined
+      const call = String(args[4]) // its number
+      const again = sent.has(call)
+      sent.add(call)
+      const fault = left.shift()
+      // A script looks at its number before a full Redis can refuse it: what ran is not refused when it comes again.
+      return fault === FULL && again ? undefined : fault
     }
-    await fc.assert(fc.asyncProperty(fc.array(fc.constantFrom(...FAULTS), { minLength: 1, maxLength: 8 }), meets), {
-      numRuns: 60,
-    })
-  },
-)
+    const fates = await callAtOnce(here)
+    here.proxy.decide = undefined
+    const waiting = await here.waiting()
+    const expected = ALL.filter((n) => fates[n] === 'in')
+    expect(new Set(fates.filter((fate) => fate !== 'in' && fate !== 'REDIS_FULL'))).toEqual(new Set())
+    expect(waiting).toEqual(expected)
+  }
+  await fc.assert(fc.asyncProperty(fc.array(fc.constantFrom(...FAULTS), { minLength: 1, maxLength: 8 }), meets), {
+    numRuns: 60,
+  })
+})

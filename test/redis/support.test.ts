@@ -148,7 +148,7 @@ test('waiting for a line of a process that ends says what it wrote', async () =>
   expect(await child.waitForExit()).toEqual({ code: 3, signal: null })
 })
 
-test('a primary behind Sentinels fails over', { timeout: 60_000 }, async () => {
+test('a primary behind Sentinels fails over', async () => {
   const setup = await startSentinel()
   const old = await setup.primary()
   const next = await setup.failover()
@@ -156,7 +156,7 @@ test('a primary behind Sentinels fails over', { timeout: 60_000 }, async () => {
   expect(await next.client().set('a', '1')).toBe('OK')
 })
 
-test('a cluster serves all slots', { timeout: 60_000 }, async () => {
+test('a cluster serves all slots', async () => {
   const { nodes } = await startCluster()
   const replies = await Promise.all(nodes.map((node) => node.client().set('a', '1').catch(String)))
   expect(replies.filter((reply) => reply === 'OK')).toHaveLength(1)

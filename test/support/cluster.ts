@@ -40,7 +40,7 @@ export async function startCluster(): Promise<ClusterSetup> {
           info.includes(`cluster_size:${SIZE}`)
         )
       },
-      { timeoutMs: 30_000, describe: async () => String(await client.call('cluster', 'info')) },
+      { describe: async () => String(await client.call('cluster', 'info')) },
     )
   }
   return { url: `redis-cluster://${nodes.map((n) => `127.0.0.1:${n.port}`).join(',')}`, nodes }
@@ -53,7 +53,6 @@ export async function startTlsCluster(names: CertificateNames, args: readonly st
   const client = node.server.client({ tls: { rejectUnauthorized: false } })
   await client.call('cluster', 'addslotsrange', 0, SLOTS - 1)
   await waitFor(async () => String(await client.call('cluster', 'info')).includes('cluster_state:ok'), {
-    timeoutMs: 30_000,
     describe: 'the cluster to be whole',
   })
   return node

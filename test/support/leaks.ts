@@ -6,7 +6,7 @@ export async function expectNoStrays(allowed: ReadonlySet<number>): Promise<void
   const strays = (): ReturnType<typeof offspring> => offspring().filter((p) => !allowed.has(p.pid))
   if (strays().length === 0) return
   try {
-    await waitFor(() => strays().length === 0, { timeoutMs: 3000 })
+    await waitFor(() => strays().length === 0, { timeoutMs: 10_000 })
   } catch {
     const left = strays()
     for (const { pid } of left) {

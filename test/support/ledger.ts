@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { own } from './scope.ts'
-import { waitFor } from './wait.ts'
+import { PATIENCE_MS, waitFor } from './wait.ts'
 
 /** The module that workers under test perform. */
 export const LEDGER_JOBS = new URL('../fixtures/ledger/jobs.ts', import.meta.url).pathname
@@ -52,7 +52,7 @@ export function startLedger(): Ledger {
         .map(parseNote)
     },
     of: (word, id) => ledger.notes.filter((note) => note.word === word && (id === undefined || note.id === id)),
-    sees: (word, id, count = 1, timeoutMs = 15_000) =>
+    sees: (word, id, count = 1, timeoutMs = PATIENCE_MS) =>
       waitFor(() => ledger.of(word, id)[count - 1], {
         timeoutMs,
         describe: () => `note ${count} of "${word}" by ${id}, having ${JSON.stringify(ledger.notes.slice(-10))}`,

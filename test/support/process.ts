@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { freeze } from './proc.ts'
 import { own } from './scope.ts'
-import { latch, within } from './wait.ts'
+import { latch, PATIENCE_MS, within } from './wait.ts'
 
 /** The root of the checkout. */
 export const ROOT: string = fileURLToPath(new URL('../../', import.meta.url))
@@ -90,7 +90,7 @@ export async function runCli(
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawnCli(args, options)
   child.stdin.end(options.input ?? '')
-  const { code } = await child.waitForExit(options.timeoutMs ?? 30_000)
+  const { code } = await child.waitForExit(options.timeoutMs)
   return { code, stdout: child.stdout, stderr: child.stderr }
 }
 
@@ -163,7 +163,7 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
       return running
     },
     exit,
-    async waitForLine(pattern, { timeoutMs = 10_000, stream, from = 0 } = {}) {
+    async waitForLine(pattern, { timeoutMs = PATIENCE_MS, stream, from = 0 } = {}) {
       const matches = matcher(pattern)
       const found = latch<string>()
       let next = from
@@ -187,7 +187,7 @@ function wrap(child: ChildProcess, pid: number, title: string): TestProcess {
         watchers.delete(look)
       }
     },
-    waitForExit: (timeoutMs = 10_000) => within(timeoutMs, exit, () => `the end of ${report()}`),
+    waitForExit: (timeoutMs = PATIENCE_MS) => within(timeoutMs, exit, () => `the end of ${report()}`),
     signal: send,
     pause: () => {
       if (running) freeze(pid)

@@ -2,10 +2,15 @@ import type { Redis } from 'ioredis'
 import { takeAccount, type Account, type Ledger } from './ledger.ts'
 import type { Request } from './proxy.ts'
 import type { Worker } from './workers.ts'
-import { waitFor } from './wait.ts'
+import { PATIENCE_MS, waitFor } from './wait.ts'
 
 /** Waits until no job waits, runs or is to be retried, and takes account. */
-export async function accountAtRest(redis: Redis, ns: string, ledger: Ledger, timeoutMs = 60_000): Promise<Account> {
+export async function accountAtRest(
+  redis: Redis,
+  ns: string,
+  ledger: Ledger,
+  timeoutMs = PATIENCE_MS,
+): Promise<Account> {
   let left: Readonly<Record<string, number>> = {}
   return waitFor(
     async () => {

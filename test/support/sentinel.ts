@@ -49,7 +49,6 @@ export async function startSentinel(
   await waitFor(
     async () => (await field('num-slaves')) === replicas && (await field('num-other-sentinels')) === count - 1,
     {
-      timeoutMs: 30_000,
       describe: 'the Sentinels to find the replicas and each other',
     },
   )
@@ -65,7 +64,7 @@ export async function startSentinel(
         const now = await primary()
         return now !== old && (await roleOf(now)) === 'master' && now
       },
-      { timeoutMs: 60_000, everyMs: 100, describe: 'a new primary' },
+      { everyMs: 100, describe: 'a new primary' },
     )
   return {
     url: `redis-sentinel://${sentinels.map((s) => `127.0.0.1:${s.port}`).join(',')}/${name}`,
@@ -78,7 +77,6 @@ export async function startSentinel(
       const old = await primary()
       // Refused with INPROG or NOGOODSLAVE until the Sentinels know the replicas well enough.
       await waitFor(() => ask.call('sentinel', 'failover', name), {
-        timeoutMs: 30_000,
         everyMs: 200,
         describe: 'the failover to begin',
       })
@@ -133,7 +131,6 @@ async function startOne(
 async function waitUntilLinked(server: RedisServer): Promise<void> {
   const client = server.client()
   await waitFor(async () => (await client.info('replication')).includes('master_link_status:up'), {
-    timeoutMs: 30_000,
     describe: 'replication',
   })
 }

@@ -29,7 +29,7 @@ beforeEach(({ onTestFinished }: TestContext) => {
     } finally {
       await expectNoStrays(before)
     }
-  }, 30_000)
+  }, 60_000)
 })
 
 afterAll(async () => {

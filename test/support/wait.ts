@@ -1,7 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+/** How long tests wait for what has no deadline: a busy machine is no failure. Milliseconds. */
+export const PATIENCE_MS = 60_000
+
 export interface WaitOptions {
-  /** Default 10 s: generous, because a busy machine is no failure. */
+  /** Default `PATIENCE_MS`. Shorter or longer only where it is promised. */
   readonly timeoutMs?: number
   readonly everyMs?: number
   /** What is waited for, for the error; a function is asked when time is up and may report what was seen instead. */
@@ -12,7 +15,7 @@ type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>
 
 /** Polls until `condition` answers something truthy and returns it. A condition that throws counts as not yet true. */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<Truthy<T>> {
-  const { timeoutMs = 10_000, everyMs = 20 } = options
+  const { timeoutMs = PATIENCE_MS, everyMs = 20 } = options
   const end = performance.now() + timeoutMs
   let thrown: unknown
   for (;;) {

@@ -1,7 +1,7 @@
 import { LEDGER_HOOKS, LEDGER_JOBS, type Ledger } from './ledger.ts'
 import { descendants, type ProcessInfo } from './proc.ts'
 import { spawnCli, type Exit, type TestProcess } from './process.ts'
-import { waitFor } from './wait.ts'
+import { PATIENCE_MS, waitFor } from './wait.ts'
 
 export interface WorkerSetup {
   readonly redis: string
@@ -75,7 +75,7 @@ export function launchWorker(setup: WorkerSetup): Worker {
     get log() {
       return log()
     },
-    says: (words, { timeoutMs = 15_000, count = 1 } = {}) =>
+    says: (words, { timeoutMs = PATIENCE_MS, count = 1 } = {}) =>
       waitFor(() => log().filter(({ msg }) => msg.includes(words))[count - 1], {
         timeoutMs,
         describe: () =>
@@ -86,7 +86,7 @@ export function launchWorker(setup: WorkerSetup): Worker {
       return { status: response.status, body: await response.text() }
     },
     family: () => descendants(process.pid),
-    async stop(timeoutMs = 15_000) {
+    async stop(timeoutMs = PATIENCE_MS) {
       process.signal('SIGTERM')
       return process.waitForExit(timeoutMs)
     },
@@ -105,6 +105,6 @@ function entryOf(line: string): Entry[] {
 /** Starts a worker and resolves when it is registered and takes jobs. */
 export async function startWorkerProcess(setup: WorkerSetup): Promise<Worker> {
   const worker = launchWorker(setup)
-  await worker.process.waitForLine('"worker started"', { timeoutMs: 30_000 })
+  await worker.process.waitForLine('"worker started"')
   return worker
 }

@@ -111,7 +111,7 @@ test('our failures have the fields, the order, the types and the texts of the fa
     const { payload } = parse(golden) as { payload: { class: string; args: [object] } }
     await queue.enqueue('default', payload.class, payload.args[0], { track: true })
   }
-  await waitFor(async () => (await redis.llen(`${ns}:failed`)) === phpFailures.length, { timeoutMs: 20_000 })
+  await waitFor(async () => (await redis.llen(`${ns}:failed`)) === phpFailures.length)
   await queue.close()
   const [id] = await worker.ids()
   const ours = await redis.lrange(`${ns}:failed`, 0, -1)

@@ -67,56 +67,56 @@ test('workers of Ruby and PHP that start on our host find nothing of ours to pru
   expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
 })
 
-test(
-  'a worker that was pruned by force works on, loses no job, and stands in the registry again',
-  { timeout: 60_000 },
-  async ({ redis, redisUrl, ns }) => {
-    await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-    const peer = await openNodeQueue(redisUrl, ns)
-    const worker = await startWireWorker(redisUrl, ns, { concurrency: 3 })
-    const ids = await worker.ids()
-    const [ruby = '', php = '', node = ''] = ids
-    const forceClean = () => peer.forceCleanWorker(node.split(':').slice(0, 2).join(':'))
+test('a worker that was pruned by force works on, loses no job, and stands in the registry again', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const peer = await openNodeQueue(redisUrl, ns)
+  const worker = await startWireWorker(redisUrl, ns, { concurrency: 3 })
+  const ids = await worker.ids()
+  const [ruby = '', php = '', node = ''] = ids
+  const forceClean = () => peer.forceCleanWorker(node.split(':').slice(0, 2).join(':'))
 
-    // Before a job: slots that went from the registry take jobs all the same.
-    await rubyUnregister(redis, ns, ruby)
-    await phpUnregister(redis, ns, php)
-    for (const n of [1, 2, 3]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
-    await worker.sees(3)
-    expect(await stand(redis, ns, ids)).toBe(false)
+  // Before a job: slots that went from the registry take jobs all the same.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  for (const n of [1, 2, 3]) await client.enqueue({ queue: 'default', class: 'Gate', args: [worker.gate, n] })
+  await worker.sees(3)
+  expect(await stand(redis, ns, ids)).toBe(false)
 
-    // During one: Ruby and node-resque file the job as failed, PHP drops it; all go on, and are shown again.
-    await rubyUnregister(redis, ns, ruby)
-    await phpUnregister(redis, ns, php)
-    expect(await forceClean()).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
-    expect(await redis.llen(`${ns}:failed`)).toBe(2)
-    await waitFor(() => stand(redis, ns, ids), { timeoutMs: 20_000 })
-    for (const id of ids) {
-      const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as {
-        payload: { args: unknown[] }
-        worker: string
-      }
-      expect(busy).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
-      expect(id.startsWith(`${busy.worker}:`)).toBe(true)
+  // During one: Ruby and node-resque file the job as failed, PHP drops it; all go on, and are shown again.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  expect(await forceClean()).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+  expect(await redis.llen(`${ns}:failed`)).toBe(2)
+  await waitFor(() => stand(redis, ns, ids))
+  for (const id of ids) {
+    const busy = JSON.parse((await redis.get(`${ns}:worker:${id}`)) ?? 'null') as {
+      payload: { args: unknown[] }
+      worker: string
     }
-    expect(await familyViolations(redis, ns)).toEqual([])
-    worker.open()
-    await waitForRest(redis, ns)
-    expect(worker.seen.map(({ args }) => String(args[1])).sort()).toEqual(['1', '2', '3'])
-    expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
+    expect(busy).toMatchObject({ queue: 'default', payload: { class: 'Gate' } })
+    expect(id.startsWith(`${busy.worker}:`)).toBe(true)
+  }
+  expect(await familyViolations(redis, ns)).toEqual([])
+  worker.open()
+  await waitForRest(redis, ns)
+  expect(worker.seen.map(({ args }) => String(args[1])).sort()).toEqual(['1', '2', '3'])
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('3')
 
-    // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
-    await rubyUnregister(redis, ns, ruby)
-    await phpUnregister(redis, ns, php)
-    await forceClean()
-    for (const n of [4, 5, 6]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
-    await worker.sees(6)
-    await waitForRest(redis, ns)
-    expect(worker.seen).toHaveLength(6)
-    expect(await redis.llen(`${ns}:failed`)).toBe(2)
-    for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
-  },
-)
+  // After one: nothing is busy, and the next jobs are taken while the registry does not know us.
+  await rubyUnregister(redis, ns, ruby)
+  await phpUnregister(redis, ns, php)
+  await forceClean()
+  for (const n of [4, 5, 6]) await client.enqueue({ queue: 'default', class: 'OkJob', args: [n] })
+  await worker.sees(6)
+  await waitForRest(redis, ns)
+  expect(worker.seen).toHaveLength(6)
+  expect(await redis.llen(`${ns}:failed`)).toBe(2)
+  for (const id of ids) expect(await redis.exists(`${ns}:worker:${id}`)).toBe(0)
+})
 
 /** A process of ours that took one job and was lost: registration and record as the scripts write them. */
 async function loseWorker(
@@ -239,56 +239,56 @@ test("an earlier failure of the same payload does not keep a lost worker's job f
   expect(await redis.lrange(`${ns}:queue:default`, 0, -1)).toEqual([raw])
 })
 
-test(
-  'a worker that is killed in mid-job gives its job back once, whatever Ruby and PHP prune meanwhile',
-  { timeout: 60_000 },
-  async ({ redis, redisUrl, ns }) => {
-    await using client = new ResQueue({ redis: redisUrl, namespace: ns })
-    const record = join(tmpdir(), `resqueue-wire-${randomUUID()}`)
-    const gate = `${record}.gate`
-    own('files', () => [record, gate].forEach((file) => rmSync(file, { force: true })))
-    const victim = spawnCli(
-      [
-        'work',
-        '--queues',
-        'default',
-        '--jobs',
-        `${ROOT}test/fixtures/wire/jobs.ts`,
-        '--redis',
-        redisUrl,
-        '--namespace',
-        ns,
-        '--port',
-        '0',
-      ],
-      {
-        env: { WIRE_RECORD: record },
-      },
-    )
-    const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
-    await waitFor(() => readFileSync(record, 'utf8').includes('Gate'), { timeoutMs: 20_000 })
-    const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
-    const { pid } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number }
-    // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
-    expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
-    expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
-    victim.signal('SIGPIPE')
-    const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
-    await waitForRenewals(redis, ns, nonce, 1)
-    expect([isAlive(victim.pid), isAlive(pid)]).toEqual([true, true])
-    await victim.kill()
-    await waitForDeath(pid)
-    expect(await pruneFromHere(redis, ns)).toEqual([])
-    writeFileSync(gate, '')
-    const successor = await startWireWorker(redisUrl, ns)
-    expect(await pruneFromHere(redis, ns)).toEqual([])
-    const [again] = await successor.sees(1)
-    expect(again).toMatchObject({ id, class: 'Gate', args: [gate] })
-    await waitForRest(redis, ns)
-    expect(await redis.llen(`${ns}:failed`)).toBe(0)
-    expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
-    expect(await redis.smembers(`${ns}:workers`)).toEqual(await successor.ids())
-    expect(await redis.get(`${ns}:job:${id}:status`)).toContain('"status":4')
-    expect(await familyViolations(redis, ns)).toEqual([])
-  },
-)
+test('a worker that is killed in mid-job gives its job back once, whatever Ruby and PHP prune meanwhile', async ({
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  await using client = new ResQueue({ redis: redisUrl, namespace: ns })
+  const record = join(tmpdir(), `resqueue-wire-${randomUUID()}`)
+  const gate = `${record}.gate`
+  own('files', () => [record, gate].forEach((file) => rmSync(file, { force: true })))
+  const victim = spawnCli(
+    [
+      'work',
+      '--queues',
+      'default',
+      '--jobs',
+      `${ROOT}test/fixtures/wire/jobs.ts`,
+      '--redis',
+      redisUrl,
+      '--namespace',
+      ns,
+      '--port',
+      '0',
+    ],
+    {
+      env: { WIRE_RECORD: record },
+    },
+  )
+  const id = await client.enqueue({ queue: 'default', class: 'Gate', args: [gate], track: true })
+  await waitFor(() => readFileSync(record, 'utf8').includes('Gate'))
+  const titleOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+  const { pid } = JSON.parse(readFileSync(record, 'utf8')) as { pid: number }
+  // Where pids are shared, this is what Ruby (`resque-[0-9]`) and PHP (`resque`) look for in `ps` before they prune.
+  expect(titleOf(victim.pid)).toMatch(/^resque-\d/)
+  expect(titleOf(pid)).toMatch(/^resque-\d[^ ]*: Processing default since \d/)
+  victim.signal('SIGPIPE')
+  const [nonce = ''] = await redis.hkeys(`${ns}:ext:processes`)
+  await waitForRenewals(redis, ns, nonce, 1)
+  expect([isAlive(victim.pid), isAlive(pid)]).toEqual([true, true])
+  await victim.kill()
+  await waitForDeath(pid)
+  expect(await pruneFromHere(redis, ns)).toEqual([])
+  writeFileSync(gate, '')
+  const successor = await startWireWorker(redisUrl, ns)
+  expect(await pruneFromHere(redis, ns)).toEqual([])
+  const [again] = await successor.sees(1)
+  expect(again).toMatchObject({ id, class: 'Gate', args: [gate] })
+  await waitForRest(redis, ns)
+  expect(await redis.llen(`${ns}:failed`)).toBe(0)
+  expect(await redis.get(`${ns}:stat:processed`)).toBe('1')
+  expect(await redis.smembers(`${ns}:workers`)).toEqual(await successor.ids())
+  expect(await redis.get(`${ns}:job:${id}:status`)).toContain('"status":4')
+  expect(await familyViolations(redis, ns)).toEqual([])
+})

@@ -241,7 +241,7 @@ test('with an interval of 0 a worker that is told everything by the environment 
       WIRE_RECORD: file,
     },
   })
-  expect(await worker.waitForExit(20_000)).toEqual({ code: 0, signal: null })
+  expect(await worker.waitForExit()).toEqual({ code: 0, signal: null })
   expect(
     readFileSync(file, 'utf8')
       .match(/"OkJob"|"Gate"/g)

@@ -122,7 +122,7 @@ export async function startWireWorker(redisUrl: string, ns: string, options: Wir
     const all = (await store.command('smembers', [store.keys.workers])) as string[]
     return all.filter((id) => id.includes(`:${process.pid}:`)).sort()
   }
-  await Promise.race([waitFor(() => handle.view.registered, { timeoutMs: 20_000 }), handle.done])
+  await Promise.race([waitFor(() => handle.view.registered), handle.done])
   return {
     handle,
     store,

@@ -58,7 +58,6 @@ test(
       k('exec', 'deploy/rq-resqueue-controller', '--', 'resqueue', ...args)
     const id = (await inside('enqueue', 'demo', 'Hello', '{"name":"Ann"}', '--track')).trim()
     await waitFor(async () => (await inside('job', 'show', id)).includes('complete'), {
-      timeoutMs: 60_000,
       everyMs: 500,
       describe: () => inside('job', 'show', id),
     })
@@ -67,7 +66,6 @@ test(
 
     await helm('uninstall', 'rq', '--namespace', namespace, '--wait', '--timeout', '90s')
     await waitFor(async () => (await objectsOf(cluster, 'rq', namespace)).length === 0, {
-      timeoutMs: 60_000,
       describe: () => objectsOf(cluster, 'rq', namespace),
     })
     const left = await k('get', 'all,cm,secret,role,rolebinding,netpol,pdb,lease', '-o', 'name')

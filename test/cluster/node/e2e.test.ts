@@ -73,8 +73,8 @@ test(
 /** Jobs of our client in a pod and of others from outside; the pool comes up from nothing. */
 async function fromZero(release: Release): Promise<void> {
   const { look, push } = release
-  await look.reaches(0, 60_000, POOL)
-  await waitFor(async () => (await release.pods('worker')).length === 0, { timeoutMs: 60_000 })
+  await look.reaches(0, POOL)
+  await waitFor(async () => (await release.pods('worker')).length === 0)
   const [long, short, ruby, php] = [keysOf('long', 5), keysOf('short', 5), keysOf('ruby', 5), keysOf('php', 5)]
   const ids = await release.inApplication(`
     import { ResQueue } from 'resqueue'
@@ -85,7 +85,7 @@ async function fromZero(release: Release): Promise<void> {
       console.log(await queue.enqueue('reports', 'App\\\\Jobs\\\\Report', { key, ms: 100 }, { track: true }))
   `)
   expect(new Set(ids.trim().split('\n')).size).toBe(10)
-  await waitFor(async () => (await look.replicas(POOL)) > 0, { timeoutMs: 10_000, describe: () => look.status(POOL) })
+  await waitFor(async () => (await look.replicas(POOL)) > 0, { describe: () => look.status(POOL) })
   await push('mail', ...ruby.map((key) => likeRuby(key, 100)))
   await push('reports', ...php.map((key) => likePhp(key, 100)))
   await release.ended([...long, ...short, ...ruby, ...php])
@@ -102,27 +102,21 @@ async function monitored(release: Release, prometheus: Prometheus): Promise<void
   const value = async (expression: string): Promise<number> =>
     Number((await prometheus.query(expression))[0]?.value[1] ?? Number.NaN)
   await waitFor(async () => (await value(`sum(${of('resqueue_slots')})`)) >= 2, {
-    timeoutMs: 30_000,
     describe: () => prometheus.targets(),
   })
-  await waitFor(async () => (await value(`max(${of('resqueue_leader')})`)) === 1, { timeoutMs: 30_000 })
-  await waitFor(async () => (await value(of('resqueue_scaler_replicas'))) === (await look.replicas(POOL)), {
-    timeoutMs: 30_000,
-  })
+  await waitFor(async () => (await value(`max(${of('resqueue_leader')})`)) === 1)
+  await waitFor(async () => (await value(of('resqueue_scaler_replicas'))) === (await look.replicas(POOL)))
   await waitFor(
     async () => {
       const up = (await prometheus.targets()).filter(({ health }) => health === 'up')
       return new Set(up.map(({ labels }) => labels['container'])).size === 2
     },
-    { timeoutMs: 30_000, describe: () => prometheus.targets() },
+    { describe: () => prometheus.targets() },
   )
-  const rules = await waitFor(
-    async () => {
-      const all = await prometheus.rules()
-      return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
-    },
-    { timeoutMs: 30_000 },
-  )
+  const rules = await waitFor(async () => {
+    const all = await prometheus.rules()
+    return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
+  })
   expect(rules.map(({ name }) => name)).toEqual(expect.arrayContaining(['ResqueueNoWorkers', 'ResqueueScalerHeld']))
   for (const rule of rules) expect(rule).toMatchObject({ health: 'ok', state: expect.not.stringMatching('firing') })
   // The rules look for series that are there.
@@ -178,7 +172,7 @@ async function rolledOut(release: Release): Promise<void> {
       await release.push('mail', likeRuby(key, 300 + (sent.length % 5) * 400))
     }
   })()
-  await waitFor(() => sent.length - doing() >= 4, { timeoutMs: 60_000 })
+  await waitFor(() => sent.length - doing() >= 4)
   const running = async (): Promise<string[]> => (await release.pods('worker')).map(({ metadata }) => metadata.uid)
   // Nobody that is just starting: a container's first process hears no TERM in its first moment, and none is sent again.
   await release.k('rollout', 'status', `deployment/${POOL}`, '--timeout=55s')
@@ -188,7 +182,6 @@ async function rolledOut(release: Release): Promise<void> {
   await release.k('rollout', 'status', `deployment/${POOL}`, '--timeout=55s')
   // Their jobs take two seconds at most; who does not hear the TERM would be killed after 70.
   await waitFor(async () => !(await running()).some((uid) => old.includes(uid)), {
-    timeoutMs: 40_000,
     everyMs: 200,
     describe: () => release.k('get', 'pods'),
   })
@@ -207,15 +200,12 @@ async function killed(cluster: RealCluster, release: Release): Promise<void> {
   const batch = async (maker: string, kill: (busy: Pod) => unknown): Promise<string[]> => {
     const keys = keysOf(maker, 16)
     await release.push('mail', ...keys.map((key) => likeRuby(key, 1000)))
-    const busy = await waitFor(
-      async () => {
-        const ended = new Set(release.notes.filter(({ word }) => word === 'end').map(({ key }) => key))
-        const running = release.notes.filter(({ key }) => keys.includes(key) && !ended.has(key))
-        const names = new Set(running.map(({ pod }) => pod))
-        return (await release.pods('worker')).find(({ metadata }) => names.has(metadata.name))
-      },
-      { timeoutMs: 60_000 },
-    )
+    const busy = await waitFor(async () => {
+      const ended = new Set(release.notes.filter(({ word }) => word === 'end').map(({ key }) => key))
+      const running = release.notes.filter(({ key }) => keys.includes(key) && !ended.has(key))
+      const names = new Set(running.map(({ pod }) => pod))
+      return (await release.pods('worker')).find(({ metadata }) => names.has(metadata.name))
+    })
     await kill(busy)
     await release.ended(keys, 90_000)
     return keys
@@ -231,7 +221,7 @@ async function killed(cluster: RealCluster, release: Release): Promise<void> {
   const controller = async (): Promise<Pod | undefined> => (await release.pods('controller'))[0]
   const once = await batch('controller', async () => killFirst(await controller()))
   expect([...countOf(release.notes, 'end', once)].filter(([, count]) => count !== 1)).toEqual([])
-  await waitFor(async () => statusOf(await controller())?.restartCount === 1, { timeoutMs: 60_000, everyMs: 200 })
+  await waitFor(async () => statusOf(await controller())?.restartCount === 1, { everyMs: 200 })
   await release.k('rollout', 'status', 'deployment/rq-resqueue-controller', '--timeout=55s')
 
   const redisUid = (): Promise<string> => release.k('get', 'pod', 'redis-0', '-o', 'jsonpath={.metadata.uid}')
@@ -239,7 +229,7 @@ async function killed(cluster: RealCluster, release: Release): Promise<void> {
   await batch('redis', () => release.k('delete', 'pod', 'redis-0'))
   expect(await redisUid()).not.toBe(before)
 
-  await waitFor(async () => (await release.places()).held === '', { timeoutMs: 60_000, everyMs: 200 })
+  await waitFor(async () => (await release.places()).held === '', { everyMs: 200 })
   const { waiting, failed, retried, quarantined } = await release.places()
   const odd = [waiting, failed, quarantined].map((place) => place.match(/e2e-\w+-\d+-/g))
   expect([...odd, retried]).toEqual([[unserved], [unknown], [broken], ''])
@@ -277,7 +267,7 @@ async function leavesNothing(cluster: Cluster, namespace: string, before: Readon
   ]
   const left = async (): Promise<string[]> =>
     [...(await everything(cluster, namespace))].filter((name) => !before.has(name) && !kept.includes(name))
-  await waitFor(async () => (await left()).length === 0, { timeoutMs: 60_000, everyMs: 500, describe: left })
+  await waitFor(async () => (await left()).length === 0, { everyMs: 500, describe: left })
   expect(await cluster.kubectl('get', ...kept.slice(0, 2), '-o', 'name')).toBe(`${kept.slice(0, 2).join('\n')}\n`)
   expect(await cluster.kubectl('-n', namespace, 'get', 'lease', '-o', 'name')).toBe(`${kept[2]}\n`)
 }

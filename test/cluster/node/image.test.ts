@@ -48,7 +48,6 @@ const test = base.extend<{ place: Place }>({
         })
         await ready(name)
         await waitFor(async () => (await redis.smembers(`${NS}:workers`)).some((id) => id.startsWith(`${name}.`)), {
-          timeoutMs: 30_000,
           describe: async () => `${name}: ${(await cluster.run('kubectl', ['-n', namespace, 'logs', name])).stdout}`,
         })
       },
@@ -99,7 +98,7 @@ test('the image has no compiler, no npm, and nothing that its user may change', 
 test('every job runs in a fork of its own, under a user that is not root', async ({ place }) => {
   await place.worker('worker', ['--isolation', 'fork'])
   for (let index = 0; index < 3; index++) await place.enqueue('Where')
-  await waitFor(async () => (await processed(place.redis)) === 3, { timeoutMs: 30_000 })
+  await waitFor(async () => (await processed(place.redis)) === 3)
   const said = await waitFor(async () => {
     const lines = await place.said('worker', 'where')
     return lines.length === 3 && lines
@@ -114,7 +113,7 @@ test('a job over its memory limit is recorded as its failure, and the worker goe
   await place.worker('worker', ['--job-memory', '96Mi'], { memory: '400Mi' })
   await place.enqueue('Hog')
   await place.enqueue('Note', 1)
-  await waitFor(async () => (await processed(place.redis)) === 2, { timeoutMs: 60_000 })
+  await waitFor(async () => (await processed(place.redis)) === 2)
   const [failure, ...others] = await failures(place.redis)
   expect(others).toEqual([])
   expect(failure).toMatchObject({ exception: 'OutOfMemory', queue: 'q' })
@@ -128,7 +127,6 @@ test('nothing is lost when the limit of the container is hit', async ({ place })
   // The kernel kills the job's process, or with cgroup v2 all of the container's: then the jobs come back.
   await waitFor(async () => (await failures(place.redis)).length === 1, { timeoutMs: 120_000 })
   await waitFor(async () => (await processed(place.redis)) >= 11, {
-    timeoutMs: 60_000,
     describe: async () => [await processed(place.redis), await failures(place.redis)],
   })
   expect((await failures(place.redis))[0]).toMatchObject({ payload: { class: 'Hog' } })
@@ -138,7 +136,7 @@ test('nothing is lost when the limit of the container is hit', async ({ place })
 test('what jobs leave behind is reaped', async ({ cluster, place }) => {
   await place.worker('worker', ['--isolation', 'fork'])
   for (let index = 0; index < 5; index++) await place.enqueue('Orphan')
-  await waitFor(async () => (await processed(place.redis)) === 5, { timeoutMs: 30_000 })
+  await waitFor(async () => (await processed(place.redis)) === 5)
   const container = (await place.status('worker')).status?.containerStatuses?.[0]?.containerID ?? ''
   const first = cluster.containerProcesses(container)[0]
   expect(readFileSync(`/proc/${first?.pid}/cmdline`, 'utf8')).toMatch(/^tini\0/)
@@ -155,9 +153,7 @@ test('on TERM a job may end in time, and one that does not is put back', async (
   await waitFor(
     async () =>
       (await place.said('worker', 'note')).length === 1 && (await place.said('worker', 'endless')).length === 1,
-    {
-      timeoutMs: 30_000,
-    },
+    {},
   )
   await cluster.kubectl('-n', namespace, 'delete', 'pod', 'worker', '--timeout=30s')
   expect(await processed(place.redis)).toBe(1)

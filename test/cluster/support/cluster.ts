@@ -126,7 +126,7 @@ export function openCluster(access: Access, programs: Programs): Cluster {
       own(`namespace ${name}`, () => deleteNamespace(api, name))
       await waitFor(
         async () => (await api.call('GET', `/api/v1/namespaces/${name}/serviceaccounts/default`)).status === 200,
-        { timeoutMs: 30_000, describe: `the default service account of ${name}` },
+        { describe: `the default service account of ${name}` },
       )
       return name
     },

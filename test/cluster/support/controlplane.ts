@@ -148,7 +148,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       allRunning(parts)
       return (await cluster.api.call('GET', '/api/v1/namespaces/default/serviceaccounts/default')).status === 200
     },
-    { timeoutMs: 60_000, describe: () => `the controller manager: ${controllerManager.log()}` },
+    { describe: () => `the controller manager: ${controllerManager.log()}` },
   )
   const all = { etcd, apiServer, controllerManager, scheduler, kwok }
   return { ...cluster, ...all, dir, authority, identity, auditLog, ready, stop }

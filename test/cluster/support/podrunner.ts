@@ -1,6 +1,6 @@
 import { spawnCli, type TestProcess } from '../../support/process.ts'
 import { own } from '../../support/scope.ts'
-import { waitFor } from '../../support/wait.ts'
+import { PATIENCE_MS, waitFor } from '../../support/wait.ts'
 import type { Cluster } from './cluster.ts'
 import { environmentOf, expandArgs, type Pod } from './pod.ts'
 
@@ -37,7 +37,7 @@ export interface PodRunner {
   /** Pods whose process runs. */
   readonly pods: readonly RunningPod[]
   /** Waits until that pod's process runs and is ready. */
-  pod(name: string, timeoutMs?: number): Promise<RunningPod>
+  pod(name: string): Promise<RunningPod>
   /** Waits until exactly so many pods run and are ready, and none is ending. */
   settled(count: number, timeoutMs?: number): Promise<readonly RunningPod[]>
   /** Ends all processes at once and leaves the pods alone. Runs with the test's end at the latest. */
@@ -199,12 +199,11 @@ export function startPodRunner(options: PodRunnerOptions): PodRunner {
     get pods() {
       return pods(() => true)
     },
-    pod: (name, timeoutMs = 30_000) =>
+    pod: (name) =>
       waitFor(() => pods(({ ready }) => ready).find((pod) => pod.name === name), {
-        timeoutMs,
         describe: () => `pod ${name} to be ready:\n${words()}`,
       }),
-    settled: (count, timeoutMs = 60_000) =>
+    settled: (count, timeoutMs = PATIENCE_MS) =>
       waitFor(
         () => {
           const ready = pods((entry) => entry.ready && entry.killAt === undefined)

@@ -43,7 +43,7 @@ async function main(setup: Inside): Promise<void> {
   const ended = (): string | undefined => parts.find((part) => !part.running)?.name
 
   await start('containerd', programPath('containerd') ?? 'containerd', ['--config', places.containerdConfig])
-  await waitFor(() => existsSync(places.containerdSocket), { timeoutMs: 20_000, describe: 'containerd' })
+  await waitFor(() => existsSync(places.containerdSocket), { describe: 'containerd' })
   for (const tar of setup.images) importImage(places.containerdSocket, tar)
   await start('kube-proxy', toolPath('kube-proxy'), [`--config=${places.proxyConfig}`])
   await start('coredns', toolPath('coredns'), ['-conf', places.corefile])
@@ -56,7 +56,6 @@ async function main(setup: Inside): Promise<void> {
     `--cert-dir=${join(setup.dir, 'kubelet', 'pki')}`,
   ])
   await waitFor(async () => ended() !== undefined || (await isReady(plane)), {
-    timeoutMs: 60_000,
     everyMs: 100,
     describe: () => `the node to be ready: ${parts.map((part) => `${part.name}:\n${part.log(8)}`).join('\n')}`,
   })

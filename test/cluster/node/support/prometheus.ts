@@ -82,7 +82,6 @@ export async function startPrometheus(cluster: RealCluster, namespace: string, n
     return data
   }
   await waitFor(async () => (await fetch(`${base}/-/ready`)).ok, {
-    timeoutMs: 30_000,
     describe: () => `Prometheus: ${running.stderr.slice(-2000)}`,
   })
   return {
