@@ -173,6 +173,12 @@ export const SCALING: Row = {
       ],
     },
     {
+      title: 'Unserved jobs',
+      about: 'Jobs that wait in queues that no worker serves and no WorkerScaler lists, by Redis connection.',
+      unit: 'short',
+      targets: [line('max by (connection) (resqueue_unserved_jobs{job=~"$job"})', '{{connection}}')],
+    },
+    {
       title: 'Leader',
       about: '1 for the pod that leads.',
       unit: 'short',

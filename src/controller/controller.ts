@@ -15,6 +15,7 @@ import { createReconciler } from './reconcile.ts'
 import { servedSpecFields } from './resources.ts'
 import { openScalers } from './scalerwatch.ts'
 import { createSharing, type Sharing } from './sharing.ts'
+import { countingUnserved } from './unserved.ts'
 import { createViewer, type Viewer } from './view.ts'
 import { createWorkQueue, type WorkQueue } from './workqueue.ts'
 import { keyOf, type World } from './world.ts'
@@ -93,7 +94,7 @@ export function createController(options: ControllerOptions): Controller {
       const found = views.get(connection.name)
       if (found?.connection === connection) return found.viewer
       const viewer = tended(
-        createViewer(connection.store, now.signal, clock),
+        countingUnserved(createViewer(connection.store, now.signal, clock), connection, log, metrics.unserved, clock),
         createCaretaker(connection, pods.known, log, metrics.recovered, clock),
         () => !dryRun && now.valid(),
       )

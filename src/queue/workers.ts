@@ -157,6 +157,15 @@ function runningOf(slot: number, record: string): Running {
   return { slot, queue: rest.toString('utf8', 0, length), since: new Date(Number(head[1])), class: name, id }
 }
 
+/** The queues of a worker of another program, with skips, as its id `<host>:<pid>:<queues>` has them. */
+export function foreignQueuesOf(id: string): readonly string[] {
+  const [, , ...queues] = id.split(':')
+  return queues
+    .join(':')
+    .split(',')
+    .filter((queue) => queue !== '')
+}
+
 async function viewForeign(store: Store, ids: readonly string[]): Promise<ForeignWorker[]> {
   const { keys } = store
   const found: ForeignWorker[] = []
@@ -171,16 +180,13 @@ async function viewForeign(store: Store, ids: readonly string[]): Promise<Foreig
     )
     const text = (i: number): string | undefined => (typeof replies[i] === 'string' ? replies[i] : undefined)
     for (const [i, id] of page.entries()) {
-      const [host = '', pid = '', ...queues] = id.split(':')
+      const [host = '', pid = ''] = id.split(':')
       found.push({
         kind: 'foreign',
         id,
         host,
         pid: /^\d+/.test(pid) ? Number.parseInt(pid, 10) : undefined,
-        queues: queues
-          .join(':')
-          .split(',')
-          .filter((queue) => queue !== ''),
+        queues: foreignQueuesOf(id),
         started: parseDate(text(3 * i + 1)),
         heartbeat: parseDate(text(3 * i + 2)),
         running: busyOf(text(3 * i)),

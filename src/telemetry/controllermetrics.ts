@@ -34,6 +34,8 @@ export interface ScalerMetrics {
   failed(): void
   recovered(jobs: number): void
   watchBroke(): void
+  /** Jobs in queues of a Redis that nobody serves. */
+  unserved(connection: string, jobs: number): void
 }
 
 /** What telemetry reads from the controller when it is scraped. */
@@ -51,6 +53,9 @@ interface Entry {
   readonly decisions: Map<string, { direction: string; reason: string; count: number }>
 }
 
+/** A count of unserved jobs that is not renewed for so long is shown no more: Redis is away, or has no scaler. Milliseconds. */
+const UNSERVED_MS = 120_000
+
 const TURN_BOUNDS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** The metrics of a controller. Nothing is read from anywhere at a scrape. */
@@ -65,6 +70,7 @@ export function createControllerTelemetry(options: {
   const registry = new Registry()
   const entries = new Map<string, Entry>()
   const turns: Distribution = distribution(TURN_BOUNDS)
+  const unserved = new Map<string, { readonly jobs: number; readonly at: number }>()
   const totals = { errors: 0, recovered: 0, watches: 0 }
 
   const entryOf = (key: string): Entry => {
@@ -127,6 +133,15 @@ export function createControllerTelemetry(options: {
     ({ held }, labels) => (held === undefined ? [] : [{ labels: { ...labels, reason: held }, value: 1 }]),
   )
   addFamily(registry, {
+    name: 'unserved_jobs',
+    help: 'Jobs waiting in queues that no worker serves and no scaler lists, by Redis connection.',
+    type: 'gauge',
+    *collect() {
+      for (const [connection, { jobs, at }] of unserved)
+        if (performance.now() - at < UNSERVED_MS) yield { labels: { connection }, value: jobs }
+    },
+  })
+  addFamily(registry, {
     name: 'scaler_decisions_total',
     help: 'Writes of a scale.',
     type: 'counter',
@@ -187,6 +202,7 @@ export function createControllerTelemetry(options: {
         totals.recovered += jobs
       },
       watchBroke: () => void totals.watches++,
+      unserved: (connection, jobs) => void unserved.set(connection, { jobs, at: performance.now() }),
     },
   })
 }

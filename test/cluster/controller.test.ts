@@ -48,6 +48,12 @@ test('from zero within three seconds, and back to zero when nothing is left to d
   expect(tookMs).toBeLessThan(3000 + 500)
   const reasons = (await look.events()).map(({ reason }) => reason)
   expect(reasons).toEqual(expect.arrayContaining(['SuccessfulRescale', 'DrainStarted']))
+
+  // With the pool at zero nobody serves anything: what the scaler lists counts as served all the same.
+  await redis.sadd(`${ns}:queues`, 'mistyped')
+  await redis.rpush(`${ns}:queue:mistyped`, job('mistyped', 'Note', [0]).raw)
+  await waitFor(async () => (await controller.metric('resqueue_unserved_jobs{connection="default"}')) === 1)
+
   controller.process.signal('SIGTERM')
   expect(await controller.process.waitForExit()).toEqual({ code: 0, signal: null })
 })

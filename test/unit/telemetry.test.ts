@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { keysOf } from '../../src/redis/keys.ts'
 import { shownClass } from '../../src/telemetry/classname.ts'
 import type { WorkerView } from '../../src/telemetry/observer.ts'
@@ -312,6 +312,7 @@ test('docs/metrics.md lists exactly the metrics that there are, with type and la
   controller.scalers.conditions('a/b', [{ type: 'Ready', status: 'True' }])
   controller.scalers.held('a/b', 'RedisUnavailable')
   controller.scalers.scaled('a/b', 'up', 'Backlog')
+  controller.scalers.unserved('default', 1)
   const both = new Map([...parseExposition(await controller.metrics()), ...parseExposition(await telemetry.metrics())])
   const present = [...both.values()]
   const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
@@ -335,6 +336,27 @@ test('docs/metrics.md lists exactly the metrics that there are, with type and la
   expect(told.map(({ name }) => [name, byName.get(name)])).toEqual(
     told.map(({ name, type, labels }) => [name, { type, labels }]),
   )
+})
+
+test('a count of unserved jobs that is not renewed is shown no more', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const { metrics, scalers } = createControllerTelemetry({
+      view: () => ({ leading: true, queueDepth: 0, kubeRequests: { requests: 0, failed: 0 } }),
+      version: '0',
+      redisCounts: () => ({ commands: 0, reconnects: 0 }),
+    })
+    const shown = async (): Promise<unknown> => [
+      ...(parseExposition(await metrics()).get('resqueue_unserved_jobs')?.samples ?? []),
+    ]
+    scalers.unserved('default', 3)
+    vi.advanceTimersByTime(119_000)
+    expect(await shown()).toEqual([['resqueue_unserved_jobs{connection="default"}', 3]])
+    vi.advanceTimersByTime(2000)
+    expect(await shown()).toEqual([])
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('ActiveJob is known by its own class', () => {

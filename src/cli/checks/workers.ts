@@ -1,7 +1,7 @@
 import { parseDate } from '../../queue/dates.ts'
-import { queueInfos, queueNames } from '../../queue/queues.ts'
+import { queueNames } from '../../queue/queues.ts'
 import { nonceOf } from '../../queue/registry.ts'
-import { selectQueues } from '../../queue/selection.ts'
+import { unservedQueues } from '../../queue/unserved.ts'
 import { listWorkers } from '../../queue/workers.ts'
 import { scan } from '../../redis/pages.ts'
 import type { Store } from '../../redis/store.ts'
@@ -118,17 +118,14 @@ async function heartbeats(store: Store, registered: ReadonlySet<string>): Promis
 async function unserved({ store }: Patient): Promise<readonly Finding[]> {
   const names = await queueNames(store)
   if (names.length === 0) return []
-  const served = new Set<string>()
-  for (const worker of await listWorkers(store, { limit: MOST })) {
-    if (worker.kind === 'process' ? !worker.alive : worker.queues.every((name) => name.startsWith('!'))) continue
-    for (const name of selectQueues(worker.queues).resolve(names)) served.add(name)
-  }
-  const left = (
-    await queueInfos(
-      store,
-      names.slice(0, MOST).filter((name) => !served.has(name)),
-    )
-  ).filter(({ size }) => size > 0)
+  const workers = (await listWorkers(store, { limit: MOST })).filter((worker) =>
+    worker.kind === 'process' ? worker.alive : worker.queues.some((name) => !name.startsWith('!')),
+  )
+  const left = await unservedQueues(
+    store,
+    names,
+    workers.map(({ queues }) => queues),
+  )
   if (left.length === 0) return []
   return [
     {
