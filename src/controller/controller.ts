@@ -15,7 +15,7 @@ import { createReconciler } from './reconcile.ts'
 import { servedSpecFields } from './resources.ts'
 import { openScalers } from './scalerwatch.ts'
 import { createSharing, type Sharing } from './sharing.ts'
-import { countingUnserved } from './unserved.ts'
+import { tellUnserved } from './unserved.ts'
 import { createViewer, type Viewer } from './view.ts'
 import { createWorkQueue, type WorkQueue } from './workqueue.ts'
 import { keyOf, type World } from './world.ts'
@@ -53,6 +53,8 @@ const SHARING_MS = 1000
 /** The files of the connections are looked at, and the CRD is compared, this often. Milliseconds. */
 const REFRESH_MS = 10_000
 const CRD_MS = 300_000
+/** Jobs that nobody serves are counted this often. Milliseconds. */
+const COUNT_MS = 30_000
 /** A turn of the leader's loop is not to be later than this. Milliseconds. */
 const STUCK_MS = 60_000
 
@@ -94,7 +96,7 @@ export function createController(options: ControllerOptions): Controller {
       const found = views.get(connection.name)
       if (found?.connection === connection) return found.viewer
       const viewer = tended(
-        countingUnserved(createViewer(connection.store, now.signal, clock), connection, log, metrics.unserved, clock),
+        createViewer(connection.store, now.signal, clock),
         createCaretaker(connection, pods.known, log, metrics.recovered, clock),
         () => !dryRun && now.valid(),
       )
@@ -133,6 +135,7 @@ export function createController(options: ControllerOptions): Controller {
     for (const object of scalers.all()) work.add(keyOf(object))
     const refresh = async (): Promise<void> => {
       let comparedAt = -Infinity
+      let countedAt = -Infinity
       while (!now.signal.aborted) {
         loopAt = clock.monotonic()
         connections.refresh()
@@ -141,6 +144,10 @@ export function createController(options: ControllerOptions): Controller {
           const served = await servedSpecFields(api, now.signal).catch(() => undefined)
           if (served) outdated = SPEC_FIELDS.filter((field) => !served.includes(field)).map((field) => `spec.${field}`)
           comparedAt = served ? clock.monotonic() : clock.monotonic() - CRD_MS + 30_000
+        }
+        if (clock.monotonic() - countedAt >= COUNT_MS) {
+          countedAt = clock.monotonic()
+          void tellUnserved(views.values(), scalers.all(), COUNT_MS, log, metrics.unserved)
         }
         await sleep(REFRESH_MS, now.signal).catch(() => undefined)
       }

@@ -1,66 +1,74 @@
-import { systemClock, type Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { queueNames } from '../queue/queues.ts'
-import { queuesOf } from '../queue/registry.ts'
-import type { Selection } from '../queue/selection.ts'
+import { nonceOf, queuesOf } from '../queue/registry.ts'
 import { unservedQueues } from '../queue/unserved.ts'
 import { foreignQueuesOf } from '../queue/workers.ts'
-import type { Patience } from '../redis/store.ts'
+import type { Patience, Store } from '../redis/store.ts'
 import type { Connection } from './connections.ts'
-import type { RedisView, Viewer } from './view.ts'
-
-/** From one count to the next, at least. Milliseconds. */
-const COUNT_MS = 30_000
+import { readScaler } from './readscaler.ts'
+import { MOST_FOREIGN, type RedisView, type Viewer } from './view.ts'
+import type { ScalerObject } from './world.ts'
 
 const PATIENCE: Patience = { deadlineMs: 2000 }
 
+/** A Redis that is looked at. */
+interface Looked {
+  readonly connection: Connection
+  readonly viewer: Viewer
+}
+
 /**
- * A viewer after whose looks jobs are counted, now and then, in queues that no worker serves and for which no scaler
- * would start one: a name that was mistyped, or a pool that is no more. Nobody else would ever tell of them.
+ * Counts, in each Redis, the jobs that `countUnserved` means, by a look of `maxAgeMs` at most, and tells of them. Where
+ * that fails nothing is told. Never rejects.
  */
-export function countingUnserved(
-  viewer: Viewer,
-  { store, name }: Connection,
+export async function tellUnserved(
+  all: Iterable<Looked>,
+  scalers: Iterable<ScalerObject>,
+  maxAgeMs: number,
   log: Logger,
-  counted: (connection: string, jobs: number) => void,
-  clock: Clock = systemClock,
-): Viewer {
-  const wants = new Map<string, Selection>()
-  // Not before every scaler has had its first turn.
-  let countedAt = clock.monotonic()
-
-  const count = async ({ processes, foreign }: RedisView): Promise<void> => {
-    const lists = [
-      ...[...processes.values()].map(({ registration }) => queuesOf(registration)),
-      ...foreign.map(({ id }) => foreignQueuesOf(id)).filter((list) => list.some((queue) => !queue.startsWith('!'))),
-      ...[...wants.values()].map(({ patterns }) => patterns),
-    ]
-    const left = await unservedQueues(store, await queueNames(store, PATIENCE), lists, PATIENCE)
-    counted(
-      name,
-      left.reduce((jobs, { size }) => jobs + size, 0),
-    )
+  tell: (connection: string, jobs: number) => void,
+): Promise<void> {
+  const specs = [...scalers].map((object) => readScaler(object)).flatMap((read) => (read.ok ? [read.scaler.spec] : []))
+  const byConnection = Map.groupBy(specs, ({ redis }) => redis.name)
+  const count = async ({ connection: { name, store }, viewer }: Looked): Promise<void> => {
+    try {
+      const listed = byConnection.get(name)?.map(({ queues }) => queues) ?? []
+      const jobs = await countUnserved(store, await viewer.look(maxAgeMs), listed)
+      if (jobs !== undefined) tell(name, jobs)
+    } catch (error) {
+      log.debug({ connection: name, 'error.message': messageOf(error) }, 'jobs that nobody serves were not counted')
+    }
   }
+  await Promise.all([...all].map(count))
+}
 
-  return {
-    get known() {
-      return viewer.known
-    },
-    want: (key, selection, aheadMs) => {
-      if (selection) wants.set(key, selection)
-      else wants.delete(key)
-      viewer.want(key, selection, aheadMs)
-    },
-    look: async (maxAgeMs) => {
-      const view = await viewer.look(maxAgeMs)
-      if (clock.monotonic() - countedAt >= COUNT_MS) {
-        countedAt = clock.monotonic()
-        void count(view).catch((error: unknown) => {
-          log.debug({ connection: name, 'error.message': messageOf(error) }, 'queues without workers were not counted')
-        })
-      }
-      return view
-    },
-  }
+/**
+ * Jobs in queues that no worker serves and for which no scaler would start one: a name that was mistyped, or a pool that
+ * is no more. Nobody else would ever tell of them. `listed`: the queue lists of the scalers. undefined where there are
+ * more workers of other programs than a look takes in.
+ *
+ * What workers of ours skip (`!name`) is not in their registration, so what their patterns fit counts as served; that of
+ * scalers is left out as well, or a queue would be served or not as a pool comes and goes.
+ */
+async function countUnserved(
+  store: Store,
+  { processes, foreign }: RedisView,
+  listed: readonly (readonly string[])[],
+): Promise<number | undefined> {
+  if (foreign.length >= MOST_FOREIGN) return undefined
+  const ours = [...processes.values()].filter(({ load }) => load.leaseLeftMs > 0)
+  // Ids of our own form that belong to no process are strays.
+  const others = foreign.filter(({ id }) => nonceOf(id) === undefined).map(({ id }) => foreignQueuesOf(id))
+  const lists = [
+    ...ours.map(({ registration }) => queuesOf(registration)),
+    ...others.filter((list) => list.some((queue) => !isSkip(queue))),
+    ...listed.map((list) => list.filter((queue) => !isSkip(queue))),
+  ]
+  const left = await unservedQueues(store, await queueNames(store, PATIENCE), lists, PATIENCE)
+  return left.reduce((jobs, { size }) => jobs + size, 0)
+}
+
+function isSkip(queue: string): boolean {
+  return queue.startsWith('!')
 }

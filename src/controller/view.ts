@@ -21,7 +21,8 @@ const PATIENCE_MS = 2000
 const NAMES_MS = 5000
 /** Workers of other programs are looked for at least this often. Milliseconds. */
 const FOREIGN_MS = 15_000
-const MOST_FOREIGN = 5000
+/** Workers of other programs that a look takes in. */
+export const MOST_FOREIGN = 5000
 const MOST_QUEUES = 10_000
 
 /** A worker process of ours with what it holds. */

@@ -49,15 +49,11 @@ export async function listQueues(
 }
 
 /** What stands in some queues. A key that is no list counts as an empty queue. */
-export async function queueInfos(
-  store: Store,
-  names: readonly string[],
-  patience?: Patience,
-): Promise<readonly QueueInfo[]> {
-  const paused = new Set(parsePaused(await store.command('get', [store.keys.paused], patience)))
+export async function queueInfos(store: Store, names: readonly string[]): Promise<readonly QueueInfo[]> {
+  const paused = new Set(parsePaused(await store.command('get', [store.keys.paused])))
   const infos: QueueInfo[] = []
   for (const page of pagesOf(names)) {
-    const [now, ...rest] = (await store.run(headsScript, page, patience)) as [string, ...(string | number)[]]
+    const [now, ...rest] = (await store.run(headsScript, page)) as [string, ...(string | number)[]]
     for (const [i, name] of page.entries()) {
       const size = Math.max(0, rest[2 * i] as number)
       const head = size > 0 ? headOf(rest[2 * i + 1] as string, Number(now)) : NO_HEAD

@@ -24,6 +24,8 @@ async function start(
 const marksIn = (redis: Redis, ns: string): Promise<string[]> => keysUnder(redis, `${ns}:ext:draining:`)
 
 const COST = 'controller.kubernetes.io/pod-deletion-cost'
+/** Marks of pods that work on are taken away before they would lapse, which they do 40 to 60 s after. */
+const TAKEN_AWAY = { timeoutMs: 20_000 }
 
 type Meta = Pod['metadata']
 
@@ -85,7 +87,7 @@ test('pods that drain work on when work comes, before a new pod is ordered', asy
   expect(await fleet.occupy(marked[0] as string)).toBe(false)
   await never(3000, async () => (await look.replicas()) !== 3, 'a working pod was given up')
   await look.edit({ minReplicas: 3 })
-  await waitFor(async () => (await marksIn(redis, ns)).length === 0)
+  await waitFor(async () => (await marksIn(redis, ns)).length === 0, TAKEN_AWAY)
   expect(await look.replicas()).toBe(3)
   expect(await fleet.occupy(marked[1] as string)).toBe(true)
   // Again, and now the jobs end.
@@ -122,7 +124,8 @@ test('a pod that is idle long before the others goes alone, and the rest of a sc
     expect(await fleet.occupy(uid)).toBe(false)
     await fleet.finish(uid)
   }
-  await look.reaches(5)
+  // The window is 30 s.
+  await look.reaches(5, 'w', 20_000)
   await waitFor(async () => (await look.lost(victims)) === victims.length)
 })
 
@@ -143,7 +146,7 @@ test('a pod that has nothing to do goes in place of one that was to go and whose
   await look.reaches(2)
   await waitFor(async () => (await look.lost([free])) === 1)
   // The other takes jobs again.
-  await waitFor(async () => (await marksIn(redis, ns)).every((key) => !key.endsWith(marked as string)))
+  await waitFor(async () => (await marksIn(redis, ns)).every((key) => !key.endsWith(marked as string)), TAKEN_AWAY)
 })
 
 test('pods that end their jobs within a moment of each other go in one write', async ({ scene, redis, ns }) => {
@@ -170,7 +173,7 @@ test('a pod that takes too long to drain works on and is never killed', async ({
   const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'))
   // The one that it names takes jobs again.
   const late = (await look.pods()).find(({ metadata }) => note.startsWith(`${metadata.name} `))
-  await waitFor(() => fleet.occupy((late as Pod).metadata.uid))
+  await waitFor(() => fleet.occupy((late as Pod).metadata.uid), TAKEN_AWAY)
   expect(await look.replicas()).toBe(2)
 })
 
@@ -233,6 +236,6 @@ test('a deletion cost that another program writes over is written again, and in 
   const { note } = await waitFor(async () => (await look.events()).find(({ reason }) => reason === 'DrainTimedOut'))
   expect(note).toBe(`${two.name} cannot be given up: another program writes deletion costs`)
   expect(overwritten).toEqual(Array.from({ length: 5 }, () => '-1000000'))
-  await waitFor(() => fleet.occupy(two.uid))
+  await waitFor(() => fleet.occupy(two.uid), TAKEN_AWAY)
   expect(await look.replicas()).toBe(2)
 })

@@ -75,7 +75,7 @@ test('pods that cannot be listed are said', async ({ scene, cluster, namespace }
   expect(await look.replicas()).toBe(0)
   await grant(cluster, namespace)
   // As soon as they are listed: not at the next try, which is half a minute away.
-  await look.reaches(2)
+  await look.reaches(2, 'w', 20_000)
 })
 
 test('pods that cannot be protected keep nothing from being scaled', async ({ scene, cluster, namespace }) => {

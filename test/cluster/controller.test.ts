@@ -49,9 +49,13 @@ test('from zero within three seconds, and back to zero when nothing is left to d
   const reasons = (await look.events()).map(({ reason }) => reason)
   expect(reasons).toEqual(expect.arrayContaining(['SuccessfulRescale', 'DrainStarted']))
 
-  // With the pool at zero nobody serves anything: what the scaler lists counts as served all the same.
-  await redis.sadd(`${ns}:queues`, 'mistyped')
-  await redis.rpush(`${ns}:queue:mistyped`, job('mistyped', 'Note', [0]).raw)
+  // The pool is at zero and stays there: what its scaler lists counts as served all the same.
+  await look.edit({ paused: true })
+  await waitFor(async () => (await look.condition('Paused'))?.startsWith('True'))
+  for (const queue of ['q', 'mistyped']) {
+    await redis.sadd(`${ns}:queues`, queue)
+    await redis.rpush(`${ns}:queue:${queue}`, job(queue, 'Note', [0]).raw)
+  }
   await waitFor(async () => (await controller.metric('resqueue_unserved_jobs{connection="default"}')) === 1)
 
   controller.process.signal('SIGTERM')

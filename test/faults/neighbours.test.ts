@@ -56,6 +56,7 @@ describe('foreign prunes', () => {
     await waitFor(async () => Number(await redis.get(`${ns}:stat:processed`)) === account.performed.size)
     // Within one heartbeat for the family all is as it was.
     await waitFor(async () => (await redis.scard(`${ns}:workers`)) === 6, {
+      timeoutMs: 20_000,
       describe: 'the registrations to come back',
     })
     expect((await redis.smembers(`${ns}:workers`)).sort()).toEqual(ids.sort())

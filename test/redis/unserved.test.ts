@@ -1,56 +1,51 @@
 import { expect } from 'vitest'
-import { countingUnserved } from '../../src/controller/unserved.ts'
+import { tellUnserved } from '../../src/controller/unserved.ts'
 import { createViewer } from '../../src/controller/view.ts'
+import type { ScalerObject } from '../../src/controller/world.ts'
 import { silentLogger } from '../../src/log.ts'
 import { newNonce } from '../../src/queue/registry.ts'
-import { selectQueues } from '../../src/queue/selection.ts'
 import { test } from '../support/fixtures.ts'
 import { modelProcess } from '../support/process-model.ts'
-import { waitFor } from '../support/wait.ts'
+import { scalerObject } from '../support/scaler.ts'
 
-test('jobs are counted in queues that no worker serves and no scaler lists, twice a minute', async ({
+test('jobs are counted in queues that no worker serves and no scaler of the same Redis lists', async ({
   redis,
   redisUrl,
   ns,
 }) => {
-  const process = modelProcess(redisUrl, ns, { queues: ['ours', 'reports_*'], nonce: newNonce() })
-  await process.register()
-  // The second serves nothing: it has skips only.
-  await redis.sadd(`${ns}:workers`, 'ruby:1:theirs', 'broken:2:!skipped')
-  await redis.sadd(`${ns}:queues`, 'empty')
-  for (const queue of ['ours', 'reports_daily', 'theirs', 'scaled', 'skipped', 'mistyped', 'mistyped']) {
+  const [alive, lapsed] = ['reports_*', 'lapsed'].map((queue) =>
+    modelProcess(redisUrl, ns, { queues: [queue], nonce: newNonce() }),
+  ) as [ReturnType<typeof modelProcess>, ReturnType<typeof modelProcess>]
+  for (const process of [alive, lapsed]) await process.register()
+  await redis.del(`${ns}:ext:lease:${lapsed.registration.nonce}`)
+  // One of Ruby's, one that serves nothing because it has skips only, and a stray of ours.
+  await redis.sadd(`${ns}:workers`, 'ruby:1:theirs', 'broken:2:!skipped', `host.${newNonce()}.0:3:stray`)
+  await redis.set(`${ns}:queue:text`, 'not a list')
+  await redis.sadd(`${ns}:queues`, 'empty', 'text')
+  const unserved = ['lapsed', 'skipped', 'stray', 'elsewhere', 'mistyped', 'mistyped']
+  for (const queue of ['reports_daily', 'theirs', 'scaled', ...unserved]) {
     await redis.sadd(`${ns}:queues`, queue)
     await redis.rpush(`${ns}:queue:${queue}`, '{"class":"A","args":[]}')
   }
-  const { store } = process
   const connection = {
     name: 'default',
-    store,
+    store: alive.store,
     redis: { url: redisUrl, namespace: ns },
     allowedNamespaces: ['*'],
     maxRecoveries: 3,
   }
-  let seconds = 0
-  const counts: (readonly [string, number])[] = []
-  const viewer = countingUnserved(
-    createViewer(store, new AbortController().signal),
-    connection,
-    silentLogger,
-    (...count) => counts.push(count),
-    { now: () => Date.now(), monotonic: () => 1000 * seconds },
-  )
-  viewer.want('shop/scaled', selectQueues(['scaled']), 0)
-  const lookAt = async (second: number): Promise<void> => {
-    seconds = second
-    await viewer.look(0)
+  const count = async (...specs: Record<string, unknown>[]): Promise<number | undefined> => {
+    let counted: number | undefined
+    const viewer = createViewer(alive.store, new AbortController().signal)
+    const scalers = specs.map((spec) => scalerObject(spec) as unknown as ScalerObject)
+    await tellUnserved([{ connection, viewer }], scalers, 0, silentLogger, (_, jobs) => {
+      counted = jobs
+    })
+    return counted
   }
-  for (const second of [0, 29, 30, 31]) await lookAt(second)
-  await waitFor(() => counts.length > 0)
-  viewer.want('shop/scaled', undefined, 0)
-  await lookAt(60)
-  await waitFor(() => counts.length > 1)
-  expect(counts).toEqual([
-    ['default', 3],
-    ['default', 4],
-  ])
+  const elsewhere = { queues: ['elsewhere'], redis: { name: 'other' } }
+  expect(await count({ queues: ['scaled', '!reports_*'] }, elsewhere)).toBe(unserved.length)
+  expect(await count(elsewhere)).toBe(unserved.length + 1)
+  // Whoever serves all that there is serves also what it skips: a registration does not say that.
+  expect(await count({ queues: ['*', '!skipped'] })).toBe(0)
 })

@@ -23,7 +23,7 @@ const COLD_STEP = 1
 const COLD_BAND = 0.25
 
 /**
- * So many pod starts long replicas rise from zero or the minimum. The second look after they did is waited for, which
+ * So many pod starts long replicas rise above the minimum, by default zero. The second look after they did is waited for, which
  * tells a stream from what came by chance; then more foresight is right than later, and small growth is left alone as
  * above.
  */
@@ -129,7 +129,7 @@ function raised(situation: Situation): Choice | null {
 }
 
 /**
- * For how long replicas rise from zero or the minimum; `null` where they do not, or where there is no time to wait for
+ * For how long replicas rise above the minimum; `null` where they do not, or where there is no time to wait for
  * another look.
  */
 function riseSeconds({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): number | null {

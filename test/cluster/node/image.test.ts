@@ -153,7 +153,6 @@ test('on TERM a job may end in time, and one that does not is put back', async (
   await waitFor(
     async () =>
       (await place.said('worker', 'note')).length === 1 && (await place.said('worker', 'endless')).length === 1,
-    {},
   )
   await cluster.kubectl('-n', namespace, 'delete', 'pod', 'worker', '--timeout=30s')
   expect(await processed(place.redis)).toBe(1)
