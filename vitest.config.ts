@@ -12,7 +12,7 @@ const project = (name: string, order: number, timeoutSeconds: number, maxWorkers
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeoutSeconds * SECOND,
-    hookTimeout: Math.max(30, timeoutSeconds) * SECOND,
+    hookTimeout: timeoutSeconds * SECOND,
     maxWorkers,
     fileParallelism: maxWorkers > 1,
     sequence: { groupOrder: order },

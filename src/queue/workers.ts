@@ -166,6 +166,11 @@ export function foreignQueuesOf(id: string): readonly string[] {
     .filter((queue) => queue !== '')
 }
 
+/** Whether a worker of another program, with such a list, serves no queue at all: it has skips only. */
+export function servesNothing(queues: readonly string[]): boolean {
+  return queues.every((queue) => queue.startsWith('!'))
+}
+
 async function viewForeign(store: Store, ids: readonly string[]): Promise<ForeignWorker[]> {
   const { keys } = store
   const found: ForeignWorker[] = []

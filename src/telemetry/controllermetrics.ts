@@ -53,7 +53,10 @@ interface Entry {
   readonly decisions: Map<string, { direction: string; reason: string; count: number }>
 }
 
-/** A count of unserved jobs that is not renewed for so long is shown no more: Redis is away, or not ours any more. Milliseconds. */
+/**
+ * A count of unserved jobs that is not renewed for so long is shown no more: Redis is away, or not ours any more.
+ * Milliseconds.
+ */
 const UNSERVED_MS = 120_000
 
 const TURN_BOUNDS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

@@ -13,9 +13,8 @@ test('jobs are counted in queues that no worker serves and no scaler of the same
   redisUrl,
   ns,
 }) => {
-  const [alive, lapsed] = ['reports_*', 'lapsed'].map((queue) =>
-    modelProcess(redisUrl, ns, { queues: [queue], nonce: newNonce() }),
-  ) as [ReturnType<typeof modelProcess>, ReturnType<typeof modelProcess>]
+  const serving = (queue: string) => modelProcess(redisUrl, ns, { queues: [queue], nonce: newNonce() })
+  const [alive, lapsed] = [serving('reports_*'), serving('lapsed')]
   for (const process of [alive, lapsed]) await process.register()
   await redis.del(`${ns}:ext:lease:${lapsed.registration.nonce}`)
   // One of Ruby's, one that serves nothing because it has skips only, and a stray of ours.

@@ -2,7 +2,7 @@ import { parseDate } from '../../queue/dates.ts'
 import { queueNames } from '../../queue/queues.ts'
 import { nonceOf } from '../../queue/registry.ts'
 import { unservedQueues } from '../../queue/unserved.ts'
-import { listWorkers } from '../../queue/workers.ts'
+import { foreignQueuesOf, listWorkers, servesNothing } from '../../queue/workers.ts'
 import { scan } from '../../redis/pages.ts'
 import type { Store } from '../../redis/store.ts'
 import { plural, some } from '../../wording.ts'
@@ -119,7 +119,7 @@ async function unserved({ store }: Patient): Promise<readonly Finding[]> {
   const names = await queueNames(store)
   if (names.length === 0) return []
   const workers = (await listWorkers(store, { limit: MOST })).filter((worker) =>
-    worker.kind === 'process' ? worker.alive : worker.queues.some((name) => !name.startsWith('!')),
+    worker.kind === 'process' ? worker.alive : !servesNothing(worker.queues),
   )
   const left = await unservedQueues(
     store,
@@ -139,14 +139,7 @@ async function unserved({ store }: Patient): Promise<readonly Finding[]> {
 
 /** Ruby's dashboard and workers take an id apart at its colons and need a queue that is not skipped. */
 function breaksDashboards(id: string): boolean {
-  const parts = id.split(':')
-  if (parts.length < 3) return true
-  const queues = parts
-    .slice(2)
-    .join(':')
-    .split(',')
-    .filter((queue) => queue !== '')
-  return queues.every((queue) => queue.startsWith('!'))
+  return id.split(':').length < 3 || servesNothing(foreignQueuesOf(id))
 }
 
 function isBusyRecord(text: unknown): boolean {

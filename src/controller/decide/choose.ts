@@ -23,9 +23,9 @@ const COLD_STEP = 1
 const COLD_BAND = 0.25
 
 /**
- * So many pod starts long replicas rise above the minimum, by default zero. The second look after they did is waited for, which
- * tells a stream from what came by chance; then more foresight is right than later, and small growth is left alone as
- * above.
+ * So many pod starts long replicas rise above the minimum, by default zero. The second look after they did is waited
+ * for, which tells a stream from what came by chance; then more foresight is right than later, and small growth is left
+ * alone as above.
  */
 const RISE_STARTS = 2
 const RISE_FORESIGHT = 3
@@ -129,8 +129,8 @@ function raised(situation: Situation): Choice | null {
 }
 
 /**
- * For how long replicas rise above the minimum; `null` where they do not, or where there is no time to wait for
- * another look.
+ * For how long replicas rise above the minimum; `null` where they do not, or where there is no time to wait for another
+ * look.
  */
 function riseSeconds({ spec, memory: { roseAt }, demand, podStartSeconds, now }: Situation): number | null {
   if (roseAt === null || demand.slackSeconds < 2 * spec.pollingIntervalSeconds) return null

@@ -46,7 +46,7 @@ export interface ControlPlane extends Cluster {
   /** The file with one `audit.k8s.io/v1` Event a line, where `audit` was asked for. */
   readonly auditLog: string
   /** Resolves when the API server answers /readyz with 200: after a restart. */
-  ready(timeoutMs?: number): Promise<void>
+  ready(): Promise<void>
   /** Ends every part, the last started first, and removes all files. */
   stop(): Promise<void>
 }
@@ -107,13 +107,13 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     ...addressArgs(options.address),
     ...(options.audit ? auditArgs(dir, auditLog) : []),
   ])
-  const ready = async (timeoutMs = 60_000): Promise<void> => {
+  const ready = async (): Promise<void> => {
     await waitFor(
       async () => {
         allRunning([etcd, apiServer])
         return (await cluster.api.call('GET', '/readyz', { timeoutMs: 2000 })).status === 200
       },
-      { timeoutMs, everyMs: 50, describe: () => `the API server: ${apiServer.log()}` },
+      { everyMs: 50, describe: () => `the API server: ${apiServer.log()}` },
     )
   }
   await readyOrDead(ready, [etcd, apiServer])

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { openClient } from '../../../support/redis.ts'
-import { waitFor } from '../../../support/wait.ts'
+import { PATIENCE_MS, waitFor } from '../../../support/wait.ts'
 import { applyMonitoring, CHART, type Values } from '../../releases.ts'
 import { looker } from '../../scaling.ts'
 import type { Pod } from '../../support/pod.ts'
@@ -105,7 +105,7 @@ export async function prepareRelease(
       await redis.sadd(`${NS}:queues`, queue)
       await redis.rpush(`${NS}:queue:${queue}`, ...raws)
     },
-    ended: async (keys, timeoutMs = 60_000) => {
+    ended: async (keys, timeoutMs = PATIENCE_MS) => {
       const missing = (): string[] =>
         [...countOf(release.notes, 'end', keys)].filter(([, count]) => count === 0).map(([key]) => key)
       await waitFor(() => missing().length === 0, {
