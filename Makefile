@@ -4,7 +4,7 @@ NODE := node_modules/.bin/node
 BIN := $(NODE) node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build addon dist check check-pack lint format test cluster-tools test-cluster render demo bench soak pack prepack clean
+.PHONY: help deps build addon dist check check-pack lint format test test-valkey cluster-tools test-cluster render demo bench soak pack prepack clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ format: deps ## format all files
 
 test: build ## every test but those on a real node; ends with 'N passed, N failed'
 	@$(BIN)/vitest/vitest.mjs run --project '!node'
+
+test-valkey: build ## the tests of operations and bytes once more, on a Valkey
+	@server=$$(scripts/valkey) && RESQUEUE_TEST_REDIS_SERVER=$$server $(BIN)/vitest/vitest.mjs run --project redis --project wire
 
 cluster-tools: deps ## build the Kubernetes parts that some tests need (once: a quarter of an hour; kept in ~/.cache)
 	@$(NODE) test/cluster/tools/build.ts

@@ -47,7 +47,7 @@ async function doctor(context: Context): Promise<number> {
       try {
         findings.push(...(await check.run({ store, config, signal })))
       } catch (error) {
-        const command = /NOPERM.* run the '([^']+)' command/.exec(messageOf(error))?.[1]
+        const command = /\bno permissions to run the '([^']+)' command/.exec(messageOf(error))?.[1]
         if (command === undefined) findings.push(notChecked(check.name, messageOf(error)))
         else refused.add(command)
       }

@@ -178,17 +178,16 @@ function dueBy(view: RedisView): Map<string, Due[]> {
   return due
 }
 
-/**
- * The patterns that the workers were started with, where they differ from the scaler's; skips do not show in a
- * registration.
- */
+/** The patterns that the workers were started with, where they differ from the scaler's. */
 function otherQueues(selection: Selection, pods: readonly Pod[], view: RedisView): readonly string[] | undefined {
-  const wanted = new Set(selection.label.split(','))
-  const served = new Set<string>()
-  for (const pod of pods) {
-    for (const { registration } of processesIn(view, pod)) for (const queue of queuesOf(registration)) served.add(queue)
-  }
-  if (served.size === 0) return undefined
+  const registrations = pods.flatMap((pod) => processesIn(view, pod).map(({ registration }) => registration))
+  if (registrations.length === 0) return undefined
+  // Where an older worker does not say what it skips, only the rest is compared.
+  const told = registrations.every(({ skips }) => skips !== undefined)
+  const compared = (queues: readonly string[]): Set<string> =>
+    new Set(told ? queues : queues.filter((queue) => !queue.startsWith('!')))
+  const wanted = compared([...selection.label.split(','), ...selection.skips])
+  const served = compared(registrations.flatMap(queuesOf))
   const same = served.size === wanted.size && [...served].every((queue) => wanted.has(queue))
   return same ? undefined : [...served].sort()
 }

@@ -2,7 +2,6 @@ import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { queueNames } from '../queue/queues.ts'
 import { nonceOf, queuesOf } from '../queue/registry.ts'
-import { selectQueues } from '../queue/selection.ts'
 import { unservedQueues } from '../queue/unserved.ts'
 import { foreignQueuesOf, servesNothing } from '../queue/workers.ts'
 import type { Patience, Store } from '../redis/store.ts'
@@ -48,9 +47,6 @@ export async function tellUnserved(
  * Jobs in queues that no worker serves and for which no scaler would start one: a name that was mistyped, or a pool
  * that is no more. Nobody else would ever tell of them. `listed`: the queue lists of the scalers. undefined where there
  * are more workers of other programs than a look takes in.
- *
- * What workers of ours skip (`!name`) is not in their registration, so what their patterns fit counts as served. Lists
- * of scalers are taken as their workers would register them, or a queue would be served or not as a pool comes and goes.
  */
 async function countUnserved(
   store: Store,
@@ -64,7 +60,7 @@ async function countUnserved(
   const lists = [
     ...ours.map(({ registration }) => queuesOf(registration)),
     ...others.filter((list) => !servesNothing(list)),
-    ...listed.map((list) => selectQueues(list).label.split(',')),
+    ...listed,
   ]
   const left = await unservedQueues(store, await queueNames(store, PATIENCE), lists, PATIENCE)
   return left.reduce((jobs, { size }) => jobs + size, 0)

@@ -19,8 +19,10 @@ export interface Registration {
   readonly nonce: string
   /** `<host>.<nonce>`: slot i shows in the family's `workers` as `<name>.<i><tail>`. */
   readonly name: string
-  /** `:<pid>:<queues>` */
+  /** `:<pid>:<queues>`, without what is skipped: Ruby takes a skip for a queue. */
   readonly tail: string
+  /** What the worker skips: `!name`. Older versions do not say. */
+  readonly skips?: readonly string[]
   readonly slots: number
   /** What stays the same when the container restarts in its pod (`POD_UID/container`); empty where unknown. */
   readonly instance: string
@@ -61,9 +63,9 @@ export function workerId(registration: Pick<Registration, 'name' | 'tail'>, slot
   return `${registration.name}.${slot}${registration.tail}`
 }
 
-/** The queues as the worker was given them, without skips. */
-export function queuesOf({ pid, tail }: Registration): readonly string[] {
-  return tail.slice(`:${pid}:`.length).split(',')
+/** The queues as the worker was given them, with what it skips at the end. */
+export function queuesOf({ pid, tail, skips = [] }: Registration): readonly string[] {
+  return [...tail.slice(`:${pid}:`.length).split(','), ...skips]
 }
 
 /** `<host>.<nonce>.<slot>:<pid>:<queues>` */

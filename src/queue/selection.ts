@@ -8,6 +8,8 @@ export interface Selection {
   readonly dynamic: boolean
   /** What stands in the family's worker id: the patterns without skips, `*` if nothing is left. */
   readonly label: string
+  /** What is skipped, as it was given: `!name`. */
+  readonly skips: readonly string[]
   /** The queues to serve now, in order, each once. Those that a pattern finds are sorted by name. */
   resolve(known: readonly string[]): readonly string[]
 }
@@ -17,7 +19,8 @@ const GLOB = /[*?[]/
 /** Reads a worker's list of queues. Never throws: what is no glob is a name. */
 export function selectQueues(patterns: readonly string[]): Selection {
   const wanted = patterns.filter((pattern) => !pattern.startsWith('!'))
-  const skips = patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => matcher(pattern.slice(1)))
+  const skips = patterns.filter((pattern) => pattern.startsWith('!'))
+  const skipped = skips.map((pattern) => matcher(pattern.slice(1)))
   const sources = (wanted.length > 0 ? wanted : ['*']).map((pattern) => ({
     pattern,
     finds: GLOB.test(pattern) ? matcher(pattern) : undefined,
@@ -26,13 +29,14 @@ export function selectQueues(patterns: readonly string[]): Selection {
     patterns,
     dynamic: sources.some(({ finds }) => finds),
     label: sources.map(({ pattern }) => pattern).join(','),
+    skips,
     resolve: (known: readonly string[]) => {
       const found = new Set<string>()
       for (const { pattern, finds } of sources) {
         // Known names may be thousands: sorted are those that were found.
         for (const name of finds ? known.filter(finds).sort() : [pattern]) found.add(name)
       }
-      return [...found].filter((name) => !skips.some((skip) => skip(name)))
+      return [...found].filter((name) => !skipped.some((skips) => skips(name)))
     },
   })
 }

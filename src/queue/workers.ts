@@ -106,7 +106,7 @@ export async function pauseWorker(store: Store, nonce: string): Promise<'paused'
 export async function resumeWorker(store: Store, nonce: string): Promise<'resumed' | 'absent'> {
   if ((await store.run(pauseScript, [nonce, 'resume'])) === -1) return 'absent'
   const [registration] = await readRegistrations(store, [nonce])
-  const named = registration ? queuesOf(registration).filter((queue) => !/[*?[]/.test(queue)) : []
+  const named = registration ? queuesOf(registration).filter((queue) => !/^!|[*?[]/.test(queue)) : []
   await ringQueues(store, named)
   return 'resumed'
 }

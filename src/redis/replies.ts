@@ -31,9 +31,14 @@ const REFUSALS: readonly Refusal[] = [
     advice: 'Redis has reached maxmemory. Nothing was written: free memory or raise the limit, then try again',
   },
   {
-    says: /^(READONLY|MOVED)\b/,
+    says: /^READONLY\b/,
     reconnect: true,
     advice: 'This Redis is a read-only replica. Name the primary, or use a redis-sentinel:// URL',
+  },
+  {
+    says: /^MOVED\b/,
+    reconnect: true,
+    advice: 'This node of a Redis Cluster does not hold the slot of the namespace. Use a redis-cluster:// URL',
   },
   { says: /^MISCONF\b/, advice: 'Redis cannot save to disk and refuses writes. See its log' },
   {
@@ -56,8 +61,8 @@ const REFUSALS: readonly Refusal[] = [
       'The Sentinels refuse the user name or password. Without REDIS_SENTINEL_PASSWORD or REDIS_SENTINEL_PASSWORD_FILE they are given the password of Redis',
   },
   {
-    // The second is what Redis before 7.2 says of a command inside a script.
-    says: /^NOPERM\b|\bThe user executing the script (?:can't|is lacking)\b/,
+    // Of a command inside a script: the second is what Redis before 7.2 says, the third since then and Valkey.
+    says: /^NOPERM\b|\bThe user executing the script (?:can't|is lacking)\b|\bACL failure in script\b/,
     final: true,
     advice: 'The Redis user may not do this. `resqueue doctor --acl` prints what ResQueue needs',
   },
@@ -73,7 +78,7 @@ const REFUSALS: readonly Refusal[] = [
       'A key holds another type than the Resque protocol says. Another program may use the same namespace: `resqueue doctor` names the key',
   },
   {
-    says: /\bScript attempted to access (?:a non local key|keys that do not hash to the same slot)\b/,
+    says: /\battempted to access (?:a non local key|keys that do not hash to the same slot)\b/i,
     final: true,
     advice:
       "This is a node of a Redis Cluster. Use a redis-cluster:// URL, and a namespace with a hash tag such as '{resque}'",
@@ -84,7 +89,7 @@ const REFUSALS: readonly Refusal[] = [
  * What can only be so while the slot of the namespace is on its way to another node, where all keys are known to share
  * one.
  */
-const MOVING = /\bScript attempted to access a non local key\b/
+const MOVING = /\battempted to access a non local key\b/i
 
 /** Redis before 7.0 wraps what a command inside a script was refused for. */
 const WRAPPED = /^ERR Error running script \(call to [^)]*\): (?:@user_script: ?\d+: )*-?/

@@ -2,6 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { podKey } from '../queue/draining.ts'
 import { INLINE_LEASE_MS, LEASE_MS, newNonce, type Registration } from '../queue/registry.ts'
+import type { Selection } from '../queue/selection.ts'
 import type { FailureLists } from '../queue/turn.ts'
 import { VERSION } from '../version.ts'
 
@@ -16,7 +17,7 @@ export interface Identity {
   /** `<namespace>/<uid>` of the pod; empty where one of them is not known: then the controller cannot drain it. */
   readonly drainMark: string
   /** A registration under a new nonce. */
-  registration(slots: number, queues: string, isolation: string): Registration
+  registration(slots: number, queues: Pick<Selection, 'label' | 'skips'>, isolation: string): Registration
 }
 
 /**
@@ -42,13 +43,14 @@ export function identify(
     host,
     instance,
     drainMark: podUid === '' || podNamespace === '' ? '' : podKey(podNamespace, podUid),
-    registration: (slots, queues, isolation) => {
+    registration: (slots, { label, skips }, isolation) => {
       const nonce = newNonce()
       ownNonces.add(nonce)
       return {
         nonce,
         name: `${host}.${nonce}`,
-        tail: `:${process.pid}:${queues}`,
+        tail: `:${process.pid}:${label}`,
+        skips,
         slots,
         instance,
         host,

@@ -198,7 +198,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
     const failureBackends = await createFailureBackends(options.failureBackends, log)
     engine = await createEngine({ ...options.engine, concurrency, events: engineEvents(log, observer) })
     if (leaving.stopping) return engine.stop() // we left while it was being made
-    const fresh = identity.registration(concurrency, selection.label, engine.isolation)
+    const fresh = identity.registration(concurrency, selection, engine.isolation)
     const registering = async (answered: Promise<unknown>): Promise<void> => {
       registration = fresh // from here on a release is due when we leave, for the answer may come late or never
       moved = clock.monotonic() // and standstill counts
@@ -291,7 +291,7 @@ export function startWorker(options: WorkerOptions, dependencies: WorkerDependen
       nonce: () => own().nonce,
       kill: () => engine?.kill(),
       anew: async () => {
-        registration = identity.registration(concurrency, selection.label, engine?.isolation ?? '')
+        registration = identity.registration(concurrency, selection, engine?.isolation ?? '')
         await register(store, registration, patience)
         return registration.nonce
       },

@@ -1,6 +1,7 @@
 import { openStore, type Store } from '../../src/redis/store.ts'
 import { release, type ReleaseReason, type Release } from '../../src/queue/recovery.ts'
 import { register, type Registration } from '../../src/queue/registry.ts'
+import { selectQueues } from '../../src/queue/selection.ts'
 import { turn, type End, type Ending, type Held, type TurnReply, type TurnRequest } from '../../src/queue/turn.ts'
 import { own } from './scope.ts'
 
@@ -35,13 +36,15 @@ export function modelProcess(
   } = {},
 ): ProcessModel {
   const { queues = ['q'], slots = 4, drainMark = '', maxRecoveries = 3, failureLists = 'r' } = options
+  const { label, skips } = selectQueues(queues)
   const nonce = options.nonce ?? `model${++drawn}`
   const store = openStore({ url, namespace }, 'resqueue-model')
   own('store', () => store.close())
   const registration: Registration = {
     nonce,
     name: `host.${nonce}`,
-    tail: `:4711:${queues.join(',')}`,
+    tail: `:4711:${label}`,
+    skips,
     slots,
     instance: `uid-${nonce}/worker`,
     host: 'host',

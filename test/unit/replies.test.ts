@@ -22,7 +22,7 @@ test('what a script was refused for is understood as Redis 7 and as Redis 6.2 sa
   expect(refused(`${wrapped}WRONGTYPE Operation against a key holding the wrong kind of value`)).toEqual(type)
 })
 
-test('a missing permission inside a script is one as Redis 6.2, 7.0 and 7.2 say it', () => {
+test('a missing permission inside a script is one as Redis 6.2, 7.0, 7.2 and 8.0 say it, and Valkey', () => {
   const denied = { code: 'REDIS_REFUSED', final: true, reconnect: false }
   const wrapped = 'ERR Error running script (call to f_0a9a51ee96320953ec7bde8e63f3f060b9dac00c): @user_script:41: '
   const said = "The user executing the script can't run this command or subcommand"
@@ -31,6 +31,7 @@ test('a missing permission inside a script is one as Redis 6.2, 7.0 and 7.2 say 
     `ERR ${said} script: ba9f53b2c615b55fb42a3295f062516d30b73566, on @user_script:100.`,
     "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: b",
     "NOPERM ACL failure in script: User app has no permissions to run the 'mget' command script: b, on @user_script:100.",
+    "ERR ACL failure in script: User app has no permissions to run the 'mget' command script: b, on @user_script:100.",
   ]
   for (const message of messages) {
     expect(refused(message)).toEqual(denied)
@@ -42,7 +43,8 @@ test('a missing permission inside a script is one as Redis 6.2, 7.0 and 7.2 say 
 
 test('a key that a script finds on another node is on its way in a cluster, and misplaced elsewhere', () => {
   const said = 'Script attempted to access a non local key in a cluster node'
-  for (const message of [`ERR ${said} script: b, on @user_script:1.`, said]) {
+  const valkey9 = 'ERR Attempted to access a non local key in a cluster node script: on @user_script:14.'
+  for (const message of [`ERR ${said} script: b, on @user_script:1.`, said, valkey9]) {
     const error = Object.assign(new Error(message), { name: 'ReplyError' })
     expect(classify(error, true)).toMatchObject({ kind: 'refused', final: false })
     expect(classify(error)).toMatchObject({

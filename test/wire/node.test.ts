@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
 import { register } from '../../src/queue/registry.ts'
 import { release } from '../../src/queue/recovery.ts'
+import { selectQueues } from '../../src/queue/selection.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { identify } from '../../src/worker/identity.ts'
 import { silentLogger, type Logger } from '../../src/log.ts'
@@ -173,7 +174,7 @@ test('a job that lost its process too often fails in a form that node-resque can
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
   await client.enqueue('a/b', 'OkJob', { n: 1 })
-  const lost = identify('gone').registration(1, 'a/b', 'fork')
+  const lost = identify('gone').registration(1, selectQueues(['a/b']), 'fork')
   await register(store, lost)
   const raw = await redis.lpop(`${ns}:queue:a/b`)
   await redis.hset(`${ns}:ext:inflight:${lost.nonce}`, '0', `1 ${Date.now()} 3 a/b${raw}`)

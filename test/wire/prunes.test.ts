@@ -8,6 +8,7 @@ import { expect } from 'vitest'
 import { ResQueue } from '../../src/index.ts'
 import { release } from '../../src/queue/recovery.ts'
 import { register } from '../../src/queue/registry.ts'
+import { selectQueues } from '../../src/queue/selection.ts'
 import { openStore } from '../../src/redis/store.ts'
 import { identify } from '../../src/worker/identity.ts'
 import { test } from '../support/fixtures.ts'
@@ -131,7 +132,7 @@ async function loseWorker(
   else await client.queues.push(queue, payload)
   const store = openStore({ url: redisUrl, namespace: ns })
   own('store', () => store.close())
-  const lost = identify('lost').registration(1, queue, 'fork')
+  const lost = identify('lost').registration(1, selectQueues([queue]), 'fork')
   await register(store, lost)
   const raw = (await redis.lpop(`${ns}:queue:${queue}`)) as string
   await redis.hset(

@@ -16,7 +16,7 @@ test('pods run, have names, and are reached from this machine', async ({ cluster
   await cluster.apply([pod({ name: 'other', ...redis })], { namespace })
   await cluster.kubectl('-n', namespace, 'wait', 'pod/redis', 'pod/other', ...ready)
   const ping = (host: string): Promise<string> =>
-    cluster.kubectl('-n', namespace, 'exec', 'other', '--', 'redis-cli', '-h', host, 'ping')
+    cluster.kubectl('-n', namespace, 'exec', 'other', '--', 'valkey-cli', '-h', host, 'ping')
   // A pod is ready a moment before its Service leads to it.
   await waitFor(async () => (await ping('redis')) === 'PONG\n')
   expect(await ping(`redis.${namespace}.svc.cluster.local`)).toBe('PONG\n')
@@ -51,7 +51,7 @@ test('what a pod wrote to a volume is there for the next one', async ({ cluster,
   const volumes = [{ name: 'writable', persistentVolumeClaim: { claimName: 'data' } }]
   const kept = { ...made, spec: { ...(made['spec'] as object), volumes } }
   const cli = (...args: readonly string[]): Promise<string> =>
-    cluster.kubectl('-n', namespace, 'exec', 'redis', '--', 'redis-cli', ...args)
+    cluster.kubectl('-n', namespace, 'exec', 'redis', '--', 'valkey-cli', ...args)
   await cluster.apply([claim, kept], { namespace })
   await cluster.kubectl('-n', namespace, 'wait', 'pod/redis', ...ready)
   await cli('set', 'a', '1')

@@ -88,7 +88,7 @@ export function imageWithJobs(folder: string): ImageFile {
   })
 }
 
-/** A Redis of the Debian package. */
+/** The Redis of the tests: a Valkey of the Debian package, as in the chart. */
 export function redisImage(): ImageFile {
   buildBase()
   const name = `${PREFIX}/redis:${digest(baseName(), ...contentOf(FILES, 'redis.Containerfile'))}`
