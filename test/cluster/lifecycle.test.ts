@@ -123,6 +123,7 @@ test('a namespace admin without cluster rights can install the chart where the r
   const rules = [
     { apiGroups, resources: ['workerscalers'], verbs },
     { apiGroups, resources: ['workerscalers/status'], verbs: ['get', 'patch'] },
+    { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
   ]
   const scalers = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: { name: 'scalers' }, rules }
   await cluster.apply([scalers], { namespace })
