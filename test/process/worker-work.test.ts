@@ -202,6 +202,12 @@ describe('queues', () => {
     ])
     expect((await redis.lrange(`${ns}:queue:mail-slow`, 0, -1)).map(idOf)).toEqual([skipped[0]?.id])
     expect((await redis.lrange(`${ns}:queue:very-slow`, 0, -1)).map(idOf)).toEqual([skipped[1]?.id])
+    // Others are told the whole list, though Ruby's registry has no skips.
+    const listed = (await clientOf(redisUrl, ns).workers.list()).map(({ pid, queues }) => [pid, queues.join()])
+    expect(Object.fromEntries(listed)).toEqual({
+      [worker.pid]: 'first,mail-*,!mail-slow',
+      [all.pid]: '*,!*slow,!first,!mail-*',
+    })
     await Promise.all([worker.stop(), all.stop()])
   })
 })
