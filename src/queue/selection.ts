@@ -36,7 +36,7 @@ export function selectQueues(patterns: readonly string[]): Selection {
         // Known names may be thousands: sorted are those that were found.
         for (const name of finds ? known.filter(finds).sort() : [pattern]) found.add(name)
       }
-      return [...found].filter((name) => !skipped.some((skips) => skips(name)))
+      return [...found].filter((name) => !skipped.some((fits) => fits(name)))
     },
   })
 }
