@@ -44,7 +44,7 @@ test: build ## every test but those on a real node; ends with 'N passed, N faile
 	@$(BIN)/vitest/vitest.mjs run --project '!node'
 
 test-valkey: build ## the tests of operations and bytes once more, on a Valkey
-	@server=$$(scripts/valkey) && RESQUEUE_TEST_REDIS_SERVER=$$server $(BIN)/vitest/vitest.mjs run --project redis --project wire
+	@server=$$($(NODE) scripts/valkey.ts) && RESQUEUE_TEST_REDIS_SERVER=$$server $(BIN)/vitest/vitest.mjs run --project redis --project wire
 
 cluster-tools: deps ## build the Kubernetes parts that some tests need (once: a quarter of an hour; kept in ~/.cache)
 	@$(NODE) test/cluster/tools/build.ts

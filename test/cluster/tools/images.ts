@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { mirror } from './packages.ts'
 import { cacheFolder, programPath, toolPath } from './tools.ts'
 
 /** An image as a file that `ctr images import` reads. */
@@ -165,17 +166,6 @@ function run(program: string, args: readonly string[]): void {
   const found = programPath(program) ?? program
   const { status, stdout, stderr } = spawnSync(found, args, { encoding: 'utf8', maxBuffer: MAX_OUTPUT })
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}:\n${`${stdout}${stderr}`.slice(-4000)}`)
-}
-
-/** Where this system gets its Debian packages from. */
-function mirror(): string {
-  const folder = '/etc/apt/sources.list.d'
-  const files = existsSync(folder) ? readdirSync(folder).map((file) => join(folder, file)) : []
-  const lines = ['/etc/apt/sources.list', ...files]
-    .filter(existsSync)
-    .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
-  const addresses = lines.map((line) => /^(?:URIs:|deb(?: \[.*\])?) +(https?:\S+)/.exec(line)?.[1]?.replace(/\/$/, ''))
-  return addresses.find((address) => address?.endsWith('/debian')) ?? 'http://deb.debian.org/debian'
 }
 
 function hostNpm(): string {

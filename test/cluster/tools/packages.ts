@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { programPath } from './tools.ts'
 
 /** Where Debian puts the plugins that connect pods to the network. */
@@ -41,4 +42,15 @@ export function installPackages(packages: readonly string[]): boolean {
   const run = (...args: readonly string[]): boolean =>
     spawnSync('apt-get', args, { env, stdio: ['ignore', process.stderr, process.stderr] }).status === 0
   return run('update', '-qq') && run('install', '-qq', '-y', '--no-install-recommends', ...packages)
+}
+
+/** Where this system gets its Debian packages from. */
+export function mirror(): string {
+  const folder = '/etc/apt/sources.list.d'
+  const files = existsSync(folder) ? readdirSync(folder).map((file) => join(folder, file)) : []
+  const lines = ['/etc/apt/sources.list', ...files]
+    .filter(existsSync)
+    .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
+  const addresses = lines.map((line) => /^(?:URIs:|deb(?: \[.*\])?) +(https?:\S+)/.exec(line)?.[1]?.replace(/\/$/, ''))
+  return addresses.find((address) => address?.endsWith('/debian')) ?? 'http://deb.debian.org/debian'
 }
