@@ -69,7 +69,7 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
     const state = states.get(key)
     states.delete(key)
     metrics.forget(key)
-    state?.unwant?.()
+    state?.viewer?.want(key, undefined, 0)
     await state?.abandon?.().catch((error: unknown) => {
       log.warn({ scaler: key, 'error.message': messageOf(error) }, 'pods of a removed scaler stay marked for a minute')
     })
@@ -129,7 +129,8 @@ export function createReconciler(world: World, sharing: () => Sharing): Reconcil
   const lookFor = async (state: State, scaler: Scaler, connection: Connection): Promise<RedisView | Obstacle> => {
     const { spec } = scaler
     const viewer = world.viewer(connection)
-    state.unwant = () => viewer.want(state.key, undefined, 0)
+    if (state.viewer !== viewer) state.viewer?.want(state.key, undefined, 0)
+    state.viewer = viewer
     viewer.want(state.key, selectQueues(spec.queues), lookaheadSeconds(spec, state.starts.p90) * 1000)
     try {
       const view = await viewer.look(spec.pollingIntervalSeconds * 250)

@@ -6,6 +6,7 @@ import { createDrain, type Drain } from './drain.ts'
 import { parseSelector, type LabelTest } from './pods.ts'
 import type { Scale } from './resources.ts'
 import { createStartTimes, type StartTimes } from './starts.ts'
+import type { Viewer } from './view.ts'
 import { createWrites, type Writes } from './writes.ts'
 
 /** What is remembered of one scaler during one term. A new term begins with nothing. */
@@ -32,8 +33,8 @@ export interface State {
   abandon: (() => Promise<void>) | undefined
   /** Takes away what keeps cluster autoscalers from its pods. */
   unprotect: (() => Promise<void>) | undefined
-  /** Ends what was asked of the looks at Redis. */
-  unwant: (() => void) | undefined
+  /** Whose looks at Redis are for this scaler, too. */
+  viewer: Viewer | undefined
 }
 
 export interface KnownScale {
@@ -61,7 +62,7 @@ export function createState(key: string, uid: string, log: Logger, clock: Clock)
     written: undefined,
     abandon: undefined,
     unprotect: undefined,
-    unwant: undefined,
+    viewer: undefined,
   }
 }
 

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { constants, fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /**
- * What must not be there when a process is forked, because parent and children would share it: sockets, timers,
- * threads.
+ * What must not be there when a process is forked, because parent and children would share it: sockets, databases in
+ * files, timers, threads.
  */
 export interface Obstacle {
   /** In words. */
@@ -28,6 +28,8 @@ const OWN_RESOURCES: ReadonlyMap<string, number> = new Map([['PipeWrap', 2]])
  * io_uring belongs to a loop, which a child replaces.
  */
 const OWN_THREADS = /^(libuv-worker|(node-)?V8Worker|DelayedTaskSche|SignalInspector|iou-(sqp|wrk)-\d+)$/
+/** Flags of open(2): the part that says whether it is read or written; not passed on to other programs. */
+const [O_ACCMODE, O_CLOEXEC] = [0o3, 0o2000000]
 const SETTLE_MS = 500
 const STEP_MS = 10
 
@@ -47,6 +49,12 @@ function entries(folder: string, read: (name: string) => string): Map<string, st
 /** Where the descriptors of a process lead. */
 function links(pid: number | 'self'): Map<string, string> {
   return entries(`/proc/${pid}/fd`, (name) => readlinkSync(`/proc/${pid}/fd/${name}`))
+}
+
+/** The flags with which a descriptor was opened, as open(2) has them. */
+function flagsOf(pid: number | 'self', fd: string): number {
+  const info = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1')
+  return Number.parseInt(/^flags:\s+(\d+)/m.exec(info)?.[1] ?? '0', 8)
 }
 
 /** What this process holds now. */
@@ -111,22 +119,41 @@ function numbered(count: number, name: string): string {
   return `${count > 1 ? `${count} × ` : ''}${RESOURCES[name] ?? name}`
 }
 
-/**
- * What the worker has open, of which it may have passed on what was passed on to itself. Nothing where that may not be
- * seen.
- */
-function openInWorker(): ReadonlySet<string> {
+/** What the worker has passed on, as it was passed on to itself. Nothing where that may not be seen. */
+function inheritedFrom(worker: number): ReadonlyMap<string, string> {
   try {
-    return new Set(links(process.ppid).values())
+    return new Map([...links(worker)].filter(([fd]) => (flagsOf(worker, fd) & O_CLOEXEC) === 0))
   } catch {
-    return new Set()
+    return new Map()
   }
 }
 
-function socketsOf({ descriptors }: Snapshot, before: Snapshot, inherited: ReadonlySet<string>): Obstacle[] {
+function socketsOf({ descriptors }: Snapshot, before: Snapshot, inherited: ReadonlyMap<string, string>): Obstacle[] {
   return [...descriptors]
-    .filter(([fd, link]) => link.startsWith('socket:') && !OWN_DESCRIPTORS.has(fd) && !inherited.has(link))
+    .filter(([fd, link]) => link.startsWith('socket:') && !OWN_DESCRIPTORS.has(fd) && inherited.get(fd) !== link)
     .map(([fd, link]) => ({ what: describeSocket(link), preloaded: before.descriptors.get(fd) === link }))
+}
+
+/**
+ * Whether a descriptor is that of a file which is read and written in place, as databases do: their locks belong to one
+ * process, so a connection must not be carried across a fork (https://sqlite.org/howtocorrupt.html, 2.6). Files without
+ * a name are scratch space, and who only appends can share.
+ */
+function isReadWritten(fd: string, link: string): boolean {
+  if (!link.startsWith('/') || link.endsWith(' (deleted)')) return false
+  try {
+    return (flagsOf('self', fd) & O_ACCMODE) === constants.O_RDWR && fstatSync(Number(fd)).isFile()
+  } catch {
+    return false // Closed meanwhile.
+  }
+}
+
+function filesOf({ descriptors }: Snapshot, before: Snapshot, inherited: ReadonlyMap<string, string>): Obstacle[] {
+  const files = new Map([...descriptors].filter(([fd, link]) => inherited.get(fd) !== link && isReadWritten(fd, link)))
+  return [...new Set(files.values())].map((link) => ({
+    what: `the file ${link} for reading and writing`,
+    preloaded: [...before.descriptors.values()].includes(link),
+  }))
 }
 
 function resourcesOf({ resources }: Snapshot, before: Snapshot, socketsTold: boolean): Obstacle[] {
@@ -151,16 +178,17 @@ function threadsOf({ threads }: Snapshot, before: Snapshot): Obstacle[] {
 }
 
 /** What stands against a fork of this process; `before` was taken before job code was loaded. */
-function findObstacles(before: Snapshot, inherited: ReadonlySet<string>): Obstacle[] {
+function findObstacles(before: Snapshot, inherited: ReadonlyMap<string, string>): Obstacle[] {
   const now = snapshot()
   const sockets = socketsOf(now, before, inherited)
-  return [...sockets, ...resourcesOf(now, before, sockets.length > 0), ...threadsOf(now, before)]
+  const resources = resourcesOf(now, before, sockets.length > 0)
+  return [...sockets, ...filesOf(now, before, inherited), ...resources, ...threadsOf(now, before)]
 }
 
 /** Waits until what loading began has come to rest, at most half a second, and names what stayed. */
 export async function obstacles(before: Snapshot): Promise<Obstacle[]> {
   const deadline = performance.now() + SETTLE_MS
-  const inherited = openInWorker()
+  const inherited = inheritedFrom(process.ppid)
   for (;;) {
     // A turn first: connections are often begun on the next tick.
     await new Promise((resolve) => setImmediate(resolve))

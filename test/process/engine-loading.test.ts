@@ -86,6 +86,55 @@ test('timers and threads of a preload lead to spawn, threads without a name of t
   ])
 })
 
+test('a database in a file that is opened while loading leads to spawn, and is named', async () => {
+  const place = folder()
+  const [jobs, file] = [join(place, 'jobs.mjs'), join(place, 'shop.db')]
+  writeFileSync(
+    jobs,
+    `import { DatabaseSync } from 'node:sqlite'
+    const shop = new DatabaseSync(${JSON.stringify(file)})
+    export class Answer { perform() { return shop.prepare('select 42 as answer').get().answer } }`,
+  )
+  const { engine, run, notices } = await bench({ isolation: 'auto', jobs })
+  expect(engine.isolation).toBe('spawn')
+  expect(notices).toEqual([
+    expect.stringContaining(`the job modules opened the file ${file} for reading and writing while loading`),
+  ])
+  expect(await run('Answer')).toMatchObject({ kind: 'succeeded', result: '42' })
+})
+
+test('a file of a preload that is read and written leads to spawn; one in the worker too does not excuse it', async () => {
+  const file = join(folder(), 'shop.db')
+  preload('--require', `require('node:fs').openSync(${JSON.stringify(file)}, 'w+')`)
+  const host = [fixture('host.ts'), 'auto', fixture('every.ts'), 'Later', '[]']
+  const { NODE_OPTIONS } = process.env
+  const { waitForLine, waitForExit } = spawnCommand(process.execPath, host, { env: { NODE_OPTIONS } })
+  expect(await waitForLine(/notice/)).toMatch(
+    `a preload (--import, --require, NODE_OPTIONS) opened the file ${file} for`,
+  )
+  expect(await waitForExit()).toEqual({ code: 0, signal: null })
+})
+
+test('files that are read or appended to, databases in memory and scratch files stand against no fork', async () => {
+  const place = folder()
+  const jobs = join(place, 'jobs.mjs')
+  writeFileSync(
+    jobs,
+    `import { openSync, unlinkSync } from 'node:fs'
+    import { DatabaseSync } from 'node:sqlite'
+    openSync(import.meta.filename, 'r')
+    openSync(${JSON.stringify(join(place, 'log'))}, 'a')
+    openSync(${JSON.stringify(join(place, 'scratch'))}, 'w+')
+    unlinkSync(${JSON.stringify(join(place, 'scratch'))})
+    const numbers = new DatabaseSync(':memory:')
+    export class Answer { perform() { return numbers.prepare('select 42 as answer').get().answer } }`,
+  )
+  const { engine, run, notices } = await bench({ isolation: 'auto', jobs })
+  expect(notices).toEqual([])
+  expect(engine.isolation).toBe('fork')
+  expect(await run('Answer')).toMatchObject({ kind: 'succeeded', result: '42' })
+})
+
 test.each(['0', '1'])('nothing of Node itself stands against a fork, with io_uring set to %s', async (uring) => {
   process.env['UV_USE_IO_URING'] = uring
   own('UV_USE_IO_URING', () => delete process.env['UV_USE_IO_URING'])
@@ -114,8 +163,8 @@ test('names of connections are looked up neither at a start nor at a reload, whi
   expect(getReport.call(report)).toHaveProperty('header.networkInterfaces')
 })
 
-test('a connection that the worker itself was started with stands against no fork', async () => {
-  const command = `exec 200<>/dev/tcp/127.0.0.1/${await listen()}; exec "$@"`
+test('a connection and a file that the worker itself was started with stand against no fork', async () => {
+  const command = `exec 200<>/dev/tcp/127.0.0.1/${await listen()} 201<>${join(folder(), 'lock')}; exec "$@"`
   const host = [process.execPath, fixture('host.ts'), 'fork', fixture('every.ts'), 'Later', '[]']
   const { waitForLine, waitForExit } = spawnCommand('bash', ['-c', command, 'bash', ...host])
   expect(await waitForLine(/^(isolation|notice)/)).toBe('isolation fork')
