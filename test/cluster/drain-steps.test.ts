@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import type { Clock } from '../../src/clock.ts'
 import { openApiServer, type ApiServer } from '../../src/controller/apiserver.ts'
 import { createDrain } from '../../src/controller/drain.ts'
+import type { Fleet } from '../../src/controller/observe.ts'
 import { podOf, type Pod, type PodObject } from '../../src/controller/pods.ts'
 import { collection, getScale, listAll, PODS, type Scale } from '../../src/controller/resources.ts'
 import { createViewer } from '../../src/controller/view.ts'
@@ -20,7 +21,9 @@ import type { ControlPlane } from './support/controlplane.ts'
 interface Draining {
   pods(): Promise<readonly Pod[]>
   replicas(): Promise<number>
-  /** Until the scale is lowered to this number, or something has changed meanwhile. */
+  /** One step, in no time: its kind, and why where it waits. */
+  step(desired: number): Promise<string>
+  /** Until the scale is lowered to this number, or something has changed meanwhile; a second for each step. */
   lower(desired: number): Promise<string>
   /** A turn in which nothing is to be lowered, with so many replicas wanted. */
   tidy(replicas: number): Promise<void>
@@ -30,7 +33,7 @@ interface Draining {
 }
 
 /** So many pods of one slot, each with an idle worker. */
-async function startDraining(plane: ControlPlane, scene: Scene, replicas: number): Promise<Draining> {
+async function startDraining(plane: ControlPlane, scene: Scene, replicas: number, fleet: Fleet): Promise<Draining> {
   const { namespace, redisUrl, ns } = scene
   await plane.apply([pool({ replicas })], { namespace })
   await looker(scene).settled(replicas)
@@ -69,24 +72,29 @@ async function startDraining(plane: ControlPlane, scene: Scene, replicas: number
   const term = { token: 'me', since: clock.monotonic(), signal, valid: () => leads }
   const scaler = { ...scalerOf({ scaleTargetRef: { name: 'w' }, queues: ['q'] }), namespace }
   const hands = async () => ({ api, store, term, queues: ['q'], pods: await pods() })
-  const lower = async (desired: number): Promise<string> => {
-    const step = await drain.step({
+  const step = async (desired: number): Promise<string> => {
+    const done = await drain.step({
       ...(await hands()),
       scaler,
       scale: await scale(),
       view: await viewer.look(0),
-      fleet: 'ours',
+      fleet,
       waiting: 0,
       desired,
       sending: () => undefined,
       record: () => undefined,
     })
+    return done.kind === 'waiting' ? `waiting: ${done.why}` : done.kind
+  }
+  const lower = async (desired: number): Promise<string> => {
+    const said = await step(desired)
     aheadMs += 1000
-    return step.kind === 'waiting' ? lower(desired) : step.kind
+    return said.startsWith('waiting') ? lower(desired) : said
   }
   return {
     pods,
     replicas: async () => (await scale()).replicas,
+    step,
     lower,
     tidy: async (wanted) => drain.tidy({ ...(await hands()), replicas: wanted }),
     pass: (seconds) => void (aheadMs += seconds * 1000),
@@ -98,9 +106,10 @@ async function stageDrain(
   startPlane: () => Promise<ControlPlane>,
   where: Pick<Scene, 'redisUrl' | 'ns'>,
   replicas: number,
+  fleet: Fleet = 'ours',
 ): Promise<Draining> {
   const plane = await startPlane()
-  return startDraining(plane, { ...where, cluster: plane, namespace: await plane.namespace() }, replicas)
+  return startDraining(plane, { ...where, cluster: plane, namespace: await plane.namespace() }, replicas, fleet)
 }
 
 const markOf = (ns: string, { namespace, uid }: Pod): string => `${ns}:ext:draining:${namespace}/${uid}`
@@ -127,6 +136,41 @@ test('a pod that was given up works again 30 s after there is room for it, howev
     await drain.tidy(replicas)
     expect(await marks(), `after ${seconds} s more with ${replicas} replicas`).toBe(marked)
   }
+})
+
+test('the scale is lowered a second after the deletion costs were written, however soon it is looked at again', async ({
+  startPlane,
+  redisUrl,
+  ns,
+}) => {
+  const drain = await stageDrain(() => startPlane({ nodes: 1 }), { redisUrl, ns }, 2)
+  await drain.step(1)
+  drain.pass(1)
+  expect(await drain.step(1)).toMatch(/^waiting: w-\S+ are idle$/)
+  for (const seconds of [0, 0.5, 0.4]) {
+    drain.pass(seconds)
+    expect(await drain.step(1)).toBe('waiting: deletion costs were just written')
+    expect(await drain.replicas()).toBe(2)
+  }
+  drain.pass(0.1)
+  expect(await drain.step(1)).toBe('scaled')
+  expect(await drain.replicas()).toBe(1)
+})
+
+test('workers that know no marks are idle once two looks a poll apart have found them so', async ({
+  startPlane,
+  redisUrl,
+  ns,
+}) => {
+  const drain = await stageDrain(() => startPlane({ nodes: 1 }), { redisUrl, ns }, 2, 'foreign')
+  for (const seconds of [0, 1, 0.9]) {
+    drain.pass(seconds)
+    expect(await drain.step(1)).toMatch(/^waiting: w-\S+ still run jobs, or may$/)
+  }
+  drain.pass(0.1)
+  expect(await drain.step(1)).toMatch(/^waiting: w-\S+ are idle$/)
+  drain.pass(1)
+  expect(await drain.step(1)).toBe('scaled')
 })
 
 test('a leader whose term ends while it lowers a scale leaves no mark that lasts', async ({
