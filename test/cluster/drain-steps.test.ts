@@ -30,6 +30,8 @@ interface Draining {
   pass(seconds: number): void
   /** The term ends at the next list of pods, before it is answered. */
   loseTerm(): void
+  /** A pod is of another rollout than the others from the next list of pods on, before it is answered. */
+  rollOut(): void
 }
 
 /** So many pods of one slot, each with an idle worker. */
@@ -48,11 +50,11 @@ async function startDraining(plane: ControlPlane, scene: Scene, replicas: number
     store.close()
   })
   let leads = true
-  let losing = false
+  let meanwhile = async (): Promise<unknown> => undefined
   const api: ApiServer = {
     ...direct,
-    request: (asked) => {
-      if (losing && asked.path.endsWith('/pods')) leads = false
+    request: async (asked) => {
+      if (asked.path.endsWith('/pods')) await meanwhile()
       return direct.request(asked)
     },
   }
@@ -98,7 +100,17 @@ async function startDraining(plane: ControlPlane, scene: Scene, replicas: number
     lower,
     tidy: async (wanted) => drain.tidy({ ...(await hands()), replicas: wanted }),
     pass: (seconds) => void (aheadMs += seconds * 1000),
-    loseTerm: () => void (losing = true),
+    loseTerm: () => void (meanwhile = async () => (leads = false)),
+    rollOut: () =>
+      void (meanwhile = async () => {
+        const [{ name } = { name: '' }] = await pods()
+        await direct.request({
+          method: 'PATCH',
+          path: `/api/v1/namespaces/${namespace}/pods/${name}`,
+          contentType: 'application/merge-patch+json',
+          body: { metadata: { labels: { 'pod-template-hash': 'new' } } },
+        })
+      }),
   }
 }
 
@@ -171,6 +183,21 @@ test('workers that know no marks are idle once two looks a poll apart have found
   expect(await drain.step(1)).toMatch(/^waiting: w-\S+ are idle$/)
   drain.pass(1)
   expect(await drain.step(1)).toBe('scaled')
+})
+
+test('a rollout that began since the pods were watched is seen before the scale is lowered', async ({
+  startPlane,
+  redisUrl,
+  ns,
+}) => {
+  const drain = await stageDrain(() => startPlane({ nodes: 1 }), { redisUrl, ns }, 3)
+  for (const said of [/run jobs, or may$/, /are idle$/]) {
+    expect(await drain.step(1)).toMatch(said)
+    drain.pass(1)
+  }
+  drain.rollOut()
+  expect(await drain.step(1)).toBe('waiting: a rollout is under way')
+  expect(await drain.replicas()).toBe(3)
 })
 
 test('a leader whose term ends while it lowers a scale leaves no mark that lasts', async ({
