@@ -185,6 +185,25 @@ test('workers that know no marks are idle once two looks a poll apart have found
   expect(await drain.step(1)).toBe('scaled')
 })
 
+test('a pod whose mark Redis has lost is not given up, and marked again at the next step', async ({
+  startPlane,
+  redis,
+  redisUrl,
+  ns,
+}) => {
+  const drain = await stageDrain(() => startPlane({ nodes: 1 }), { redisUrl, ns }, 2)
+  for (const said of [/run jobs, or may$/, /are idle$/]) {
+    expect(await drain.step(1)).toMatch(said)
+    drain.pass(1)
+  }
+  const marks = (await drain.pods()).map((pod) => markOf(ns, pod))
+  expect(await redis.del(...marks)).toBe(1)
+  expect(await drain.step(1)).toBe('waiting: pods that would die first still run jobs')
+  expect(await drain.replicas()).toBe(2)
+  expect(await drain.step(1)).toBe('scaled')
+  expect(await redis.exists(...marks)).toBe(1)
+})
+
 test('a rollout that began since the pods were watched is seen before the scale is lowered', async ({
   startPlane,
   redisUrl,
