@@ -33,8 +33,8 @@ const [O_ACCMODE, O_CLOEXEC] = [0o3, 0o2000000]
 const SETTLE_MS = 500
 const STEP_MS = 10
 
-function entries(folder: string, read: (name: string) => string): Map<string, string> {
-  const found = new Map<string, string>()
+function entries<T>(folder: string, read: (name: string) => T): Map<string, T> {
+  const found = new Map<string, T>()
   for (const name of readdirSync(folder)) {
     try {
       found.set(name, read(name))
@@ -122,7 +122,8 @@ function numbered(count: number, name: string): string {
 /** What the worker has passed on, as it was passed on to itself. Nothing where that may not be seen. */
 function inheritedFrom(worker: number): ReadonlyMap<string, string> {
   try {
-    return new Map([...links(worker)].filter(([fd]) => (flagsOf(worker, fd) & O_CLOEXEC) === 0))
+    const flags = entries(`/proc/${worker}/fd`, (fd) => flagsOf(worker, fd))
+    return new Map([...links(worker)].filter(([fd]) => ((flags.get(fd) ?? O_CLOEXEC) & O_CLOEXEC) === 0))
   } catch {
     return new Map()
   }
