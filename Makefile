@@ -66,11 +66,11 @@ bench: build ## side by side with other queues; writes bench/RESULTS.md
 soak: build ## 100,000 forked jobs and an hour of random kills
 	@$(NODE) scripts/soak.ts
 
-pack: prepack ## the npm package as a tarball in build/, with the prebuilt addon
+pack: prepack ## the npm package as a tarball in build/, with the prebuilt addons
 	@mkdir -p build && npm pack --ignore-scripts --silent --pack-destination build
 
 prepack: clean build
-	@$(NODE) scripts/build-addon.mjs --out prebuilds/$$($(NODE) -p 'process.platform + "-" + process.arch')/resqueue_fork.node
+	@$(NODE) scripts/prebuild-addons.mjs
 
 clean: ## remove what was built
 	@rm -rf dist build prebuilds coverage

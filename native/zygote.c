@@ -206,9 +206,10 @@ static int receive(int control, struct request *request, int fds[3]) {
 }
 
 static bool is_pipe(int fd, ino_t *inode) {
-  struct stat found;
-  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode)) return false;
-  *inode = found.st_ino;
+  /* Not fstat(): where glibc is new, that would bind the addon to glibc 2.33, and Node runs on 2.28. */
+  struct statx found;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO, &found) != 0 || !S_ISFIFO(found.stx_mode)) return false;
+  *inode = found.stx_ino;
   return true;
 }
 
